@@ -18,7 +18,7 @@ def use_development_environment() -> None:
     from kernel.embedded import development_environment
 
     for name, value in development_environment().items():
-        os.environ.setdefault(name, value)
+        os.environ[name] = os.environ.get(name) or value
 
 
 def main() -> None:
