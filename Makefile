@@ -1,0 +1,41 @@
+# Needs Python 3.11, make, gcc and git; everything else comes from requirements-dev.txt.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+RANDOM_SECRET := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
+
+help: ## show this
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+
+run: .venv/installed ## start the whole service on this machine, on port $PORT (8000)
+	@exec $(BIN)/python manage.py run
+
+test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
+	$(BIN)/python -m pytest
+
+# Settings as in production, so that `check --deploy` judges those; no check connects to anything.
+check: export DATABASE_URL := postgresql://ticketservice@127.0.0.1:1/ticketservice
+check: export REDIS_URL := redis://127.0.0.1:1/0
+check: export DEBUG := false
+check: export ALLOWED_HOSTS := example.org
+check: .venv/installed ## formatting, lint, types, import rules, migrations, deployment settings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@export SECRET_KEY=$$($(RANDOM_SECRET)) JWT_SECRET=$$($(RANDOM_SECRET)) INTERNAL_API_TOKEN=$$($(RANDOM_SECRET)); \
+	set -ex; \
+	$(BIN)/mypy; \
+	$(BIN)/lint-imports; \
+	$(BIN)/python manage.py makemigrations --check --dry-run; \
+	$(BIN)/python manage.py check --deploy --fail-level WARNING
+
+clean: ## stop the development servers; delete their data and the virtual environment
+	-@test ! -x $(BIN)/python || $(BIN)/python manage.py embedded --stop
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles
+
+.venv/installed: requirements.txt requirements-dev.txt
+	@echo 'Installing into .venv (a minute, the first time) ...'
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 is missing.' >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+.PHONY: help run test check clean
