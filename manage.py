@@ -6,6 +6,7 @@ import os
 import sys
 
 DEVELOPMENT_COMMANDS = {"embedded", "run"}
+SERVING_COMMANDS = {"run", "runserver"}
 
 
 def use_development_environment() -> None:
@@ -23,7 +24,8 @@ def use_development_environment() -> None:
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
-    os.environ.setdefault("STATEMENT_TIMEOUT_MS", "0")  # operators' commands may take their time
+    if SERVING_COMMANDS.isdisjoint(sys.argv[1:2]):
+        os.environ.setdefault("STATEMENT_TIMEOUT_MS", "0")  # operators' commands may take their time
     use_development_environment()
     from django.core.management import execute_from_command_line
 

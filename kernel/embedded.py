@@ -105,7 +105,7 @@ class EmbeddedServer(ABC):
             return False
         self.pid_file.unlink(missing_ok=True)
         self.log_file.unlink(missing_ok=True)
-        if not _is_free(self.port):
+        if not is_free(self.port):
             self._choose_port()
         self.launch()
         return True
@@ -131,7 +131,7 @@ class EmbeddedServer(ABC):
 
     def _choose_port(self) -> int:
         kept = self._kept_ports()
-        port = next(port for port in iter(lambda: secrets.choice(PORTS), None) if _is_free(port))
+        port = next(port for port in iter(lambda: secrets.choice(PORTS), None) if is_free(port))
         _write_json(self.root / "ports.json", {**kept, self.name: port})
         return port
 
@@ -205,8 +205,7 @@ class Postgres(EmbeddedServer):
         identity: dict[str, Any] = {}
         if user := _unprivileged_user():
             identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        command = [str(_postgres_programs() / program), *arguments]
-        return subprocess.run(command, cwd="/", text=True, capture_output=True, check=False, **identity)  # noqa: S603
+        return _run([str(_postgres_programs() / program), *arguments], cwd="/", **identity)
 
 
 class Redis(EmbeddedServer):
@@ -238,7 +237,7 @@ class Redis(EmbeddedServer):
         command = [_redis_program()]
         for name, value in settings.items():
             command += [f"--{name}", value]
-        result = subprocess.run(command, text=True, capture_output=True, check=False)  # noqa: S603
+        result = _run(command)
         if result.returncode != 0:
             raise EmbeddedServerError(f"embedded redis did not start:\n{result.stdout}{result.stderr}")
         _wait(lambda: self.pid() is not None, 10, lambda: self.failure("did not start"))
@@ -369,11 +368,11 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
     fresh.rename(path)
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int, address: str = HOST) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((address, port))
         except OSError:
             return False
         return True
@@ -385,6 +384,13 @@ def _wait(condition: Callable[[], bool], seconds: float, failure: Callable[[], E
         if time.monotonic() > deadline:
             raise failure()
         time.sleep(0.05)
+
+
+def _run(command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+    """In a session of its own: Ctrl-C must not cut short what is being started."""
+    return subprocess.run(  # noqa: S603 - our own programs
+        command, text=True, capture_output=True, check=False, start_new_session=True, **how
+    )
 
 
 def _command_line(pid: int) -> list[str]:
