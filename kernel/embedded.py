@@ -368,11 +368,12 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
     fresh.rename(path)
 
 
-def is_free(port: int, address: str = HOST) -> bool:
+def is_free(port: int) -> bool:
+    """Nobody listens there, on any of this machine's addresses."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((address, port))
+            probe.bind(("", port))
         except OSError:
             return False
         return True

@@ -13,6 +13,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from kernel.embedded import EmbeddedServerError, Servers, development_environment
 
+URLS = ("DATABASE_URL", "REDIS_URL")
+
 
 class Command(BaseCommand):
     help = "Start PostgreSQL and Redis for development and print the environment to use them."
@@ -34,8 +36,7 @@ class Command(BaseCommand):
     def _start(self, servers: Servers) -> None:
         self.stderr.write(f"PostgreSQL and Redis in {servers.directory} ...", self.style.NOTICE)
         urls = servers.start_needed(os.environ)
-        set_by_user = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if name not in urls}
-        for name, value in (set_by_user | development_environment() | urls).items():
-            self.stdout.write(
-                f"export {name}={shlex.quote(os.environ.get(name, value) if name not in urls else value)}"
-            )
+        exports = development_environment()
+        exports |= {name: os.environ[name] for name in (*URLS, *exports) if os.environ.get(name)}
+        for name, value in (exports | urls).items():
+            self.stdout.write(f"export {name}={shlex.quote(value)}")

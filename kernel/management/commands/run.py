@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from kernel.processes import Processes, read_procfile
 
 COLOURS = {"web": 36, "realtime": 33, "worker": 32, "beat": 35}
 LISTENING = {"web", "realtime"}
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - what the processes listen on
 PORT_SECONDS = 3
 
 
@@ -119,9 +118,7 @@ class Command(BaseCommand):
                 f"curl {base}/seats/events/{event}",
                 f"curl -X POST {base}/seats/reserve {headers} -d '{body}'",
             ]
-        with self.writing:
-            self.stdout.write("\n".join([*lines, ""]))
-            self.stdout.flush()
+        self.write("\n".join([*lines, ""]))
 
     def manage(self, environment: dict[str, str], *arguments: str, stdout: int | None = None) -> str:
         """Run a management command; what it printed, if `stdout` is a pipe."""
@@ -144,8 +141,11 @@ class Command(BaseCommand):
         label = f"{name:<8} |"
         if self.stdout.isatty() and "NO_COLOR" not in os.environ:
             label = f"\033[{COLOURS.get(name, 37)}m{label}\033[0m"
-        with self.writing:
-            self.stdout.write(f"{label} {line}")
+        self.write(f"{label} {line}")
+
+    def write(self, text: str) -> None:
+        with self.writing, suppress(BrokenPipeError):  # also when nobody reads any more, we go on and stop in order
+            self.stdout.write(text)
             self.stdout.flush()
 
 
@@ -172,7 +172,7 @@ def _ports(names: Iterable[str]) -> dict[str, int]:
 def _becomes_free(port: int) -> bool:
     """Waits a moment: the processes of a run that was killed need one to end."""
     deadline = time.monotonic() + PORT_SECONDS
-    while not is_free(port, ANY_ADDRESS):
+    while not is_free(port):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
