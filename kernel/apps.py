@@ -1,0 +1,23 @@
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.db import connections
+from django.db.models.signals import pre_migrate
+
+
+class KernelConfig(AppConfig):
+    name = "kernel"
+
+    def ready(self) -> None:
+        from kernel import checks  # noqa: F401 - registers itself
+
+        pre_migrate.connect(create_schema)
+
+
+def create_schema(using: str, **_: Any) -> None:
+    """Creates the schema before Django writes its first table, the migrations table included."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [settings.DATABASE_SCHEMA])
+        if not cursor.fetchone()[0]:
+            cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {settings.DATABASE_SCHEMA}")

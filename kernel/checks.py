@@ -1,0 +1,42 @@
+"""System checks: relations between settings that would bite only under load, or only on the day of the sale."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+
+@register()
+def settings_are_possible(**_: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if not 1 <= settings.MAX_SEATS_PER_RESERVATION <= 100:
+        found.append(Error("MAX_SEATS_PER_RESERVATION must be from 1 to 100.", id="ticketservice.E001"))
+    if not 1 <= settings.RESERVATION_SECONDS <= 86_400:
+        found.append(Error("RESERVATION_SECONDS must be from 1 second to a day.", id="ticketservice.E002"))
+    if 0 < settings.STATEMENT_TIMEOUT_MS < settings.LOCK_TIMEOUT_MS:
+        found.append(
+            Error(
+                "STATEMENT_TIMEOUT_MS is shorter than LOCK_TIMEOUT_MS.",
+                hint="Then a wait for a row ends as a statement that was too slow, which hides the cause.",
+                id="ticketservice.E003",
+            )
+        )
+    if settings.SOLD_SEAT_WIRE_VALUE not in ("sold", "reserved"):
+        found.append(Error("SOLD_SEAT_WIRE_VALUE must be 'sold' or 'reserved'.", id="ticketservice.E004"))
+    return found
+
+
+@register(Tags.security, deploy=True)
+def production_is_reachable(**_: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if not settings.INTERNAL_API_TOKEN:
+        found.append(
+            Warning(
+                "INTERNAL_API_TOKEN is not set: no payment can be confirmed.",
+                hint="Set it to a long random string, the same for the payment service.",
+                id="ticketservice.W001",
+            )
+        )
+    elif len(settings.INTERNAL_API_TOKEN) < 24:
+        found.append(Warning("INTERNAL_API_TOKEN has fewer than 24 characters.", id="ticketservice.W002"))
+    return found

@@ -1,0 +1,51 @@
+"""Ways to be refused. A refusal is an answer, not a crash: nothing has changed, and the client is told why."""
+
+from enum import Enum
+
+
+class Kind(Enum):
+    """What sort of refusal it is. `kernel.api` maps a kind to an HTTP status, once."""
+
+    INVALID = "invalid"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    UNPROCESSABLE = "unprocessable"
+    UNAVAILABLE = "unavailable"
+
+
+class Refused(Exception):
+    """Base of all refusals. A subclass states `kind`, `message` (for the user) and `code` (stable, for programs).
+
+    Two shapes are on the wire: a refusal found before the work starts is `{"error": message}`; one by the work itself
+    (`by_the_work`) is `{"success": false, "message": message}`. With `shows_code`, the code is in the body, too.
+    """
+
+    kind: Kind = Kind.INVALID
+    message: str = ""
+    code: str = "REFUSED"
+    by_the_work: bool = False
+    shows_code: bool = False
+    retry_after: int | None = None  # seconds
+
+    def __init__(self, message: str | None = None) -> None:
+        if message is not None:
+            self.message = message
+        super().__init__(self.message)
+
+
+class InvalidInput(Refused):
+    """The request has not the shape that was asked for."""
+
+    code = "INVALID_INPUT"
+
+
+class Unavailable(Refused):
+    """A component that is needed does not answer."""
+
+    kind = Kind.UNAVAILABLE
+    message = "일시적으로 서비스를 이용할 수 없습니다. 잠시 후 다시 시도해주세요."
+    code = "UNAVAILABLE"
+    retry_after = 1

@@ -1,0 +1,70 @@
+"""Redis: the shared client, and what happens when it does not answer.
+
+Everything that talks to Redis goes through `attempt`: a server that hangs costs a few requests one time-out each, then a
+circuit breaker answers at once until it is back.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django_redis import get_redis_connection
+from redis import Redis
+from redis.commands.core import Script
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from kernel.breaker import BreakerOpen, CircuitBreaker
+
+Result = TypeVar("Result")
+
+
+class RedisUnavailable(Exception):
+    """Redis does not answer, or answers that it can not work."""
+
+
+# A refused command is a bug or a busy server, not a dead one: only lost connections and time-outs open the breaker.
+_breaker = CircuitBreaker(failures=3, rest=1.0, counts=(RedisConnectionError, RedisTimeoutError, OSError))
+_CAN_NOT_WORK = ("LOADING", "BUSY", "MISCONF", "OOM", "READONLY")
+
+
+@cache
+def client() -> "Redis":
+    """The client on django-redis' connection pool, shared by all threads. Answers are bytes."""
+    return get_redis_connection("default")
+
+
+def attempt(command: Callable[["Redis"], Result]) -> Result:
+    """`command(client)`; raises RedisUnavailable when Redis can not be reached or refuses to work."""
+    try:
+        return _breaker.call(lambda: command(client()))
+    except (BreakerOpen, RedisError, OSError) as error:
+        if isinstance(error, ResponseError) and not str(error).startswith(_CAN_NOT_WORK):
+            raise
+        raise RedisUnavailable(str(error)) from error
+
+
+class LuaScript:
+    """A Lua script, sent by its hash; loaded again by itself after Redis was restarted."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def __call__(self, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
+        """Runs in one round trip. Raises RedisUnavailable."""
+        return attempt(lambda redis: self._registered(keys=keys, args=args, client=redis))
+
+    @cached_property
+    def _registered(self) -> Script:
+        return client().register_script(self._source)
+
+
+def event_key(template: str, event_id: object, *rest: object) -> str:
+    """`queue:{event_id}` and the like: the id goes in the first place of the template, with a hash tag if so set.
+
+    With REDIS_HASH_TAGS all keys of an event live in one slot of a Redis Cluster.
+    """
+    tagged = f"{{{event_id}}}" if settings.REDIS_HASH_TAGS else str(event_id)
+    return template.format(tagged, *rest)

@@ -1,0 +1,76 @@
+"""Is it alive, and what of it works? Every check has a time limit, so that an answer comes also when a component hangs."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as CheckTimeout
+from typing import Any
+
+from django.db import connection
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from kernel.redis import client
+
+TIME_LIMIT = 0.8  # seconds; the answer is promised within one
+_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
+
+
+def _database_answers() -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    finally:
+        connection.close()  # back to the pool: this thread serves no requests, which would do it
+
+
+def _redis_answers() -> None:
+    client().ping()  # past the circuit breaker: this is a look, not a use
+
+
+CHECKS: dict[str, Callable[[], None]] = {"database": _database_answers, "redis": _redis_answers}
+
+
+def check(*names: str) -> dict[str, dict[str, Any]]:
+    """State and latency of components, looked at side by side."""
+    started = time.monotonic()
+    running = {name: _threads.submit(CHECKS[name]) for name in names}
+    found = {}
+    for name, future in running.items():
+        try:
+            future.result(timeout=max(0.0, started + TIME_LIMIT - time.monotonic()))
+            found[name] = {"status": "ok", "latencyMs": round((time.monotonic() - started) * 1000, 1)}
+        except CheckTimeout:
+            future.cancel()
+            found[name] = {"status": "down", "reason": "no answer in time"}
+        except Exception as error:  # noqa: BLE001 - whatever it is, the component does not work
+            found[name] = {"status": "down", "reason": type(error).__name__}
+    return found
+
+
+class Alive(APIView):
+    """GET /health, /health/live: the process answers."""
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
+        return Response({"status": "ok"})
+
+
+class Component(APIView):
+    """GET /health/db, /health/redis, /health/all: 503 when one of the components is down."""
+
+    components: tuple[str, ...] = ()
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        found = check(*self.components)
+        works = all(state["status"] == "ok" for state in found.values())
+        return Response({"status": "ok" if works else "down", "components": found}, status=200 if works else 503)
+
+
+class Ready(APIView):
+    """GET /health/ready: may traffic come here? Without Redis it may: the sale goes on."""
+
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        found = check("database", "redis")
+        works = found["database"]["status"] == "ok"
+        return Response({"status": "ok" if works else "down", "components": found}, status=200 if works else 503)

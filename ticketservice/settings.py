@@ -1,0 +1,228 @@
+"""Settings, read from the environment once. Every variable is described in `.env.example`.
+
+A configuration that can not work refuses to start here; relations between settings that can be judged
+without starting are system checks in `kernel.checks`.
+"""
+
+from pathlib import Path
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+env = environ.Env()
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DEBUG: bool = env.bool("DEBUG", default=False)
+
+# --- Secrets ---------------------------------------------------------------------------------------------------------
+DEVELOPMENT_SECRET_KEY = "development-only-secret-key"  # noqa: S105 - refused unless DEBUG
+SECRET_KEY: str = env.str("SECRET_KEY", default=DEVELOPMENT_SECRET_KEY)
+AUTH_SERVICE_URL: str = env.str("AUTH_SERVICE_URL", default="").rstrip("/")
+JWT_SECRET: str = env.str("JWT_SECRET", default="")
+JWT_PUBLIC_KEY: str = env.str("JWT_PUBLIC_KEY", default="", multiline=True)
+INTERNAL_API_TOKEN: str = env.str("INTERNAL_API_TOKEN", default="")
+
+_WELL_KNOWN_SECRETS = {DEVELOPMENT_SECRET_KEY, "secret", "changeme", "change-me", "your-secret-key", "your-jwt-secret"}
+if not DEBUG and SECRET_KEY in _WELL_KNOWN_SECRETS:
+    raise ImproperlyConfigured("SECRET_KEY is not set, or is a default. Set it to 50 or more random characters.")
+if not DEBUG and JWT_SECRET in _WELL_KNOWN_SECRETS:
+    raise ImproperlyConfigured(
+        "JWT_SECRET is a default. Set it to the secret that the issuer of the tokens signs with."
+    )
+if not DEBUG and INTERNAL_API_TOKEN in _WELL_KNOWN_SECRETS:
+    raise ImproperlyConfigured("INTERNAL_API_TOKEN is a default. Set it to a long random string.")
+if not (AUTH_SERVICE_URL or JWT_SECRET or JWT_PUBLIC_KEY):
+    raise ImproperlyConfigured(
+        "Nobody could sign in: set AUTH_SERVICE_URL, JWT_SECRET (HS256) or JWT_PUBLIC_KEY (RS256)."
+    )
+
+# --- Hosts -----------------------------------------------------------------------------------------------------------
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["*"] if DEBUG else ["localhost", "127.0.0.1", "[::1]"])
+# Reads are open to any origin. Origins listed here may also send tokens and write.
+CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ORIGINS", default=[])
+CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
+CORS_ALLOW_METHODS = ("GET", "HEAD", "OPTIONS", "POST") if DEBUG or CORS_ALLOWED_ORIGINS else ("GET", "HEAD", "OPTIONS")
+CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "idempotency-key", "if-none-match", "queue-pass")
+CORS_EXPOSE_HEADERS = ("etag", "retry-after", "seat-map-version", "x-request-id")
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+# --- Applications ----------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "daphne",  # before staticfiles: runserver then serves sockets, too
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "channels",
+    "django_prometheus",
+    "kernel",
+    "events",
+    "tickets",
+    "queueing",
+    "seats",
+]
+MIDDLEWARE = [
+    "kernel.middleware.request_id",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "kernel.middleware.CompressLarge",
+    "django.middleware.http.ConditionalGetMiddleware",
+    "kernel.middleware.admin_only",  # sessions, CSRF and messages: the API does without
+]
+ADMIN_MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "ticketservice.urls"
+WSGI_APPLICATION = "ticketservice.wsgi.application"
+ASGI_APPLICATION = "ticketservice.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------------------
+DATABASE_SCHEMA = "ticket_schema"
+# Web requests must not wait for ever for a row or a plan gone wrong; operators' commands (manage.py) set 0: no limit.
+STATEMENT_TIMEOUT_MS: int = env.int("STATEMENT_TIMEOUT_MS", default=5000)
+LOCK_TIMEOUT_MS: int = env.int("LOCK_TIMEOUT_MS", default=3000)
+DATABASE_POOL_SIZE: int = env.int("DATABASE_POOL_SIZE", default=20)
+_SESSION = {
+    "search_path": f"{DATABASE_SCHEMA},public",
+    "default_transaction_isolation": r"read\ committed",
+    "statement_timeout": STATEMENT_TIMEOUT_MS,
+    "lock_timeout": LOCK_TIMEOUT_MS,
+    "idle_in_transaction_session_timeout": 10_000,
+    # The hot statements have one good plan; planning them anew for every call costs more than running them.
+    "plan_cache_mode": "force_generic_plan",
+}
+_database = env.db_url("DATABASE_URL", engine="django.db.backends.postgresql")
+DATABASES = {
+    "default": {
+        **_database,
+        "CONN_MAX_AGE": 0,  # the pool keeps connections; Django must give them back after each request
+        "OPTIONS": {
+            **_database.get("OPTIONS", {}),
+            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
+            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5, "max_idle": 300},
+            "server_side_binding": True,
+            "prepare_threshold": 2,
+            "connect_timeout": 3,
+            "application_name": "ticketservice",
+        },
+        "TEST": {"NAME": env.str("TEST_DATABASE_NAME", default=None)},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis -----------------------------------------------------------------------------------------------------------
+REDIS_URL: str = env.str("REDIS_URL")
+REDIS_HASH_TAGS: bool = env.bool("REDIS_HASH_TAGS", default=False)
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_FUNCTION": "kernel.caching.plain_key",  # the plan names the keys as they stand in Redis
+        "OPTIONS": {
+            "CONNECTION_POOL_KWARGS": {
+                "socket_connect_timeout": 0.5,
+                "socket_timeout": 1.0,
+                "retry": None,  # the circuit breaker in kernel.redis decides, not hidden sleeps
+            },
+        },
+    }
+}
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}}
+}
+CELERY_BROKER_URL = REDIS_URL
+
+# --- REST ------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["kernel.api.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["kernel.api.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kernel.api.AlwaysJSON",
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "EXCEPTION_HANDLER": "kernel.api.exception_handler",
+    "DEFAULT_METADATA_CLASS": None,
+    "UNAUTHENTICATED_USER": None,
+}
+APPEND_SLASH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+
+# --- The sale --------------------------------------------------------------------------------------------------------
+MAX_SEATS_PER_RESERVATION: int = env.int("MAX_SEATS_PER_RESERVATION", default=1)
+RESERVATION_SECONDS: int = env.int("RESERVATION_SECONDS", default=300)
+# What a sold seat is called in the seat map: "reserved" for the web client that knows no "sold".
+SOLD_SEAT_WIRE_VALUE: str = env.str("SOLD_SEAT_WIRE_VALUE", default="sold")
+
+# --- Language, time, static files ------------------------------------------------------------------------------------
+LANGUAGE_CODE = "ko"
+USE_I18N = True
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+
+# --- Security --------------------------------------------------------------------------------------------------------
+if not DEBUG:
+    # TLS ends at the proxy, which sets X-Forwarded-Proto. Behind it, plain requests are health checks and other
+    # services; whether browsers are sent to https is therefore the operator's choice.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=False)
+    SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=True)
+    SECURE_HSTS_PRELOAD: bool = env.bool("SECURE_HSTS_PRELOAD", default=True)
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SILENCED_SYSTEM_CHECKS = [
+        "security.W003",  # CSRF middleware is there, for the admin: see ADMIN_MIDDLEWARE
+        "security.W008",  # SECURE_SSL_REDIRECT: see above
+        "admin.E408",  # the admin's middleware: see ADMIN_MIDDLEWARE
+        "admin.E409",
+        "admin.E410",
+    ]
+else:
+    SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"]
+
+# --- Logs ------------------------------------------------------------------------------------------------------------
+LOG_FORMAT: str = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"request_id": {"()": "kernel.middleware.RequestIdFilter"}},
+    "formatters": {
+        "text": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(request_id)s %(message)s",
+        },
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": LOG_FORMAT}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django.request": {
+            "level": "CRITICAL"
+        },  # refusals are answers, not log lines; crashes are logged by kernel.api
+        "django.security.DisallowedHost": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,40 @@
+"""Every path, bare and under /api."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django_prometheus.exports import ExportToDjangoView
+from rest_framework.routers import SimpleRouter
+
+from events.views import EventViewSet
+from kernel.api import bad_request, not_found, server_error
+from seats.views import InternalReservationViewSet, ReservationViewSet, SeatViewSet
+from tickets.views import TicketViewSet
+from ticketservice.health import Alive, Component, Ready
+
+router = SimpleRouter()
+router.trailing_slash = "/?"
+router.register("events", EventViewSet, basename="event")
+router.register("tickets", TicketViewSet, basename="ticket")
+router.register("seats", SeatViewSet, basename="seat")
+router.register("reservations", ReservationViewSet, basename="reservation")
+router.register("internal/reservations", InternalReservationViewSet, basename="internal-reservation")
+
+health = [
+    re_path(r"^health(?:/live)?/?$", Alive.as_view()),
+    re_path(r"^health/db/?$", Component.as_view(components=("database",))),
+    re_path(r"^health/redis/?$", Component.as_view(components=("redis",))),
+    re_path(r"^health/all/?$", Component.as_view(components=("database", "redis"))),
+    re_path(r"^health/ready/?$", Ready.as_view()),
+]
+service = [*router.urls, *health, path("metrics", ExportToDjangoView)]
+
+urlpatterns = [
+    *service,
+    path("api/", include(service)),
+    path("admin/", admin.site.urls),
+    re_path("", not_found),  # JSON also where DEBUG would show a page
+]
+
+handler400 = bad_request
+handler404 = not_found
+handler500 = server_error
