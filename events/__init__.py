@@ -1,0 +1,1 @@
+"""What is on sale, where and when; seat layouts; search."""

@@ -1,0 +1,16 @@
+"""What follows when something happened to events. Everything here is safe to lose."""
+
+from uuid import UUID
+
+from events.metrics import event_views
+from events.selectors import forget_event, forget_event_lists
+
+
+def event_was_viewed(event_id: UUID) -> None:
+    """Call only for events that exist: each one becomes a time series."""
+    event_views.labels(event_id=str(event_id)).inc()
+
+
+def event_was_changed(event_id: UUID) -> None:
+    forget_event(event_id)
+    forget_event_lists()

@@ -1,0 +1,89 @@
+"""What a seat layout must be, so that seats can be made from it."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from events.errors import ImpossibleLayout
+
+LONGEST_LABEL = 20  # characters, as the column is wide
+MOST_SEATS = 200_000
+LARGEST_NUMBER = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """`rows` rows from `start_row` on, each with seats 1 to `seats_per_row`."""
+
+    name: str
+    rows: int
+    seats_per_row: int
+    price: int
+    start_row: int
+
+    @property
+    def last_row(self) -> int:
+        return self.start_row + self.rows - 1
+
+    @property
+    def longest_label(self) -> str:
+        return f"{self.name}-{self.last_row}-{self.seats_per_row}"
+
+
+def sections_of(layout_config: Any) -> list[Section]:
+    """The sections of `{"sections": [{name, rows, seatsPerRow, price, startRow}]}`.
+
+    Raises ImpossibleLayout: nothing to sit on, a number that is none, two rows of a section with the same number, a label
+    that is too long.
+    """
+    found = layout_config.get("sections") if isinstance(layout_config, dict) else None
+    if not isinstance(found, list) or not found:
+        raise ImpossibleLayout("The layout has no sections.")
+    sections = [_section(place, raw) for place, raw in enumerate(found, 1)]
+    _refuse_overlapping_rows(sections)
+    total = sum(section.rows * section.seats_per_row for section in sections)
+    if total > MOST_SEATS:
+        raise ImpossibleLayout(f"The layout has {total} seats. The most is {MOST_SEATS}.")
+    return sections
+
+
+def _section(place: int, raw: Any) -> Section:
+    if not isinstance(raw, dict):
+        raise ImpossibleLayout(f"Section {place} is not an object.")
+    name = raw.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise ImpossibleLayout(f"Section {place} has no name.")
+    section = Section(
+        name=name,
+        rows=_number(raw, "rows", name, least=0),
+        seats_per_row=_number(raw, "seatsPerRow", name, least=0),
+        price=_number(raw, "price", name, least=0),
+        start_row=_number({"startRow": 1, **raw}, "startRow", name, least=1),
+    )
+    if section.rows * section.seats_per_row == 0:
+        raise ImpossibleLayout(f"Section {name} has no seats.")
+    if len(section.longest_label) > LONGEST_LABEL:
+        raise ImpossibleLayout(
+            f"Section {name} has a seat label of {len(section.longest_label)} characters ({section.longest_label}). "
+            f"The most is {LONGEST_LABEL}."
+        )
+    return section
+
+
+def _number(raw: dict[str, Any], key: str, section: str, *, least: int) -> int:
+    value = raw.get(key)
+    if type(value) is not int or not least <= value <= LARGEST_NUMBER:
+        raise ImpossibleLayout(f"Section {section}: {key} must be a whole number from {least} on.")
+    return value
+
+
+def _refuse_overlapping_rows(sections: list[Section]) -> None:
+    """Sections may be given in parts, and different sections may number their rows alike; a section's own rows differ."""
+    by_name = defaultdict(list)
+    for section in sections:
+        by_name[section.name].append(section)
+    for name, parts in by_name.items():
+        parts.sort(key=lambda part: part.start_row)
+        for part, following in zip(parts, parts[1:], strict=False):
+            if following.start_row <= part.last_row:
+                raise ImpossibleLayout(f"Section {name} has row {following.start_row} twice.")

@@ -1,0 +1,118 @@
+"""Tables `events`, `seat_layouts` and `keyword_mappings`."""
+
+from django.contrib.postgres.functions import RandomUUID
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models.functions import Coalesce, Concat, Lower, Now
+
+
+class SeatLayout(models.Model):
+    """How a hall is seated. `layout_config` is `{"sections": [{name, rows, seatsPerRow, price, startRow}]}`."""
+
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
+    name = models.CharField(max_length=255)
+    description = models.TextField(null=True, blank=True)
+    total_seats = models.IntegerField(db_default=0)
+    layout_config = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+
+    class Meta:
+        db_table = "seat_layouts"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(total_seats__gte=0), name="layout_seats_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Event(models.Model):
+    """Something that people buy places for."""
+
+    class Status(models.TextChoices):
+        UPCOMING = "upcoming"
+        ON_SALE = "on_sale"
+        SOLD_OUT = "sold_out"
+        ENDED = "ended"
+        CANCELLED = "cancelled"
+
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
+    title = models.CharField(max_length=255)
+    description = models.TextField(null=True, blank=True)
+    venue = models.CharField(max_length=255)
+    address = models.CharField(max_length=500, null=True, blank=True)
+    event_date = models.DateTimeField()
+    sale_start_date = models.DateTimeField()
+    sale_end_date = models.DateTimeField()
+    poster_image_url = models.TextField(null=True, blank=True)
+    status = models.CharField(max_length=20, choices=Status, db_default=Status.UPCOMING)
+    artist_name = models.CharField(max_length=255, null=True, blank=True)
+    seat_layout = models.ForeignKey(SeatLayout, on_delete=models.PROTECT, null=True, blank=True, related_name="events")
+    # How many seats a buyer may take at once; NULL: MAX_SEATS_PER_RESERVATION.
+    max_seats_per_reservation = models.SmallIntegerField(null=True, blank=True)
+    # What the search looks through: one text, so that words of the title and the artist's name can be found together.
+    search_text = models.GeneratedField(
+        expression=Lower(
+            Concat(
+                "title",
+                models.Value(" "),
+                Coalesce("artist_name", models.Value("")),
+                models.Value(" "),
+                "venue",
+                models.Value(" "),
+                Coalesce("address", models.Value("")),
+                output_field=models.TextField(),
+            )
+        ),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+
+    class Meta:
+        db_table = "events"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=["upcoming", "on_sale", "sold_out", "ended", "cancelled"]),
+                name="event_status_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(sale_start_date__lte=models.F("sale_end_date")),
+                name="event_sale_starts_before_it_ends",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_seats_per_reservation__isnull=True)
+                | models.Q(max_seats_per_reservation__range=(1, 100)),
+                name="event_max_seats_1_to_100",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["sale_start_date", "id"], name="events_by_sale_start"),
+            models.Index(fields=["status", "sale_start_date", "id"], name="events_by_status_sale_start"),
+            # pg_trgm can not serve one- and two-syllable Korean words; pairs of characters can.
+            GinIndex(models.Func("search_text", function="bigrams"), name="events_by_bigrams"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class KeywordMapping(models.Model):
+    """Two spellings of one name, so that a search for either finds both."""
+
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
+    korean = models.CharField(max_length=255)
+    english = models.CharField(max_length=255)
+    entity_type = models.CharField(max_length=50, db_default="general")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "keyword_mappings"
+        constraints = [
+            models.UniqueConstraint(fields=["korean", "english"], name="keyword_mapping_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.korean} / {self.english}"

@@ -1,0 +1,41 @@
+"""GET /events and GET /events/:id."""
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from events import effects, selectors
+from events.models import Event
+from kernel.api import parse_id, positive_integer, single_parameters
+from kernel.errors import InvalidInput
+
+LARGEST_PAGE = 100
+LONGEST_SEARCH = 5000
+
+
+class EventViewSet(ViewSet):
+    lookup_value_regex = "[^/]+"
+
+    def list(self, request: Request) -> Response:
+        return Response(selectors.event_list(_wanted_page(request)))
+
+    def retrieve(self, request: Request, pk: str) -> Response:  # noqa: ARG002 - DRF's signature
+        event_id = parse_id(pk, "Invalid id format")
+        answer = selectors.event_detail(event_id)
+        effects.event_was_viewed(event_id)
+        return Response(answer)
+
+
+def _wanted_page(request: Request) -> selectors.EventPage:
+    given = single_parameters(request, "status", "q", "page", "limit")
+    status, search = given.get("status", ""), given.get("q", "").strip()
+    if status and status not in Event.Status.values:
+        raise InvalidInput(f"Invalid status. It is one of {', '.join(Event.Status.values)}.")
+    if len(search) > LONGEST_SEARCH:
+        raise InvalidInput(f"q has more than {LONGEST_SEARCH} characters")
+    return selectors.EventPage(
+        status=status,
+        search=search,
+        page=positive_integer(given.get("page", "1"), "page"),
+        limit=min(positive_integer(given.get("limit", "10"), "limit"), LARGEST_PAGE),
+    )

@@ -1,0 +1,1 @@
+"""Ticket types and their live stock."""

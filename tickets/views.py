@@ -1,0 +1,20 @@
+"""GET /tickets/event/:eventId and GET /tickets/availability/:ticketTypeId."""
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from events.selectors import ticket_types_of
+from kernel.api import parse_id
+from tickets import selectors
+
+
+class TicketViewSet(ViewSet):
+    @action(detail=False, url_path="event/(?P<event_id>[^/]+)")
+    def event(self, request: Request, event_id: str) -> Response:  # noqa: ARG002 - DRF's signature
+        return Response({"ticketTypes": ticket_types_of(parse_id(event_id, "Invalid eventId format"))})
+
+    @action(detail=False, url_path="availability/(?P<ticket_type_id>[^/]+)")
+    def availability(self, request: Request, ticket_type_id: str) -> Response:  # noqa: ARG002
+        return Response(selectors.availability(parse_id(ticket_type_id, "Invalid ticketTypeId format")))
