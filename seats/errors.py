@@ -1,0 +1,148 @@
+"""Ways to be refused that concern seats and reservations."""
+
+from typing import Any
+
+from kernel.errors import InvalidInput, Kind, Refused
+
+
+class SeatMapEventNotFound(Refused):
+    kind = Kind.NOT_FOUND
+    message = "Event not found"
+    code = "EVENT_NOT_FOUND"
+
+
+class NoSeatSelection(Refused):
+    kind = Kind.NOT_FOUND
+    message = "This event does not have seat selection"
+    code = "NO_SEAT_SELECTION"
+
+
+class TooManySeats(InvalidInput):
+    code = "TOO_MANY_SEATS"
+
+    def __init__(self, *, most: int) -> None:
+        super().__init__(f"최대 {most}석까지 선택 가능합니다.")
+
+
+class SeatNotFound(Refused):
+    message = "좌석을 찾을 수 없습니다."
+    code = "SEAT_NOT_FOUND"
+    by_the_work = True
+
+
+class SeatBeingChosen(Refused):
+    message = "다른 사용자가 선택 중인 좌석입니다. 잠시 후 다시 시도해주세요."
+    code = "SEAT_BEING_CHOSEN"
+    by_the_work = True
+
+
+class SeatTaken(Refused):
+    code = "SEAT_TAKEN"
+    by_the_work = True
+
+    def __init__(self, *, label: str) -> None:
+        super().__init__(f"이미 예약된 좌석입니다. ({label})")
+
+
+class AmountTooLarge(Refused):
+    message = "결제 금액이 너무 큽니다."
+    code = "AMOUNT_TOO_LARGE"
+    by_the_work = True
+
+
+# --- Reservations -----------------------------------------------------------------------------------------------------
+
+
+class ReservationNotFound(Refused):
+    kind = Kind.NOT_FOUND
+    message = "예매 내역을 찾을 수 없습니다."
+    code = "RESERVATION_NOT_FOUND"
+
+
+class SeatReservationNotFound(ReservationNotFound):
+    message = "예약을 찾을 수 없습니다."
+
+
+class NothingToCancel(Refused):
+    """The same as ReservationNotFound, as the old service says it when a buyer cancels."""
+
+    message = "예매 내역을 찾을 수 없습니다."
+    code = "RESERVATION_NOT_FOUND"
+    by_the_work = True
+
+
+class AlreadyCancelled(Refused):
+    message = "이미 취소된 예매입니다."
+    code = "RESERVATION_CANCELLED"
+    by_the_work = True
+
+
+class AlreadyExpired(Refused):
+    message = "이미 만료된 예매입니다."
+    code = "RESERVATION_EXPIRED"
+    by_the_work = True
+
+
+# --- Payments: said to the payment service, which decides by the code -------------------------------------------------
+
+
+class PaymentRefused(Refused):
+    kind = Kind.CONFLICT
+    by_the_work = True
+    shows_code = True
+
+
+class PaidTooLate(PaymentRefused):
+    message = "예매 시간이 만료되었습니다."
+    code = "RESERVATION_EXPIRED"
+
+
+class PaidAfterCancelling(PaymentRefused):
+    message = "취소된 예매입니다."
+    code = "RESERVATION_CANCELLED"
+
+
+class PaidTwice(PaymentRefused):
+    message = "이미 결제된 예매입니다."
+    code = "ALREADY_PAID"
+
+
+class AmountDiffers(PaymentRefused):
+    message = "결제 금액이 일치하지 않습니다."
+    code = "AMOUNT_MISMATCH"
+
+
+class PaymentUsedElsewhere(PaymentRefused):
+    message = "다른 예매에 사용된 결제입니다."
+    code = "PAYMENT_ID_USED"
+
+
+class NotPaid(PaymentRefused):
+    message = "결제된 예매가 아닙니다."
+    code = "NOT_PAID"
+
+
+# --- Idempotency ------------------------------------------------------------------------------------------------------
+
+
+class RequestInProgress(Refused):
+    kind = Kind.CONFLICT
+    message = "같은 요청을 처리하고 있습니다. 잠시 후 다시 시도해주세요."
+    code = "REQUEST_IN_PROGRESS"
+    retry_after = 1
+
+
+class IdempotencyKeyReused(Refused):
+    kind = Kind.UNPROCESSABLE
+    message = "Idempotency-Key가 다른 요청에 사용되었습니다."
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class RefusedBefore(Refused):
+    """What the first request with this Idempotency-Key was refused with."""
+
+    def __init__(self, refusal: dict[str, Any]) -> None:
+        super().__init__(refusal["message"])
+        self.kind = Kind(refusal["kind"])
+        self.code = refusal["code"]
+        self.by_the_work = True  # no other refusals are stored

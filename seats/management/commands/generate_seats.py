@@ -1,0 +1,37 @@
+"""`manage.py generate_seats`: seats from layouts."""
+
+import time
+import uuid
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from events.models import Event
+from kernel.errors import Refused
+from seats.services import generate_seats
+
+
+class Command(BaseCommand):
+    help = "Makes the missing seats of one event, or of every event that has a layout and no seats."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("event_id", nargs="?", type=uuid.UUID, help="all events that lack seats, if not given")
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
+        if options["event_id"]:
+            events = [options["event_id"]]
+        else:
+            events = list(Event.objects.filter(seat_layout__isnull=False, seats=None).values_list("id", flat=True))
+        refused = 0
+        for place, event_id in enumerate(events, 1):
+            started = time.monotonic()
+            try:
+                made = generate_seats(event_id=event_id)
+            except Refused as refusal:
+                refused += 1
+                self.stderr.write(f"[{place}/{len(events)}] {event_id}: {refusal.message}")
+                continue
+            self.stdout.write(f"[{place}/{len(events)}] {event_id}: {made} seats in {time.monotonic() - started:.1f} s")
+        if refused:
+            raise CommandError(f"{refused} of {len(events)} events have a layout from which no seats can be made.")

@@ -1,0 +1,155 @@
+"""Tables `seats`, `reservations`, `reservation_items` and `idempotency_keys`."""
+
+from django.contrib.postgres.functions import RandomUUID
+from django.db import models
+from django.db.models.functions import Coalesce, Now
+
+from events.models import Event
+from tickets.models import TicketType
+
+
+class Seat(models.Model):
+    """One seat of one event. Who has it stands in `reservation_items`."""
+
+    class Status(models.TextChoices):
+        AVAILABLE = "available"
+        LOCKED = "locked"
+        SOLD = "sold"
+
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
+    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="seats", db_index=False)
+    section = models.CharField(max_length=50)
+    row_number = models.IntegerField()
+    seat_number = models.IntegerField()
+    seat_label = models.CharField(max_length=20)
+    price = models.IntegerField()
+    status = models.CharField(max_length=20, choices=Status, db_default=Status.AVAILABLE)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+
+    class Meta:
+        db_table = "seats"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "section", "row_number", "seat_number"], name="seat_once_per_event"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["available", "locked", "sold"]), name="seat_status_known"
+            ),
+            models.CheckConstraint(condition=models.Q(price__gte=0), name="seat_price_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return self.seat_label
+
+
+class Reservation(models.Model):
+    """A buyer's claim on seats or tickets: pending until paid, and only until its deadline."""
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        CONFIRMED = "confirmed"
+        CANCELLED = "cancelled"
+        EXPIRED = "expired"
+
+    class PaymentStatus(models.TextChoices):
+        PENDING = "pending"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        REFUNDED = "refunded"
+
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
+    user_id = models.UUIDField()
+    event = models.ForeignKey(Event, on_delete=models.SET_NULL, null=True, related_name="reservations")
+    reservation_number = models.CharField(max_length=50, unique=True)
+    total_amount = models.IntegerField()
+    status = models.CharField(max_length=20, choices=Status, db_default=Status.PENDING)
+    payment_status = models.CharField(max_length=20, choices=PaymentStatus, db_default=PaymentStatus.PENDING)
+    payment_method = models.CharField(max_length=50, null=True, blank=True)
+    payment_id = models.CharField(max_length=255, null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    # The deadline of a reservation by ticket type, whose `expires_at` has always been NULL: see docs/adr/0004.
+    held_until = models.DateTimeField(null=True, blank=True)
+    deadline = models.GeneratedField(
+        expression=Coalesce("expires_at", "held_until"), output_field=models.DateTimeField(null=True), db_persist=True
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+
+    class Meta:
+        db_table = "reservations"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(status__in=["pending", "confirmed", "cancelled", "expired"]),
+                name="reservation_status_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(payment_status__in=["pending", "completed", "failed", "refunded"]),
+                name="reservation_payment_status_known",
+            ),
+            models.CheckConstraint(condition=models.Q(total_amount__gte=0), name="reservation_amount_not_negative"),
+            models.UniqueConstraint(
+                fields=["payment_id"], condition=models.Q(payment_id__isnull=False), name="payment_pays_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user_id", "-created_at"], name="reservations_by_user"),
+            models.Index(
+                fields=["deadline", "id"], condition=models.Q(status="pending"), name="reservations_to_expire"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.reservation_number
+
+
+class ReservationItem(models.Model):
+    """One seat, or a quantity of one ticket type, of a reservation."""
+
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
+    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="items")
+    ticket_type = models.ForeignKey(TicketType, on_delete=models.PROTECT, null=True, related_name="+")
+    seat = models.ForeignKey(Seat, on_delete=models.PROTECT, null=True, related_name="items")
+    quantity = models.IntegerField(db_default=1)
+    unit_price = models.IntegerField()
+    subtotal = models.IntegerField()
+    # Whether the reservation is pending or confirmed. The database keeps it (migration 0002): NULL is filled in on
+    # insert, and it follows `reservations.status`. It makes the promise "one live reservation per seat" an index.
+    is_live = models.BooleanField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        db_table = "reservation_items"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["seat"], condition=models.Q(is_live=True), name="seat_in_one_live_reservation"
+            ),
+            models.CheckConstraint(condition=models.Q(is_live__isnull=False), name="item_is_live_or_not"),
+            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="item_quantity_positive"),
+            models.CheckConstraint(condition=models.Q(unit_price__gte=0), name="item_price_not_negative"),
+            models.CheckConstraint(condition=models.Q(subtotal__gte=0), name="item_subtotal_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.unit_price}"
+
+
+class IdempotencyKey(models.Model):
+    """What a request that sells was answered, so that its repetition sells nothing more."""
+
+    user_id = models.UUIDField()
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)  # SHA-256 of what was asked, hexadecimal
+    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, null=True, db_index=False)
+    refusal = models.JSONField(null=True)  # {kind, code, message, by_the_work} when it was refused
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "idempotency_keys"
+        constraints = [
+            models.UniqueConstraint(fields=["user_id", "key"], name="idempotency_key_once"),
+        ]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_keys_by_age")]
+
+    def __str__(self) -> str:
+        return self.key

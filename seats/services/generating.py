@@ -1,0 +1,54 @@
+"""Making the seats of an event from its layout."""
+
+from dataclasses import asdict
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+
+from events.errors import EventNotFound, ImpossibleLayout
+from events.layouts import sections_of
+from events.models import Event
+from kernel.database import after_commit, fetch_one
+from seats import effects
+from seats.models import Seat
+
+_GENERATE = """
+WITH section AS (
+    SELECT * FROM jsonb_to_recordset(%(sections)s::jsonb)
+        AS s (name text, rows int, seats_per_row int, price int, start_row int)
+),
+made AS (
+    INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)
+    SELECT %(event_id)s, s.name, r, n, s.name || '-' || r || '-' || n, s.price
+    FROM section s, generate_series(s.start_row, s.start_row + s.rows - 1) AS r, generate_series(1, s.seats_per_row) AS n
+    ON CONFLICT (event_id, section, row_number, seat_number) DO NOTHING
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM made) AS made, (SELECT sum(rows::bigint * seats_per_row)::bigint FROM section) AS wanted
+"""
+
+
+def generate_seats(*, event_id: UUID) -> int:
+    """Makes the seats that the event's layout asks for and that are not there yet, in one statement.
+
+    Returns how many were made: a second call makes none. Raises EventNotFound, or ImpossibleLayout when the event has no
+    layout, one from which no seats can be made, or seats of another layout.
+    """
+    with transaction.atomic():
+        event = Event.objects.select_for_update(of=("self",)).select_related("seat_layout").filter(id=event_id).first()
+        if event is None:
+            raise EventNotFound
+        if event.seat_layout is None:
+            raise ImpossibleLayout("The event has no seat layout.")
+        sections = [asdict(section) for section in sections_of(event.seat_layout.layout_config)]
+        counted = fetch_one(_GENERATE, {"event_id": event_id, "sections": orjson.dumps(sections).decode()})
+        there = Seat.objects.filter(event_id=event_id).count()
+        if there != counted["wanted"]:
+            raise ImpossibleLayout(
+                f"The event has {there - counted['made']} seats already, not all of which are in its layout."
+            )
+        if counted["made"]:
+            after_commit(effects.seats_were_generated, event_id=event_id)
+    made: int = counted["made"]
+    return made

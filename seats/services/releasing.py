@@ -1,0 +1,157 @@
+"""Giving places back: cancelled by the buyer, refunded by the payment service, or past their deadline."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from kernel.database import after_commit, fetch_one
+from seats import effects
+from seats.errors import AlreadyCancelled, AlreadyExpired, NothingToCancel, NotPaid, ReservationNotFound
+from seats.models import Reservation
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What one statement gave back. `targets` are the reservations it looked at, as they were before."""
+
+    targets: list[dict[str, Any]]
+    ended: int
+    seats_by_event: dict[UUID, list[UUID]]
+    ticket_types_by_event: dict[UUID, list[UUID]]
+
+
+def _give_back(target: str) -> str:
+    """The statement that ends reservations and gives back what they hold; `target` locks the reservations.
+
+    Stock that would rise above its total raises the total: a ticket that somebody held exists, whatever was written down
+    (only rows written by others can be so; see docs/adr/0005).
+    """
+    return f"""
+WITH target AS MATERIALIZED ({target}),
+ended AS (
+    UPDATE reservations r SET status = %(status)s, payment_status = %(payment_status)s, updated_at = now()
+    FROM target t WHERE r.id = t.id AND t.may_end
+    RETURNING r.id
+),
+item AS MATERIALIZED (
+    SELECT i.seat_id, i.ticket_type_id, i.quantity FROM reservation_items i JOIN ended ON ended.id = i.reservation_id
+    WHERE i.is_live
+),
+held_seat AS MATERIALIZED (
+    SELECT s.id FROM seats s WHERE s.id IN (SELECT seat_id FROM item) ORDER BY s.id FOR UPDATE
+),
+freed AS (
+    UPDATE seats s SET status = 'available', updated_at = now() FROM held_seat h
+    WHERE s.id = h.id AND s.status <> 'available'
+    RETURNING s.id, s.event_id
+),
+held_stock AS MATERIALIZED (
+    SELECT t.id, item.quantity FROM ticket_types t
+    JOIN (SELECT ticket_type_id, sum(quantity) AS quantity FROM item GROUP BY 1) item ON item.ticket_type_id = t.id
+    ORDER BY t.id FOR UPDATE OF t
+),
+restocked AS (
+    UPDATE ticket_types t SET available_quantity = t.available_quantity + h.quantity,
+        total_quantity = greatest(t.total_quantity, t.available_quantity + h.quantity), updated_at = now()
+    FROM held_stock h WHERE t.id = h.id
+    RETURNING t.id, t.event_id
+)
+SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT count(*) FROM ended) AS ended,
+       (SELECT jsonb_agg(jsonb_build_array(event_id, id)) FROM freed) AS seats,
+       (SELECT jsonb_agg(jsonb_build_array(event_id, id)) FROM restocked) AS ticket_types
+"""
+
+
+_CANCEL = _give_back("""
+    SELECT id, status, status IN ('pending', 'confirmed') AS may_end FROM reservations
+    WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
+""")
+
+_REFUND = _give_back("""
+    SELECT id, status, payment_status, payment_id, status = 'confirmed' AS may_end FROM reservations
+    WHERE id = %(reservation_id)s FOR UPDATE
+""")
+
+_EXPIRE_DUE = _give_back("""
+    SELECT id, true AS may_end FROM reservations WHERE status = 'pending' AND deadline <= now()
+    ORDER BY deadline, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+""")
+
+# Waits for whoever is paying one of them just now, and then leaves that one alone: its status is looked at again.
+_EXPIRE_HOLDERS = _give_back("""
+    SELECT id, true AS may_end FROM reservations WHERE status = 'pending' AND deadline <= now() AND id IN (
+        SELECT reservation_id FROM reservation_items
+        WHERE is_live AND (seat_id = ANY(%(seat_ids)s::uuid[]) OR ticket_type_id = ANY(%(ticket_type_ids)s::uuid[]))
+    ) ORDER BY id FOR UPDATE
+""")
+
+_EXPIRED = {"status": Reservation.Status.EXPIRED.value, "payment_status": Reservation.PaymentStatus.FAILED.value}
+# Also for what was never paid: recorded so, and clients show it.
+_CANCELLED = {"status": Reservation.Status.CANCELLED.value, "payment_status": Reservation.PaymentStatus.REFUNDED.value}
+
+
+def cancel_reservation(*, user_id: UUID, reservation_id: UUID) -> None:
+    """The buyer gives the places back, paid or not. Raises NothingToCancel, AlreadyCancelled or AlreadyExpired."""
+    released = _release(
+        _CANCEL, {**_CANCELLED, "user_id": user_id, "reservation_id": reservation_id}, reason="cancelled"
+    )
+    if released.ended:
+        return
+    if not released.targets:
+        raise NothingToCancel
+    raise AlreadyExpired if released.targets[0]["status"] == Reservation.Status.EXPIRED else AlreadyCancelled
+
+
+def refund_reservation(*, reservation_id: UUID) -> None:
+    """The payment service has given the money back; the places become free. Twice is the same as once.
+
+    Raises ReservationNotFound or NotPaid.
+    """
+    released = _release(_REFUND, {**_CANCELLED, "reservation_id": reservation_id}, reason="refunded")
+    if released.ended:
+        return
+    if not released.targets:
+        raise ReservationNotFound
+    was = released.targets[0]
+    if was["payment_id"] is None or was["payment_status"] != Reservation.PaymentStatus.REFUNDED:
+        raise NotPaid
+
+
+def expire_due(*, limit: int) -> int:
+    """Ends up to `limit` reservations that are past their deadline; leaves those that somebody is paying just now.
+
+    Returns how many. Safe at once in many processes: they share the work.
+    """
+    return _release(_EXPIRE_DUE, {**_EXPIRED, "limit": limit}, reason="expired").ended
+
+
+def expire_holders(*, seat_ids: Sequence[UUID] = (), ticket_type_ids: Sequence[UUID] = ()) -> int:
+    """The same for the holders of these places, so that the next buyer need not wait for a sweep."""
+    wanted = {"seat_ids": list(seat_ids), "ticket_type_ids": list(ticket_type_ids)}
+    return _release(_EXPIRE_HOLDERS, {**_EXPIRED, **wanted}, reason="expired").ended
+
+
+def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Released:
+    found = fetch_one(statement, parameters)
+    released = Released(
+        found["targets"] or [], found["ended"], _by_event(found["seats"]), _by_event(found["ticket_types"])
+    )
+    for event_id in released.seats_by_event.keys() | released.ticket_types_by_event.keys():
+        after_commit(
+            effects.places_were_given_back,
+            event_id=event_id,
+            seat_ids=released.seats_by_event.get(event_id, []),
+            ticket_type_ids=released.ticket_types_by_event.get(event_id, []),
+        )
+    if released.ended:
+        after_commit(effects.reservations_were_ended, reason=reason, count=released.ended)
+    return released
+
+
+def _by_event(pairs: list[tuple[str, str]] | None) -> dict[UUID, list[UUID]]:
+    grouped = defaultdict(list)
+    for event_id, place_id in pairs or ():
+        grouped[UUID(event_id)].append(UUID(place_id))
+    return dict(grouped)

@@ -1,0 +1,94 @@
+"""The seat map, reservations, and what the payment service tells."""
+
+from uuid import UUID
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from events import selectors as events
+from kernel.api import parse_id
+from kernel.auth import BearerToken, IsAuthenticated, IsInternalService
+from seats import selectors, serializers, services
+
+FOR_BUYERS = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
+
+
+def buyer(request: Request) -> UUID:
+    return UUID(request.user.user_id)
+
+
+class SeatViewSet(ViewSet):
+    @action(detail=False)
+    def layouts(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
+        return Response({"layouts": events.layouts()})
+
+    @action(detail=False, url_path="events/(?P<event_id>[^/]+)")
+    def events(self, request: Request, event_id: str) -> Response:  # noqa: ARG002
+        seat_map = selectors.seat_map(parse_id(event_id, "Invalid event ID format"))
+        return Response(seat_map.body, headers={"Seat-Map-Version": str(seat_map.version), "ETag": f'"{seat_map.tag}"'})
+
+    @action(detail=False, methods=["post"], **FOR_BUYERS)
+    def reserve(self, request: Request) -> Response:
+        event_id, asked = serializers.seats_asked_for(request.data)
+        services.refuse_too_many(event_id=event_id, count=len(asked))
+        sale = services.reserve_seats(
+            user_id=buyer(request),
+            event_id=event_id,
+            seat_ids=serializers.seat_ids(asked),
+            request=serializers.named_request(request),
+        )
+        return Response(serializers.seat_sale(sale), status=201)
+
+    @action(detail=False, url_path="reservation/(?P<reservation_id>[^/]+)", **FOR_BUYERS)
+    def reservation(self, request: Request, reservation_id: str) -> Response:
+        wanted = parse_id(reservation_id, "Invalid reservation ID format")
+        return Response({"reservation": selectors.seat_reservation(user_id=buyer(request), reservation_id=wanted)})
+
+
+class ReservationViewSet(ViewSet):
+    authentication_classes = [BearerToken]
+    permission_classes = [IsAuthenticated]
+    lookup_value_regex = "[^/]+"
+
+    def create(self, request: Request) -> Response:
+        event_id, quantities = serializers.tickets_asked_for(request.data)
+        sale = services.buy_tickets(
+            user_id=buyer(request),
+            event_id=event_id,
+            quantities=quantities,
+            request=serializers.named_request(request),
+        )
+        return Response(serializers.ticket_sale(sale), status=201)
+
+    @action(detail=False)
+    def my(self, request: Request) -> Response:
+        return Response({"reservations": selectors.my_reservations(buyer(request))})
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        wanted = parse_id(pk, "Invalid id format")
+        return Response({"reservation": selectors.reservation(user_id=buyer(request), reservation_id=wanted)})
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        services.cancel_reservation(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
+        return Response({"message": "예매가 취소되었습니다."})
+
+
+class InternalReservationViewSet(ViewSet):
+    """For the payment service."""
+
+    permission_classes = [IsInternalService]
+    lookup_value_regex = "[^/]+"
+
+    @action(detail=True, methods=["post"])
+    def confirm(self, request: Request, pk: str) -> Response:
+        reservation_id = parse_id(pk, "Invalid id format")
+        confirmed = services.confirm_reservation(reservation_id=reservation_id, **serializers.payment(request.data))
+        return Response({"message": "결제가 확정되었습니다.", "reservation": confirmed})
+
+    @action(detail=True, methods=["post"])
+    def refund(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        services.refund_reservation(reservation_id=parse_id(pk, "Invalid id format"))
+        return Response({"message": "환불 처리되었습니다."})
