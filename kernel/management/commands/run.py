@@ -29,7 +29,7 @@ LISTENING = {"web", "realtime"}
 PORT_SECONDS = 3
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
+class Stopped(Exception):
     """Ctrl-C or SIGTERM."""
 
 
