@@ -1,5 +1,6 @@
 """What a seat layout must be, so that seats can be made from it."""
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,6 @@ def _refuse_overlapping_rows(sections: list[Section]) -> None:
         by_name[section.name].append(section)
     for name, parts in by_name.items():
         parts.sort(key=lambda part: part.start_row)
-        for part, following in zip(parts, parts[1:], strict=False):
+        for part, following in itertools.pairwise(parts):
             if following.start_row <= part.last_row:
                 raise ImpossibleLayout(f"Section {name} has row {following.start_row} twice.")

@@ -83,17 +83,18 @@ LIST_FIELDS = (
 )  # fmt: skip
 
 
-def _with_price_range(events: QuerySet[Event]) -> Iterable[dict[str, Any]]:
+def _with_price_range(events: QuerySet[Event]) -> Iterable[Any]:
     def over_ticket_types(aggregate: Any) -> Subquery:
         grouped = Event.objects.filter(id=OuterRef("id")).order_by().values("id").annotate(found=aggregate)
         return Subquery(grouped.values("found"))
 
-    return events.values(
+    priced: Iterable[Any] = events.values(
         *LIST_FIELDS,
         ticket_type_count=Coalesce(over_ticket_types(Count("ticket_types")), 0),
         min_price=over_ticket_types(Min("ticket_types__price")),
         max_price=over_ticket_types(Max("ticket_types__price")),
     )
+    return priced
 
 
 def _list_entry(row: dict[str, Any]) -> dict[str, Any]:
@@ -175,8 +176,11 @@ def _event_detail(event_id: UUID) -> bytes:
     return caching.encoded({"event": event, "ticketTypes": ticket_types_of(event_id)})
 
 
-def ticket_types_of(event_id: UUID) -> list[dict[str, Any]]:
-    """What can be bought for an event, dearest first; empty for an event that does not exist."""
+def ticket_types_of(event_id: UUID) -> list[Any]:
+    """What can be bought for an event, {id, name, price, total_quantity, available_quantity, description}, dearest first.
+
+    Empty for an event that does not exist.
+    """
     types = Event(id=event_id).ticket_types.order_by("-price", "name", "id")
     return list(types.values("id", "name", "price", "total_quantity", "available_quantity", "description"))
 
@@ -184,7 +188,7 @@ def ticket_types_of(event_id: UUID) -> list[dict[str, Any]]:
 # --- Layouts ----------------------------------------------------------------------------------------------------------
 
 
-def layouts() -> list[dict[str, Any]]:
-    """All seat layouts, smallest first."""
+def layouts() -> list[Any]:
+    """All seat layouts, {id, name, description, total_seats, layout_config}, smallest first."""
     by_size = SeatLayout.objects.order_by("total_seats", "name", "id")
     return list(by_size.values("id", "name", "description", "total_seats", "layout_config"))

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -72,6 +72,11 @@ def single_parameters(request: Request, *names: str) -> dict[str, str]:
     return found
 
 
+def body_of(request: Request) -> dict[str, Any]:
+    """The JSON object that was sent; empty when there was none (see JSONParser)."""
+    return request.data if isinstance(request.data, dict) else {}
+
+
 def positive_integer(text: str, name: str) -> int:
     """A decimal without sign, greater than zero. Raises InvalidInput."""
     if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) == 0:
@@ -121,17 +126,17 @@ class JSONParser(BaseParser):
 class AlwaysJSON(BaseContentNegotiation):
     """There is only JSON to give, whatever the client would rather have."""
 
-    def select_parser(self, request: Request, parsers: Sequence[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         content_type = (request.content_type or "").partition(";")[0].strip().lower()
-        return parsers[0] if content_type == JSON else None
+        return next(iter(parsers)) if content_type == JSON else None
 
     def select_renderer(
         self,
         request: Request,  # noqa: ARG002 - DRF's signature
-        renderers: Sequence[BaseRenderer],
+        renderers: Iterable[BaseRenderer],
         format_suffix: str | None = None,  # noqa: ARG002
     ) -> tuple[BaseRenderer, str]:
-        return renderers[0], JSON
+        return next(iter(renderers)), JSON
 
 
 # --- Refusals ---------------------------------------------------------------------------------------------------------

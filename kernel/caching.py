@@ -10,6 +10,7 @@ A process killed between its commit and its `forget` (or a Redis that was away) 
 `seconds`, which is therefore short.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -90,27 +91,21 @@ def _compute_and_store(key: str, compute: Callable[[], bytes], *, token: str, se
     except Exception:
         forget(key)  # let the next one try at once
         raise
-    try:
+    with contextlib.suppress(RedisUnavailable):
         _store(keys=[key, lease_key(key)], args=[token, answer, seconds])
-    except RedisUnavailable:
-        pass
     return answer
 
 
 def forget(*keys: str) -> None:
     """Deletes answers, and the leases of those who are computing them. Call after the commit; safe to lose."""
-    try:
+    with contextlib.suppress(RedisUnavailable):
         attempt(lambda redis: redis.delete(*keys, *map(lease_key, keys)))
-    except RedisUnavailable:
-        pass
 
 
 def forget_all(index: str) -> None:
     """`forget` for every answer that was cached with this index."""
-    try:
+    with contextlib.suppress(RedisUnavailable):
         _forget_all(keys=[index])
-    except RedisUnavailable:
-        pass
 
 
 def encoded(answer: object) -> bytes:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import Warning as Warned
 
 
 @register()
@@ -31,12 +32,12 @@ def production_is_reachable(**_: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if not settings.INTERNAL_API_TOKEN:
         found.append(
-            Warning(
+            Warned(
                 "INTERNAL_API_TOKEN is not set: no payment can be confirmed.",
                 hint="Set it to a long random string, the same for the payment service.",
                 id="ticketservice.W001",
             )
         )
     elif len(settings.INTERNAL_API_TOKEN) < 24:
-        found.append(Warning("INTERNAL_API_TOKEN has fewer than 24 characters.", id="ticketservice.W002"))
+        found.append(Warned("INTERNAL_API_TOKEN has fewer than 24 characters.", id="ticketservice.W002"))
     return found

@@ -53,7 +53,7 @@ class CompressLarge(GZipMiddleware):
     least_bytes = 8 * 1024
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if not response.streaming and len(response.content) < self.least_bytes:
+        if isinstance(response, HttpResponse) and len(response.content) < self.least_bytes:
             return response
         return super().process_response(request, response)
 

@@ -33,7 +33,8 @@ _CAN_NOT_WORK = ("LOADING", "BUSY", "MISCONF", "OOM", "READONLY")
 @cache
 def client() -> "Redis":
     """The client on django-redis' connection pool, shared by all threads. Answers are bytes."""
-    return get_redis_connection("default")
+    redis: Redis = get_redis_connection("default")
+    return redis
 
 
 def attempt(command: Callable[["Redis"], Result]) -> Result:

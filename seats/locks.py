@@ -6,6 +6,7 @@ only its owner lets go of it; it ends by itself after LIFE_MS, which is longer t
 The same round trip that lets go of the locks tells that the seat map has changed: see `seat_map_changed`.
 """
 
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,10 +53,8 @@ class Hold:
         if not self.keys and not changed:
             return
         version, answer = seat_map_version_key(self.event_id), seat_map_key(self.event_id)
-        try:
+        with contextlib.suppress(RedisUnavailable):
             _let_go(keys=[version, answer, lease_key(answer), *self.keys], args=[self.token, int(changed)])
-        except RedisUnavailable:
-            pass
 
 
 def take(*, event_id: UUID, seat_ids: Sequence[UUID] = (), request: str | None = None) -> Hold:

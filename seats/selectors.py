@@ -47,15 +47,16 @@ def _seat_map(event_id: UUID) -> bytes:
     event = Event.objects.filter(id=event_id).values("id", "title", "seat_layout__layout_config").first()
     if event is None:
         raise SeatMapEventNotFound
-    if (layout := event.pop("seat_layout__layout_config")) is None:
+    if (layout := event["seat_layout__layout_config"]) is None:
         raise NoSeatSelection
     rows = Seat.objects.filter(event_id=event_id).order_by("section", "row_number", "seat_number")
     fields = ("id", "section", "row_number", "seat_number", "seat_label", "price", "status")
-    body = caching.encoded({"event": event, "layout": layout, "seats": _with_wire_status(rows.values(*fields))})
+    shown = {"id": event["id"], "title": event["title"]}
+    body = caching.encoded({"event": shown, "layout": layout, "seats": _with_wire_status(rows.values(*fields))})
     return f"{version} {hashlib.md5(body, usedforsecurity=False).hexdigest()}\n".encode() + body
 
 
-def _with_wire_status(seats: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_wire_status(seats: Iterable[Any]) -> list[dict[str, Any]]:
     rows = list(seats)
     if settings.SOLD_SEAT_WIRE_VALUE != Seat.Status.SOLD:
         for row in rows:

@@ -8,7 +8,8 @@ from uuid import UUID
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from kernel.api import parse_id, timestamp
+from kernel.api import body_of, parse_id, timestamp
+from kernel.auth import user_of
 from kernel.errors import InvalidInput
 from seats import idempotency
 from seats.models import Seat
@@ -70,7 +71,9 @@ def named_request(request: Request) -> idempotency.Request | None:
     if not _PRINTABLE.fullmatch(key):
         raise InvalidInput("Idempotency-Key must be 1 to 255 printable ASCII characters")
     operation = request.path_info.removeprefix("/api").rstrip("/")
-    return idempotency.named_request(user_id=UUID(request.user.user_id), key=key, path=operation, body=request.data)
+    return idempotency.named_request(
+        user_id=UUID(user_of(request).user_id), key=key, path=operation, body=body_of(request)
+    )
 
 
 class Payment(serializers.Serializer[Any]):

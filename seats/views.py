@@ -1,5 +1,6 @@
 """The seat map, reservations, and what the payment service tells."""
 
+from typing import Any
 from uuid import UUID
 
 from rest_framework.decorators import action
@@ -8,15 +9,15 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from events import selectors as events
-from kernel.api import parse_id
-from kernel.auth import BearerToken, IsAuthenticated, IsInternalService
+from kernel.api import body_of, parse_id
+from kernel.auth import BearerToken, IsAuthenticated, IsInternalService, user_of
 from seats import selectors, serializers, services
 
-FOR_BUYERS = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
+FOR_BUYERS: dict[str, Any] = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
 
 
 def buyer(request: Request) -> UUID:
-    return UUID(request.user.user_id)
+    return UUID(user_of(request).user_id)
 
 
 class SeatViewSet(ViewSet):
@@ -31,7 +32,7 @@ class SeatViewSet(ViewSet):
 
     @action(detail=False, methods=["post"], **FOR_BUYERS)
     def reserve(self, request: Request) -> Response:
-        event_id, asked = serializers.seats_asked_for(request.data)
+        event_id, asked = serializers.seats_asked_for(body_of(request))
         services.refuse_too_many(event_id=event_id, count=len(asked))
         sale = services.reserve_seats(
             user_id=buyer(request),
@@ -53,7 +54,7 @@ class ReservationViewSet(ViewSet):
     lookup_value_regex = "[^/]+"
 
     def create(self, request: Request) -> Response:
-        event_id, quantities = serializers.tickets_asked_for(request.data)
+        event_id, quantities = serializers.tickets_asked_for(body_of(request))
         sale = services.buy_tickets(
             user_id=buyer(request),
             event_id=event_id,
@@ -85,7 +86,7 @@ class InternalReservationViewSet(ViewSet):
     @action(detail=True, methods=["post"])
     def confirm(self, request: Request, pk: str) -> Response:
         reservation_id = parse_id(pk, "Invalid id format")
-        confirmed = services.confirm_reservation(reservation_id=reservation_id, **serializers.payment(request.data))
+        confirmed = services.confirm_reservation(reservation_id=reservation_id, **serializers.payment(body_of(request)))
         return Response({"message": "결제가 확정되었습니다.", "reservation": confirmed})
 
     @action(detail=True, methods=["post"])

@@ -85,8 +85,6 @@ def buy_tickets(
     def sell() -> TicketSale:
         hold = locks.take(event_id=event_id, request=request.name if request else None)
         try:
-            if any(quantity < 1 for quantity in quantities.values()):
-                raise QuantityTooSmall
             sale = _buy(user_id=user_id, event_id=event_id, quantities=quantities, request=request)
         except BaseException:
             hold.let_go(changed=False)
@@ -94,6 +92,8 @@ def buy_tickets(
         after_commit(effects.tickets_were_taken, event_id=event_id, quantity=sum(quantities.values()), hold=hold)
         return sale
 
+    if any(quantity < 1 for quantity in quantities.values()):
+        raise QuantityTooSmall
     return idempotency.once(request, sell=sell, load=_ticket_sale)
 
 

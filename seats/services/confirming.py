@@ -20,7 +20,8 @@ from seats.models import Reservation
 # The reservation's row is locked first, so that of payment, expiry and cancelling exactly one wins.
 _CONFIRM = """
 WITH target AS MATERIALIZED (
-    SELECT id, event_id, reservation_number, status, total_amount, payment_id, deadline IS NOT NULL AND deadline <= now() AS is_late
+    SELECT id, event_id, reservation_number, status, total_amount, payment_id,
+           deadline IS NOT NULL AND deadline <= now() AS is_late
     FROM reservations WHERE id = %(reservation_id)s FOR UPDATE
 ),
 confirmed AS (

@@ -1,0 +1,92 @@
+"""Real servers for the tests: PostgreSQL and Redis of their own, and the `web` process as production runs it.
+
+With DATABASE_URL set, the test database is made on that server instead. Redis is always the tests' own: they stop it.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kernel.embedded import Servers
+from tests.harness import INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, running_web
+
+servers = Servers(ROOT / ".local" / "test", durable=False)
+servers.start_redis()
+if not os.environ.get("DATABASE_URL"):
+    servers.start_postgres()
+    os.environ["DATABASE_URL"] = servers.database_url
+os.environ.update(
+    REDIS_URL=servers.redis_url,
+    DJANGO_SETTINGS_MODULE="ticketservice.settings",
+    DEBUG="true",
+    JWT_SECRET=TOKENS["jwt_secret"],
+    INTERNAL_API_TOKEN=INTERNAL_TOKEN,
+)
+for name in ("AUTH_SERVICE_URL", "JWT_PUBLIC_KEY", "MAX_SEATS_PER_RESERVATION", "RESERVATION_SECONDS"):
+    os.environ.pop(name, None)
+
+import django  # noqa: E402 - reads the environment
+
+django.setup()
+
+
+def pytest_unconfigure() -> None:
+    servers.stop()
+
+
+@pytest.fixture(scope="session")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="session")
+def database_url(django_db_setup: None) -> str:
+    """The test database, as other processes reach it."""
+    from django.db import connection
+
+    name = connection.settings_dict["NAME"]
+    return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
+
+
+@pytest.fixture(scope="session")
+def database(database_url: str) -> Iterator[Database]:
+    found = Database(database_url)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[Servers]:
+    """Redis, to be stopped; it runs again afterwards."""
+    yield servers
+    servers.start_redis()
+
+
+@pytest.fixture
+def redis():
+    """A client of the tests' Redis."""
+    import redis as redis_py
+
+    client = redis_py.Redis.from_url(servers.redis_url, decode_responses=True)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def world(database: Database, django_db_blocker, redis) -> Iterator[Database]:
+    """The catalogue of world.sql, an empty Redis, and the database open to the test's own process, too."""
+    database.load_world()
+    redis.flushall()
+    with django_db_blocker.unblock():
+        yield database
+
+
+@pytest.fixture(scope="session")
+def web(database_url: str, logs: Path) -> Iterator[Api]:
+    """`web` with one worker that verifies tokens itself; up to four seats a buyer."""
+    with running_web(
+        logs / "web.log", DATABASE_URL=database_url, WEB_WORKERS="1", WEB_THREADS="32", MAX_SEATS_PER_RESERVATION="4"
+    ) as api:
+        yield api
