@@ -4,6 +4,7 @@ With DATABASE_URL set, the test database is made on that server instead. Redis i
 """
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def redis_server() -> Iterator[Servers]:
     """Redis, to be stopped; it runs again afterwards."""
     yield servers
     servers.start_redis()
+    time.sleep(1.1)  # until every process asks Redis again: kernel.redis rests its circuit breaker for a second
 
 
 @pytest.fixture

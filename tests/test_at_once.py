@@ -1,0 +1,392 @@
+"""Many at once. Each race has a negative control: with the guard taken away, here in the test, the race is seen."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from uuid import UUID
+
+import pytest
+
+from kernel.embedded import Servers
+from tests.harness import (
+    HALL,
+    MANY_TYPES,
+    STANDING,
+    STANDING_A,
+    Answer,
+    Api,
+    Database,
+    at_once,
+    new_user,
+    running_web,
+    seat,
+    wait_until,
+)
+
+SEAT = seat(1, 1)
+CROWD = 200
+TRIALS = 20
+IN_KOREAN = ("이미 예약된 좌석입니다. (VIP-1-1)", "다른 사용자가 선택 중인 좌석입니다. 잠시 후 다시 시도해주세요.")
+
+
+def crowd_on_one_seat(api: Api, world: Database) -> list[Answer]:
+    users = [new_user() for _ in range(CROWD)]
+    return at_once([partial(api.reserve, user, HALL, SEAT) for user in users])
+
+
+def free_everything(world: Database) -> None:
+    world.rows("BEGIN")
+    world.rows("UPDATE reservations SET status = 'cancelled' WHERE id IN"
+               " (SELECT reservation_id FROM reservation_items WHERE seat_id = %s)", SEAT)  # fmt: skip
+    world.rows("UPDATE seats SET status = 'available' WHERE id = %s", SEAT)
+    world.rows("COMMIT")
+
+
+def assert_one_winner(answers: list[Answer], world: Database) -> None:
+    assert Counter(answer.status for answer in answers) == {201: 1, 400: CROWD - 1}
+    assert {answer.json["message"] for answer in answers if answer.status == 400} <= set(IN_KOREAN)
+    live = "SELECT count(*) FROM reservation_items WHERE seat_id = %s AND is_live"
+    assert world.one(live, SEAT) == 1
+    assert world.one("SELECT status FROM seats WHERE id = %s", SEAT) == "locked"
+
+
+def test_of_200_buyers_of_one_seat_one_gets_it(web: Api, world: Database) -> None:
+    for _ in range(TRIALS):
+        assert_one_winner(crowd_on_one_seat(web, world), world)
+        free_everything(world)
+
+
+def test_the_same_without_redis(web: Api, world: Database, redis_server: Servers) -> None:
+    redis_server.stop_redis()
+    for _ in range(TRIALS):
+        assert_one_winner(crowd_on_one_seat(web, world), world)
+        free_everything(world)
+
+
+def test_the_crowd_stays_off_postgresql(web: Api, world: Database) -> None:
+    """While one buyer's statement takes its time, everybody else is answered without asking PostgreSQL."""
+    with held_up(world):
+        answers: list[Answer] = []
+        crowd = threading.Thread(target=lambda: answers.extend(crowd_on_one_seat(web, world)))
+        crowd.start()
+        wait_until(lambda: statements_that_wait(world) == 1, seconds=5)
+        time.sleep(1)
+        assert statements_that_wait(world) == 1
+    crowd.join()
+    assert_one_winner(answers, world)
+    assert Counter(answer.json["message"] for answer in answers if answer.status == 400) == {IN_KOREAN[1]: CROWD - 1}
+
+
+@contextmanager
+def held_up(world: Database) -> Iterator[None]:
+    """Whoever wants to lock the seat's row has to wait."""
+    somebody = Database(world.url)
+    somebody.rows("BEGIN")
+    somebody.rows("SELECT FROM seats WHERE id = %s FOR UPDATE", SEAT)
+    try:
+        yield
+    finally:
+        somebody.close()
+
+
+def statements_that_wait(world: Database) -> int:
+    return world.one(
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    )
+
+
+# --- In this process, where a guard can be taken away -----------------------------------------------------------------
+
+
+def in_threads(calls: list[Callable[[], object]]) -> list[object]:
+    """What each call gave or raised; database connections go back to the pool."""
+    from django.db import connection
+
+    def run(call: Callable[[], object]) -> object:
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - the error is the result
+            return error
+        finally:
+            connection.close()
+
+    return at_once([partial(run, call) for call in calls])
+
+
+@contextmanager
+def statement(monkeypatch: pytest.MonkeyPatch, module: object, name: str, *changes: tuple[str, str]) -> Iterator[None]:
+    """The service's statement with parts replaced; each part must be there."""
+    text = getattr(module, name)
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, text)
+        yield
+
+
+A_MOMENT = "FROM seats s, (SELECT pg_sleep(0.1)) AS a_moment"
+
+
+def reservations_of_one_seat(world: Database) -> int:
+    from seats.services import SeatSale, reserve_seats
+
+    def reserve() -> object:
+        return reserve_seats(user_id=UUID(new_user()), event_id=UUID(HALL), seat_ids=[UUID(SEAT)])
+
+    return sum(isinstance(result, SeatSale) for result in in_threads([reserve] * 8))
+
+
+def test_postgresql_alone_never_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
+    """Without Redis, and with a moment between looking and writing, so that all buyers are in it together."""
+    from seats.services import reserving
+
+    redis_server.stop_redis()
+    with statement(monkeypatch, reserving, "_RESERVE", ("FROM seats s\n", f"{A_MOMENT}\n")):
+        assert reservations_of_one_seat(world) == 1
+
+
+def test_control_without_its_guards_postgresql_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
+    from seats.services import reserving
+
+    redis_server.stop_redis()
+    changes = (("FROM seats s\n", f"{A_MOMENT}\n"), ("ORDER BY s.id FOR UPDATE", "ORDER BY s.id"))
+    world.rows("DROP INDEX seat_in_one_live_reservation")
+    try:
+        with statement(monkeypatch, reserving, "_RESERVE", *changes):
+            assert reservations_of_one_seat(world) > 1
+    finally:
+        world.load_world()
+        world.rows("CREATE UNIQUE INDEX seat_in_one_live_reservation ON reservation_items (seat_id) WHERE is_live")
+
+
+def test_control_the_index_alone_never_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
+    """The last wall: no row lock, no Redis; the second sale fails on the unique index and is told that it is taken."""
+    from seats.services import reserving
+
+    redis_server.stop_redis()
+    changes = (("FROM seats s\n", f"{A_MOMENT}\n"), ("ORDER BY s.id FOR UPDATE", "ORDER BY s.id"))
+    with statement(monkeypatch, reserving, "_RESERVE", *changes):
+        assert reservations_of_one_seat(world) == 1
+
+
+def test_8_fifty_buyers_of_one_ticket_type_all_succeed(web: Api, world: Database) -> None:
+    buy = "/reservations"
+    body = {"eventId": STANDING, "items": [{"ticketTypeId": STANDING_A, "quantity": 1}]}
+    answers = at_once([partial(web.post, buy, body, user=new_user()) for _ in range(50)])
+    assert Counter(answer.status for answer in answers) == {201: 50}
+    assert world.one("SELECT available_quantity FROM ticket_types WHERE id = %s", STANDING_A) == 50
+    answers = at_once([partial(web.post, buy, body, user=new_user()) for _ in range(60)])
+    assert Counter(answer.status for answer in answers) == {201: 50, 400: 10}
+    assert world.one("SELECT available_quantity FROM ticket_types WHERE id = %s", STANDING_A) == 0
+
+
+def test_8_control_without_the_row_lock_stock_is_lost(world: Database, monkeypatch) -> None:
+    from seats.services import TicketSale, buy_tickets, buying
+
+    def buy() -> object:
+        return buy_tickets(user_id=UUID(new_user()), event_id=UUID(STANDING), quantities={UUID(STANDING_A): 1})
+
+    def sold_and_left() -> tuple[int, int]:
+        world.load_world()
+        sold = sum(isinstance(result, TicketSale) for result in in_threads([buy] * 8))
+        return sold, world.one("SELECT available_quantity FROM ticket_types WHERE id = %s", STANDING_A)
+
+    a_moment = ("FROM ticket_types t\n", "FROM (SELECT pg_sleep(0.1)) AS a_moment, ticket_types t\n")
+    with statement(monkeypatch, buying, "_BUY", a_moment):
+        assert sold_and_left() == (8, 92)
+    unguarded = (
+        ("ORDER BY t.id FOR UPDATE OF t", "ORDER BY t.id"),
+        (
+            "available_quantity = t.available_quantity - p.quantity",
+            "available_quantity = p.available_quantity - p.quantity",
+        ),
+    )
+    with statement(monkeypatch, buying, "_BUY", a_moment, *unguarded):
+        sold, left = sold_and_left()
+        assert sold + left > 100
+
+
+def test_6_forty_buyers_of_different_types_are_answered_with_a_pool_of_20(
+    world: Database, database_url: str, logs
+) -> None:
+    world.rows("UPDATE events SET status = 'on_sale' WHERE id = %s", MANY_TYPES)
+    with running_web(
+        logs / "pool.log", DATABASE_URL=database_url, WEB_WORKERS="1", WEB_THREADS="64", DATABASE_POOL_SIZE="20"
+    ) as api:
+        for _ in range(5):
+            answers = at_once(
+                [
+                    partial(
+                        api.post,
+                        "/reservations",
+                        {
+                            "eventId": MANY_TYPES,
+                            "items": [
+                                {"ticketTypeId": f"71c00000-0000-4000-8000-0000000100{n:02x}", "quantity": 1},
+                                {"ticketTypeId": f"71c00000-0000-4000-8000-0000000100{39 - n:02x}", "quantity": 1},
+                            ],
+                        },
+                        user=new_user(),
+                    )
+                    for n in range(40)
+                ]
+            )
+            assert Counter(answer.status for answer in answers) == {201: 40}
+            assert max(answer.seconds for answer in answers) < 2
+    assert (
+        world.one("SELECT sum(total_quantity - available_quantity) FROM ticket_types WHERE event_id = %s", MANY_TYPES)
+        == 400
+    )
+
+
+def test_6_control_two_connections_for_one_purchase_starve_the_pool(world: Database) -> None:
+    """What the old service did: each purchase holds one connection and waits for a second."""
+    from psycopg_pool import ConnectionPool, PoolTimeout
+
+    with ConnectionPool(world.url, min_size=2, max_size=2, timeout=0.5) as pool:
+        pool.wait()
+
+        def purchase() -> object:
+            try:
+                with pool.connection():
+                    time.sleep(0.1)
+                    with pool.connection():
+                        return "bought"
+            except PoolTimeout as error:
+                return error
+
+        assert any(isinstance(result, PoolTimeout) for result in at_once([purchase] * 4))
+
+
+def test_two_buyers_of_the_same_seats_in_other_orders_do_not_deadlock(web: Api, world: Database, redis_server) -> None:
+    redis_server.stop_redis()  # else its lock would keep them apart
+    wanted = [seat(1, n) for n in range(1, 5)]
+    for _ in range(10):
+        answers = at_once([partial(web.reserve, new_user(), HALL, *wanted[:: 1 if n % 2 else -1]) for n in range(20)])
+        assert Counter(answer.status for answer in answers) == {201: 1, 400: 19}
+        (winner,) = (answer for answer in answers if answer.status == 201)
+        user = world.one("SELECT user_id::text FROM reservations WHERE id = %s", winner.json["reservation"]["id"])
+        assert web.cancel(user, winner.json["reservation"]["id"]).status == 200
+
+
+def test_paying_cancelling_and_expiring_at_once_ends_in_one_of_them(web: Api, world: Database) -> None:
+    from seats.services import expire_due
+
+    outcomes = Counter()
+    for trial in range(40):
+        user = new_user()
+        reservation = web.reserve(user, HALL, SEAT).json["reservation"]["id"]
+        if trial % 2:
+            world.rows("UPDATE reservations SET expires_at = now() + interval '10 ms' WHERE id = %s", reservation)
+        paid, cancelled, _ = in_threads([
+            partial(web.confirm, reservation, 150_000), partial(web.cancel, user, reservation), partial(expire_due, limit=9)
+        ])  # fmt: skip
+        expire_due(limit=9)
+        status = world.one("SELECT status FROM reservations WHERE id = %s", reservation)
+        seat_status = world.one("SELECT status FROM seats WHERE id = %s", SEAT)
+        assert seat_status == (
+            "sold" if status == "confirmed" else "available" if status in ("cancelled", "expired") else 0
+        )
+        assert (paid.status, cancelled.status) in {
+            (200, 400), (409, 200), (409, 400), (200, 200)
+        }  # fmt: skip
+        outcomes[status] += 1
+        if status == "confirmed":
+            assert web.refund(reservation).status == 200
+    assert len(outcomes) >= 1
+
+
+# --- The lock in Redis ------------------------------------------------------------------------------------------------
+
+
+def test_9_only_its_owner_lets_go_of_a_lock(world: Database, redis) -> None:
+    from seats import locks
+    from seats.errors import SeatBeingChosen
+
+    event_id, seat_id = UUID(HALL), UUID(SEAT)
+    key = locks.seat_lock_key(event_id, seat_id)
+    assert key == f"lock:seat:{HALL}:{SEAT}"
+    first = locks.take(event_id=event_id, seat_ids=[seat_id])
+    with pytest.raises(SeatBeingChosen):
+        locks.take(event_id=event_id, seat_ids=[seat_id])
+    assert 0 < redis.pttl(key) <= locks.LIFE_MS
+    redis.delete(key)  # its time is over
+    second = locks.take(event_id=event_id, seat_ids=[seat_id])
+    first.let_go(changed=False)
+    assert redis.get(key) == second.token
+    second.let_go(changed=False)
+    assert redis.get(key) is None
+
+
+def test_9_control_a_plain_delete_would_release_the_next_owners_lock(world: Database, redis) -> None:
+    from seats import locks
+
+    event_id, seat_id = UUID(HALL), UUID(SEAT)
+    key = locks.seat_lock_key(event_id, seat_id)
+    locks.take(event_id=event_id, seat_ids=[seat_id])
+    redis.delete(key)
+    second = locks.take(event_id=event_id, seat_ids=[seat_id])
+    redis.delete(key)  # what the first owner would do without looking
+    assert redis.get(key) != second.token
+
+
+def test_a_lock_that_is_lost_half_way_never_sells_twice(web: Api, world: Database, redis) -> None:
+    """Redis forgets everything while a crowd is choosing."""
+    done = threading.Event()
+
+    def forget() -> None:
+        while not done.is_set():
+            redis.flushall()
+
+    forgetting = threading.Thread(target=forget)
+    forgetting.start()
+    try:
+        for _ in range(5):
+            assert_one_winner(crowd_on_one_seat(web, world), world)
+            free_everything(world)
+    finally:
+        done.set()
+        forgetting.join()
+
+
+def test_a_refused_buyer_leaves_no_lock_behind(web: Api, world: Database, redis) -> None:
+    assert web.reserve(new_user(), HALL, seat(1, 19)).status == 400
+    assert web.reserve(new_user(), HALL, SEAT).status == 201
+    assert redis.keys("lock:*") == []
+
+
+# --- Idempotency at once ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_redis", [True, False])
+def test_the_same_request_at_once_sells_once(
+    web: Api, world: Database, redis_server: Servers, with_redis: bool
+) -> None:
+    if not with_redis:
+        redis_server.stop_redis()
+    for trial in range(10):
+        user, headers = new_user(), {"Idempotency-Key": f"key-{trial}"}
+        seats = [seat(1, 1 + trial)]
+        answers = at_once([partial(web.reserve, user, HALL, *seats, headers=headers) for _ in range(8)])
+        assert {answer.status for answer in answers} <= {201, 409}
+        assert len({answer.json["reservation"]["id"] for answer in answers if answer.status == 201}) == 1
+        assert web.reserve(user, HALL, *seats, headers=headers).status == 201
+        assert world.one("SELECT count(*) FROM reservations WHERE user_id = %s", user) == 1
+
+
+def test_a_request_that_still_runs_is_a_conflict(web: Api, world: Database) -> None:
+    user, headers = new_user(), {"Idempotency-Key": "slow"}
+    first: list[Answer] = []
+    waiting = threading.Thread(target=lambda: first.append(web.reserve(user, HALL, SEAT, headers=headers)))
+    with held_up(world):
+        waiting.start()
+        wait_until(lambda: statements_that_wait(world) == 1, seconds=5)
+        second = web.reserve(user, HALL, SEAT, headers=headers)
+    waiting.join()
+    assert (second.status, second.headers["retry-after"]) == (409, "1")
+    assert first[0].status == 201
+    assert web.reserve(user, HALL, SEAT, headers=headers).json == first[0].json
