@@ -33,6 +33,7 @@ DATABASE = "ticketservice"
 MAX_CONNECTIONS = 200
 START_SECONDS = 60
 STOP_SECONDS = 30
+PORT_SECONDS = 3
 # Below the range outgoing connections take their ports from: otherwise a client that retries while the server is
 # down can be given the server's own port.
 PORTS = range(20_000, 32_000)
@@ -105,7 +106,7 @@ class EmbeddedServer(ABC):
             return False
         self.pid_file.unlink(missing_ok=True)
         self.log_file.unlink(missing_ok=True)
-        if not is_free(self.port):
+        if not becomes_free(self.port):
             self._choose_port()
         self.launch()
         return True
@@ -149,6 +150,8 @@ class Postgres(EmbeddedServer):
         return f"postgresql://postgres@{HOST}:{self.port}/{DATABASE}"
 
     def launch(self) -> None:
+        if _unprivileged_user():
+            _let_others_reach(self.directory, _postgres_programs())
         if not self.directory.exists():
             self._create_cluster()
         options = f"-p {self.port} -c listen_addresses={HOST} -c unix_socket_directories='' "
@@ -182,7 +185,6 @@ class Postgres(EmbeddedServer):
         fresh.mkdir(mode=0o700)
         if user := _unprivileged_user():
             os.chown(fresh, user.pw_uid, user.pw_gid)
-            _let_others_reach(fresh, _postgres_programs())
         locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         # Anyone on this machine may connect; nobody else can, since the server listens on the loopback only.
         result = self._run("initdb", "-D", str(fresh), "--auth=trust", "--username=postgres", *locale)
@@ -377,6 +379,16 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def becomes_free(port: int) -> bool:
+    """Waits a moment: a process that was killed needs one to let go of its port."""
+    deadline = time.monotonic() + PORT_SECONDS
+    while not is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _wait(condition: Callable[[], bool], seconds: float, failure: Callable[[], EmbeddedServerError]) -> None:

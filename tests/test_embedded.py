@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psycopg
 import pytest
@@ -28,8 +29,15 @@ SET_BY_USER = ("DATABASE_URL", "REDIS_URL", "AUTH_SERVICE_URL", "JWT_SECRET", "J
 
 
 @pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    servers = Servers(tmp_path / "local")
+def local() -> Iterator[Path]:
+    """Not a `tmp_path`: another pytest that starts closes those to PostgreSQL's own user."""
+    with TemporaryDirectory() as directory:
+        yield Path(directory, "local")
+
+
+@pytest.fixture
+def servers(local: Path) -> Iterator[Servers]:
+    servers = Servers(local)
     yield servers
     servers.stop(everything=True)
 
@@ -85,8 +93,8 @@ def test_listens_on_the_loopback_only(servers: Servers) -> None:
         assert client.config_get("bind") == {"bind": "127.0.0.1"}
 
 
-def test_for_tests_nothing_is_synced(tmp_path: Path) -> None:
-    servers = Servers(tmp_path / "local", durable=False)
+def test_for_tests_nothing_is_synced(local: Path) -> None:
+    servers = Servers(local, durable=False)
     servers.start()
     try:
         with psycopg.connect(servers.database_url) as connection:

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -69,9 +70,12 @@ class Run:
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "local"
-    Servers(tmp_path / "local").stop(everything=True)
+def local() -> Iterator[Path]:
+    """Not a `tmp_path`: another pytest that starts closes those to PostgreSQL's own user."""
+    with TemporaryDirectory() as directory:
+        local = Path(directory, "local")
+        yield local
+        Servers(local).stop(everything=True)
 
 
 @pytest.fixture

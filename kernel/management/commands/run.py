@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,12 +20,11 @@ from django.conf import settings
 from django.core.management import get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from kernel.embedded import EmbeddedServerError, Servers, is_free
+from kernel.embedded import EmbeddedServerError, Servers, becomes_free
 from kernel.processes import Processes, read_procfile
 
 COLOURS = {"web": 36, "realtime": 33, "worker": 32, "beat": 35}
 LISTENING = {"web", "realtime"}
-PORT_SECONDS = 3
 
 
 class Stopped(Exception):
@@ -164,19 +162,9 @@ def _ports(names: Iterable[str]) -> dict[str, int]:
         raise CommandError(f"PORT is {text!r}, which is no port number.")
     ports = {name: int(text) + (name == "realtime") for name in names}
     for name in LISTENING & ports.keys():
-        if not _becomes_free(ports[name]):
+        if not becomes_free(ports[name]):
             raise CommandError(f"Port {ports[name]} is in use: stop what listens there, or set PORT to another one.")
     return ports
-
-
-def _becomes_free(port: int) -> bool:
-    """Waits a moment: the processes of a run that was killed need one to end."""
-    deadline = time.monotonic() + PORT_SECONDS
-    while not is_free(port):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def _try_lock(file: int) -> bool:
