@@ -29,7 +29,9 @@ check: .venv/installed ## formatting, lint, types, import rules, migrations, dep
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
 clean: ## stop the development servers; delete their data and the virtual environment
-	-@test ! -x $(BIN)/python || $(BIN)/python manage.py embedded --stop
+	-@for directory in .local .local/test; do \
+	    test ! -e $$directory/ports.json || LOCAL_DIR=$$directory $(BIN)/python manage.py embedded --stop; \
+	done
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles
 
 .venv/installed: requirements.txt requirements-dev.txt

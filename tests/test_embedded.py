@@ -187,7 +187,8 @@ def test_a_pid_file_that_names_a_stranger_is_not_believed(servers: Servers, name
     assert server.pid() not in (None, os.getpid())
 
 
-def test_a_port_taken_by_somebody_else_is_given_up(servers: Servers) -> None:
+def test_a_port_taken_by_somebody_else_is_given_up(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kernel.embedded.PORT_SECONDS", 0.2)
     servers.start()
     remember(servers, "before")
     servers.stop()
