@@ -99,13 +99,15 @@ class Api:
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
         connection = getattr(self._local, "connection", None)
-        if connection is None or time.monotonic() - self._local.used > 5:  # the server closes idle connections
+        if connection is None or time.monotonic() - self._local.used > 5:
             connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
-            self._local.used = time.monotonic()
-            return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
+            received = response.read()
+            # Idle connections are closed by the server, and so is one whose body it has not read.
+            self._local.used = time.monotonic() if response.status != 413 else 0
+            return response.status, {k.lower(): v for k, v in response.getheaders()}, received
         except Exception:
             connection.close()
             self._local.connection = None

@@ -1,0 +1,45 @@
+"""/health*: what works, told within a second also when a component hangs."""
+
+import os
+import signal
+import time
+
+from kernel.embedded import Servers
+from tests.harness import Api, Database
+
+
+def states(api: Api) -> dict[str, int]:
+    paths = ("/health", "/health/live", "/health/db", "/health/redis", "/health/all", "/health/ready")
+    answers = {path: api.get(path) for path in paths}
+    assert max(answer.seconds for answer in answers.values()) < 1
+    return {path: answer.status for path, answer in answers.items()}
+
+
+def test_all_is_well(web: Api, world: Database) -> None:
+    assert set(states(web).values()) == {200}
+    assert web.get("/api/health/all").json["components"]["redis"]["status"] == "ok"
+
+
+def test_redis_gone(web: Api, world: Database, redis_server: Servers) -> None:
+    redis_server.stop_redis()
+    assert states(web) == {
+        "/health": 200, "/health/live": 200, "/health/db": 200, "/health/redis": 503, "/health/all": 503,
+        "/health/ready": 200,
+    }  # fmt: skip
+
+
+def test_redis_hangs(web: Api, world: Database, redis_server: Servers) -> None:
+    pid = redis_server.redis.pid()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert states(web)["/health/redis"] == 503
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(1.1)
+
+
+def test_metrics_are_there(web: Api, world: Database) -> None:
+    answer = web.get("/metrics")
+    assert answer.status == 200
+    assert b"event_views_total" in answer.json
+    assert b"seats_reserved_total" in answer.json
