@@ -25,7 +25,7 @@ check: .venv/installed ## formatting, lint, types, import rules, migrations, dep
 	set -ex; \
 	$(BIN)/mypy; \
 	$(BIN)/lint-imports; \
-	LOG_LEVEL=CRITICAL $(BIN)/python -W ignore manage.py makemigrations --check --dry-run; \
+	said=$$($(BIN)/python manage.py makemigrations --check --dry-run 2>&1) || { echo "$$said"; exit 1; }; \
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
 clean: ## stop the development servers; delete their data and the virtual environment
