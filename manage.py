@@ -6,7 +6,7 @@ import os
 import sys
 
 DEVELOPMENT_COMMANDS = {"embedded", "run"}
-SERVING_COMMANDS = {"run", "runserver"}
+SERVING_COMMANDS = {"run", "runserver", "worker"}
 
 
 def use_development_environment() -> None:
