@@ -1,7 +1,7 @@
 # Needs Python 3.11, make, gcc and git; everything else comes from requirements-dev.txt.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-RANDOM_SECRET := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
+RANDOM_SECRET = $(shell head -c 48 /dev/urandom | base64)
 
 help: ## show this
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -12,20 +12,22 @@ run: .venv/installed ## start the whole service on this machine, on port $PORT (
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
 	$(BIN)/python -m pytest
 
-# Settings as in production, so that `check --deploy` judges those. There is no database behind them: makemigrations
-# would warn that it can not compare with one.
+# Settings as in production, so that `check --deploy` judges those. There is no database behind them: what
+# makemigrations says about that is shown only when it fails.
 check: export DATABASE_URL := postgresql://ticketservice@127.0.0.1:1/ticketservice
 check: export REDIS_URL := redis://127.0.0.1:1/0
 check: export DEBUG := false
 check: export ALLOWED_HOSTS := example.org
+check: export SECRET_KEY = $(RANDOM_SECRET)
+check: export JWT_SECRET = $(RANDOM_SECRET)
+check: export INTERNAL_API_TOKEN = $(RANDOM_SECRET)
 check: .venv/installed ## formatting, lint, types, import rules, migrations, deployment settings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	@export SECRET_KEY=$$($(RANDOM_SECRET)) JWT_SECRET=$$($(RANDOM_SECRET)) INTERNAL_API_TOKEN=$$($(RANDOM_SECRET)); \
-	set -ex; \
-	$(BIN)/mypy; \
-	$(BIN)/lint-imports; \
-	said=$$($(BIN)/python manage.py makemigrations --check --dry-run 2>&1) || { echo "$$said"; exit 1; }; \
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@echo $(BIN)/python manage.py makemigrations --check --dry-run
+	@said=$$($(BIN)/python manage.py makemigrations --check --dry-run 2>&1) || { echo "$$said"; exit 1; }
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
 clean: ## stop the development servers; delete their data and the virtual environment
