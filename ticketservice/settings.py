@@ -122,7 +122,7 @@ DATABASES = {
         "OPTIONS": {
             **_database.get("OPTIONS", {}),
             "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
-            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 5, "max_idle": 300},
+            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 2, "max_idle": 300},
             "server_side_binding": True,
             "prepare_threshold": 2,
             "connect_timeout": 3,
@@ -195,6 +195,7 @@ if not DEBUG:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SILENCED_SYSTEM_CHECKS = [
+        "security.W002",  # X-Frame-Options is there, for the admin: see ADMIN_MIDDLEWARE; the API has no pages
         "security.W003",  # CSRF middleware is there, for the admin: see ADMIN_MIDDLEWARE
         "security.W008",  # SECURE_SSL_REDIRECT: see above
         "admin.E408",  # the admin's middleware: see ADMIN_MIDDLEWARE
@@ -220,6 +221,10 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
     "loggers": {
+        # A line for each second says nothing; jobs log what they did (kernel.jobs).
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
         "django.request": {
             "level": "CRITICAL"
         },  # refusals are answers, not log lines; crashes are logged by kernel.api

@@ -7,7 +7,13 @@ from rest_framework.routers import SimpleRouter
 
 from events.views import EventViewSet
 from kernel.api import bad_request, not_found, server_error
-from seats.views import InternalReservationViewSet, ReservationViewSet, SeatViewSet
+from seats.views import (
+    EventStatusViewSet,
+    InternalEventViewSet,
+    InternalReservationViewSet,
+    ReservationViewSet,
+    SeatViewSet,
+)
 from tickets.views import TicketViewSet
 from ticketservice.health import Alive, Component, Ready
 
@@ -17,6 +23,8 @@ router.register("events", EventViewSet, basename="event")
 router.register("tickets", TicketViewSet, basename="ticket")
 router.register("seats", SeatViewSet, basename="seat")
 router.register("reservations", ReservationViewSet, basename="reservation")
+router.register("internal/events", InternalEventViewSet, basename="internal-event")
+router.register("internal/event-status", EventStatusViewSet, basename="event-status")
 router.register("internal/reservations", InternalReservationViewSet, basename="internal-reservation")
 
 health = [

@@ -1,0 +1,61 @@
+"""Background work: the base of every Celery task, and how to ask for one.
+
+Nothing depends on a task for correctness: a task tidies up what is already right, and may run twice, late or never.
+"""
+
+import logging
+import time
+from datetime import datetime
+from typing import Any
+
+from celery import Task, current_app
+from django.db import InterfaceError, OperationalError
+from prometheus_client import Counter, Histogram
+
+from kernel.errors import Refused
+from kernel.middleware import current_request_id
+from kernel.redis import RedisUnavailable
+
+logger = logging.getLogger(__name__)
+
+outcomes = Counter("jobs_total", "Background tasks that ran, by how they ended", ["job", "outcome"])
+seconds = Histogram("job_seconds", "How long background tasks ran", ["job"])
+
+
+class Job(Task):  # type: ignore[type-arg]  # generic only in its stubs
+    """Times a task, counts how it ended, and puts its id into every log line.
+
+    A refusal is an end like any other; a database or Redis that is away is a warning, since the next run makes up for it.
+    """
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        name = current_request_id.set(self.request.id or "-")
+        started = time.perf_counter()
+        outcome = "failed"
+        try:
+            result = super().__call__(*args, **kwargs)
+            outcome = "done"
+        except Refused as refusal:
+            outcome = "refused"
+            logger.info("%s refused: %s", self.name, refusal.message, extra={"job": self.name, **kwargs})
+        except (OperationalError, InterfaceError, RedisUnavailable) as error:
+            outcome = "unavailable"
+            logger.warning("%s: %s", self.name, error, extra={"job": self.name, **kwargs})
+        else:
+            if result:
+                logger.info("%s: %s", self.name, result, extra={"job": self.name, **kwargs})
+            return result
+        finally:
+            outcomes.labels(job=self.name, outcome=outcome).inc()
+            seconds.labels(job=self.name).observe(time.perf_counter() - started)
+            current_request_id.reset(name)
+
+
+def enqueue(job: str, *, at: datetime | None = None, expires: float | None = None, **parameters: Any) -> None:
+    """Asks for a task by its name, at once or at a moment. Without a broker nothing happens: a sweep makes up for it."""
+    try:
+        current_app.send_task(job, kwargs=parameters, eta=at, expires=expires, retry=False, ignore_result=True)
+    except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does
+        logger.warning("could not enqueue %s: %s", job, error)

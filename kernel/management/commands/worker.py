@@ -1,0 +1,43 @@
+"""`manage.py worker`: the Celery workers, one process for each queue, so that slow work never delays a tick."""
+
+import os
+import shlex
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from kernel.processes import Processes
+
+# `ticks` runs in the worker's own process: no second process to talk to every second. What it runs is bounded by the
+# time-outs of PostgreSQL and Redis. `work` runs in children, which a time limit can end.
+QUEUES = {"ticks": "--pool solo", "work": "--pool prefork --concurrency {concurrency}"}
+WORKER = "celery --app ticketservice worker --queues {name} --hostname {name}@%h --loglevel {loglevel} {pool}"
+QUIET = "--without-gossip --without-mingle --without-heartbeat"
+
+
+class Command(BaseCommand):
+    help = "Runs a Celery worker for each queue. Ends when one of them ends, for a supervisor to start it again."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--concurrency", type=int, default=int(os.environ.get("WORKER_CONCURRENCY", "1")))
+        parser.add_argument("--loglevel", default=os.environ.get("LOG_LEVEL", "INFO"))
+
+    def handle(self, *, concurrency: int, loglevel: str, **_: Any) -> None:
+        asked_to_stop = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: asked_to_stop.set())
+        commands = {}
+        for name, pool in QUEUES.items():
+            options = pool.format(concurrency=concurrency)
+            commands[name] = f"{WORKER.format(name=name, loglevel=shlex.quote(loglevel), pool=options)} {QUIET}"
+        processes = Processes(lambda _, line: self.stdout.write(line))
+        try:
+            processes.start(commands, dict.fromkeys(commands, os.environ))
+            while not asked_to_stop.wait(0.5):
+                if ended := processes.ended():
+                    raise CommandError(f"the worker of {ended[0]} ended with exit code {ended[1]}")
+        finally:
+            processes.stop()

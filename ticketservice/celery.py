@@ -1,0 +1,67 @@
+"""Celery: `worker` and `beat`.
+
+Two queues: `ticks` for what runs every second and must not wait, `work` for everything else. `manage.py worker` runs a
+worker process for each, so that a slow task never delays a tick.
+"""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.schedules import crontab
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
+
+app = Celery("ticketservice", task_cls="kernel.jobs:Job")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    # A worker that dies has not acknowledged: its message is given to another after `visibility_timeout`, which is longer
+    # than any task may run and than any moment ahead for which a wake-up is asked.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    worker_prefetch_multiplier=1,
+    broker_transport_options={
+        "visibility_timeout": 300,
+        "socket_connect_timeout": 1,
+        "socket_timeout": 5,
+        "socket_keepalive": True,
+    },
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    task_ignore_result=True,
+    task_soft_time_limit=110,
+    task_time_limit=120,
+    task_default_queue="work",
+    task_routes={"seats.tasks.sweep": {"queue": "ticks"}, "seats.tasks.update_statuses": {"queue": "ticks"}},
+    worker_send_task_events=False,
+    worker_enable_remote_control=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    timezone="UTC",
+    # A run that could not start before the next one is due is dropped: `expires` is shorter than the period.
+    beat_schedule={
+        "sweep": {"task": "seats.tasks.sweep", "schedule": 1.0, "options": {"expires": 0.9}},
+        "update-statuses": {"task": "seats.tasks.update_statuses", "schedule": 60.0, "options": {"expires": 50}},
+        "generate-missing-seats": {
+            "task": "seats.tasks.generate_missing_seats",
+            "schedule": 60.0,
+            "options": {"expires": 50},
+        },
+        "release-cancelled-events": {
+            "task": "seats.tasks.release_cancelled_events",
+            "schedule": 60.0,
+            "options": {"expires": 50},
+        },
+        "reconcile": {
+            "task": "seats.tasks.reconcile",
+            "schedule": crontab(hour="19", minute="0"),  # four in the morning in Korea
+            "options": {"expires": 3600},
+        },
+    },
+)
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def keep_the_logging_of_the_settings(**_: Any) -> None:
+    """Connected so that Celery leaves the logging alone that Django has set up."""
