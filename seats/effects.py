@@ -1,42 +1,96 @@
 """What follows when something happened to seats and reservations. Everything here is safe to lose."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from events.selectors import forget_event
-from seats import metrics
-from seats.locks import Hold, seat_map_changed
+import orjson
+from redis import Redis
+
+from events.effects import event_was_changed
+from events.selectors import event_cache_key
+from kernel.caching import lease_key
+from kernel.jobs import enqueue
+from kernel.redis import RedisUnavailable, attempt
+from seats import metrics, realtime
+from seats.locks import TOUCHED_EVENTS, Hold, tell
 
 
 def seats_were_locked(*, event_id: UUID, seat_ids: Sequence[UUID], hold: Hold) -> None:
-    hold.let_go(changed=True)
+    hold.let_go_and_tell([realtime.seat_changed("seat-locked", event_id=event_id, seat_id=seat) for seat in seat_ids])
     metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(seat_ids))
-
-
-def tickets_were_taken(*, event_id: UUID, quantity: int, hold: Hold) -> None:
-    forget_event(event_id)
-    hold.let_go(changed=False)
-    metrics.tickets_reserved.labels(event_id=str(event_id)).inc(quantity)
 
 
 def seats_were_sold(*, event_id: UUID | None, seat_ids: Sequence[UUID]) -> None:
     if event_id is None:
         return
     if seat_ids:
-        seat_map_changed(event_id)
+        tell(event_id, [realtime.seat_changed("seat-sold", event_id=event_id, seat_id=seat) for seat in seat_ids])
     metrics.reservations_confirmed.labels(event_id=str(event_id)).inc()
 
 
-def places_were_given_back(*, event_id: UUID, seat_ids: Sequence[UUID], ticket_type_ids: Sequence[UUID]) -> None:
-    if seat_ids:
-        seat_map_changed(event_id)
-    if ticket_type_ids:
-        forget_event(event_id)
+def seats_were_released(*, event_id: UUID, seat_ids: Sequence[UUID]) -> None:
+    tell(event_id, [realtime.seat_changed("seat-released", event_id=event_id, seat_id=seat) for seat in seat_ids])
+
+
+def seats_were_generated(*, event_id: UUID) -> None:
+    tell(event_id, [])
+
+
+def tickets_were_taken(*, event_id: UUID, stock: Sequence[dict[str, Any]], quantity: int, hold: Hold) -> None:
+    stock_has_changed(event_id=event_id, stock=stock)
+    hold.let_go()
+    metrics.tickets_reserved.labels(event_id=str(event_id)).inc(quantity)
+
+
+def stock_has_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]]) -> None:
+    """`stock`: {id, available_quantity, total_quantity} as it is now. One round trip."""
+    messages = [
+        realtime.stock_changed(
+            event_id=event_id,
+            ticket_type_id=changed["id"],
+            available=changed["available_quantity"],
+            total=changed["total_quantity"],
+        )
+        for changed in stock
+    ]
+    cached = event_cache_key(event_id)
+
+    def tell_stock(redis: Redis) -> None:
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.delete(cached, lease_key(cached))
+        pipeline.sadd(TOUCHED_EVENTS, str(event_id))
+        pipeline.publish(realtime.channel(event_id), orjson.dumps({"messages": messages}))
+        pipeline.execute()
+
+    with suppress(RedisUnavailable):
+        attempt(tell_stock)
 
 
 def reservations_were_ended(*, reason: str, count: int) -> None:
     metrics.reservations_ended.labels(reason=reason).inc(count)
 
 
-def seats_were_generated(*, event_id: UUID) -> None:
-    seat_map_changed(event_id)
+def status_was_changed(*, event_id: UUID, status: str) -> None:
+    event_was_changed(event_id)
+    message = orjson.dumps({"messages": [realtime.status_changed(event_id=event_id, status=status)]})
+    with suppress(RedisUnavailable):
+        attempt(lambda redis: redis.publish(realtime.channel(event_id), message))
+
+
+def status_will_change(at: datetime) -> None:
+    """Asks to be woken up then; once for each moment, however often it is computed."""
+    moment = f"events:wake-up:{at.timestamp():.3f}"
+    with suppress(RedisUnavailable):
+        if attempt(lambda redis: redis.set(moment, 1, nx=True, ex=120)):
+            enqueue("seats.tasks.update_statuses", at=at)
+
+
+def event_was_saved(*, event_id: UUID) -> None:
+    """After an organiser created or edited an event: caches, the next change of its status, its seats."""
+    event_was_changed(event_id)
+    tell(event_id, [])
+    enqueue("seats.tasks.update_statuses", expires=30)
+    enqueue("seats.tasks.generate_seats_of", event_id=str(event_id))

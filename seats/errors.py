@@ -44,6 +44,15 @@ class SeatTaken(Refused):
         super().__init__(f"이미 예약된 좌석입니다. ({label})")
 
 
+class LayoutInUse(Refused):
+    """For an organiser."""
+
+    kind = Kind.CONFLICT
+    message = "판매된 좌석이 있어 좌석 배치를 변경할 수 없습니다."
+    code = "LAYOUT_IN_USE"
+    by_the_work = True
+
+
 class AmountTooLarge(Refused):
     message = "결제 금액이 너무 큽니다."
     code = "AMOUNT_TOO_LARGE"

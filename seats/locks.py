@@ -3,21 +3,26 @@
 PostgreSQL alone decides who gets a seat; without Redis everybody goes straight there. A lock belongs to a random token and
 only its owner lets go of it; it ends by itself after LIFE_MS, which is longer than any statement may run.
 
-The same round trip that lets go of the locks tells that the seat map has changed: see `seat_map_changed`.
+The round trip that lets go of the locks also tells what has changed in the seat map: see `tell`.
 """
 
-import contextlib
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+import orjson
+
 from kernel.caching import lease_key
-from kernel.redis import LuaScript, RedisUnavailable, event_key
+from kernel.redis import LuaScript, RedisUnavailable, attempt, event_key
 from seats.errors import RequestInProgress, SeatBeingChosen
+from seats.realtime import channel
 
 LIFE_MS = 10_000
+TOUCHED_EVENTS = "events:touched"  # events whose places changed since their status was last looked at
 
 _SCRIPTS = Path(__file__).parent / "lua"
 _take = LuaScript((_SCRIPTS / "take.lua").read_text())
@@ -42,19 +47,31 @@ def seat_map_version_key(event_id: UUID) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Locks that are held, until `let_go`."""
+    """Locks that are held until they are let go of."""
 
     event_id: UUID
     token: str
     keys: tuple[str, ...]
 
-    def let_go(self, *, changed: bool) -> None:
-        """One round trip; safe to lose, the locks end by themselves. `changed`: the seat map is another one now."""
-        if not self.keys and not changed:
-            return
+    def let_go(self) -> None:
+        """One round trip; safe to lose, the locks end by themselves."""
+        if self.keys:
+            self._run(versions=0, messages=())
+
+    def let_go_and_tell(self, messages: Sequence[dict[str, Any]]) -> None:
+        """The same, and the seat map has changed: its next versions, its cache forgotten, the messages published.
+
+        Each message is a version. Without messages it is one version that can only be fetched. Call after the commit.
+        """
+        self._run(versions=max(1, len(messages)), messages=messages)
+
+    def _run(self, *, versions: int, messages: Sequence[dict[str, Any]]) -> None:
         version, answer = seat_map_version_key(self.event_id), seat_map_key(self.event_id)
-        with contextlib.suppress(RedisUnavailable):
-            _let_go(keys=[version, answer, lease_key(answer), *self.keys], args=[self.token, int(changed)])
+        with suppress(RedisUnavailable):
+            _let_go(
+                keys=[version, answer, lease_key(answer), TOUCHED_EVENTS, *self.keys],
+                args=[self.token, versions, str(self.event_id), channel(self.event_id), orjson.dumps(list(messages))],
+            )
 
 
 def take(*, event_id: UUID, seat_ids: Sequence[UUID] = (), request: str | None = None) -> Hold:
@@ -77,6 +94,15 @@ def take(*, event_id: UUID, seat_ids: Sequence[UUID] = (), request: str | None =
     raise RequestInProgress if request is not None and place == 1 else SeatBeingChosen
 
 
-def seat_map_changed(event_id: UUID) -> None:
-    """Gives the seat map its next version and forgets the cached one. Call after the commit."""
-    Hold(event_id, "", ()).let_go(changed=True)
+def tell(event_id: UUID, messages: Sequence[dict[str, Any]]) -> None:
+    """The seat map has changed: see `Hold.let_go_and_tell`."""
+    Hold(event_id, "", ()).let_go_and_tell(messages)
+
+
+def take_touched_events() -> list[UUID]:
+    """The events that were touched since the last call; empty when Redis is away."""
+    try:
+        found: Any = attempt(lambda redis: redis.spop(TOUCHED_EVENTS, 1000))
+    except RedisUnavailable:
+        return []
+    return [UUID(event_id.decode()) for event_id in found]

@@ -73,6 +73,8 @@ class Reservation(models.Model):
     deadline = models.GeneratedField(
         expression=Coalesce("expires_at", "held_until"), output_field=models.DateTimeField(null=True), db_persist=True
     )
+    # Set when the event of a paid reservation was cancelled: the money is to be given back.
+    refund_due_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
 

@@ -77,6 +77,28 @@ class ReservationViewSet(ViewSet):
         return Response({"message": "예매가 취소되었습니다."})
 
 
+class InternalEventViewSet(ViewSet):
+    """For other services: the status of events."""
+
+    permission_classes = [IsInternalService]
+    lookup_value_regex = "[^/]+"
+
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        ended = services.cancel_event(event_id=parse_id(pk, "Invalid id format"))
+        return Response({"message": "이벤트가 취소되었습니다.", "cancelledReservations": ended})
+
+
+class EventStatusViewSet(ViewSet):
+    """For other services that have written events: recompute the next status change."""
+
+    permission_classes = [IsInternalService]
+
+    @action(detail=False, methods=["post"])
+    def reschedule(self, request: Request) -> Response:  # noqa: ARG002
+        return Response({"message": "이벤트 상태를 다시 계산했습니다.", "changed": services.update_statuses()})
+
+
 class InternalReservationViewSet(ViewSet):
     """For the payment service."""
 

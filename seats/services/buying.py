@@ -26,9 +26,12 @@ MOST_OF_ONE_TYPE = 2**31 - 1  # more than any stock; a larger quantity is refuse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketSale:
+    """Tickets that a buyer holds. `stock` is what is left: {id, available_quantity, total_quantity}."""
+
     reservation_id: UUID
     number: str
     total_amount: int
+    stock: list[dict[str, Any]]
 
 
 # One round trip, as in `reserving`: `picked` locks the ticket types in id order, and sees their stock after any wait.
@@ -61,10 +64,12 @@ items AS (
 stock AS (
     UPDATE ticket_types t SET available_quantity = t.available_quantity - p.quantity, updated_at = now()
     FROM reservation r, picked p WHERE t.id = p.id
+    RETURNING t.id, t.available_quantity, t.total_quantity
 ),
 {idempotency.REMEMBERED}
 SELECT e.is_on_sale, v.all_found, v.enough, v.total, r.id AS reservation_id,
-       (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS types, {idempotency.EARLIER_RECORD},
+       (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS types,
+       (SELECT jsonb_agg(to_jsonb(stock)) FROM stock) AS stock, {idempotency.EARLIER_RECORD},
        CASE WHEN NOT v.enough THEN EXISTS (
            SELECT FROM reservations h JOIN reservation_items i ON i.reservation_id = h.id
            WHERE h.status = 'pending' AND h.deadline <= now() AND i.ticket_type_id = ANY(%(type_ids)s::uuid[])
@@ -87,9 +92,15 @@ def buy_tickets(
         try:
             sale = _buy(user_id=user_id, event_id=event_id, quantities=quantities, request=request)
         except BaseException:
-            hold.let_go(changed=False)
+            hold.let_go()
             raise
-        after_commit(effects.tickets_were_taken, event_id=event_id, quantity=sum(quantities.values()), hold=hold)
+        after_commit(
+            effects.tickets_were_taken,
+            event_id=event_id,
+            stock=sale.stock,
+            quantity=sum(quantities.values()),
+            hold=hold,
+        )
         return sale
 
     if any(quantity < 1 for quantity in quantities.values()):
@@ -117,7 +128,9 @@ def _buy(
         found = _run(parameters)
     if found["reservation_id"] is None:
         _refuse(found, list(quantities))
-    return TicketSale(reservation_id=found["reservation_id"], number=number, total_amount=found["total"])
+    return TicketSale(
+        reservation_id=found["reservation_id"], number=number, total_amount=found["total"], stock=found["stock"]
+    )
 
 
 def _run(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -150,4 +163,4 @@ def _refuse(found: dict[str, Any], asked: list[UUID]) -> None:
 def _ticket_sale(reservation_id: UUID) -> TicketSale:
     """The sale as it was answered when it was made."""
     made = Reservation.objects.get(id=reservation_id)
-    return TicketSale(reservation_id=made.id, number=made.reservation_number, total_amount=made.total_amount)
+    return TicketSale(reservation_id=made.id, number=made.reservation_number, total_amount=made.total_amount, stock=[])

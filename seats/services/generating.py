@@ -1,17 +1,22 @@
 """Making the seats of an event from its layout."""
 
+import logging
 from dataclasses import asdict
 from uuid import UUID
 
 import orjson
 from django.db import transaction
+from django.db.models.functions import Now
 
 from events.errors import EventNotFound, ImpossibleLayout
 from events.layouts import sections_of
 from events.models import Event
 from kernel.database import after_commit, fetch_one
 from seats import effects
-from seats.models import Seat
+from seats.errors import LayoutInUse
+from seats.models import ReservationItem, Seat
+
+logger = logging.getLogger(__name__)
 
 _GENERATE = """
 WITH section AS (
@@ -27,6 +32,43 @@ made AS (
 )
 SELECT (SELECT count(*) FROM made) AS made, (SELECT sum(rows::bigint * seats_per_row)::bigint FROM section) AS wanted
 """
+
+
+def generate_missing_seats() -> int:
+    """Makes the seats of every event that has a layout and no seats. Returns how many were made.
+
+    A layout from which none can be made is logged, and does not stop the others.
+    """
+    made = 0
+    for event_id in Event.objects.filter(seat_layout__isnull=False, seats=None).values_list("id", flat=True):
+        try:
+            made += generate_seats(event_id=event_id)
+        except ImpossibleLayout as refusal:
+            logger.warning("event %s: %s", event_id, refusal.message)
+    return made
+
+
+def change_layout(*, event_id: UUID, layout_id: UUID | None) -> None:
+    """Gives an event another layout, or none, and the seats of it instead of those it had.
+
+    Raises EventNotFound, LayoutInUse when somebody has a seat of the old one, or ImpossibleLayout; nothing changes then.
+    """
+    with transaction.atomic():
+        event = Event.objects.select_for_update(of=("self",)).filter(id=event_id).first()
+        if event is None:
+            raise EventNotFound
+        if event.seat_layout_id == layout_id:
+            return
+        seats = Seat.objects.select_for_update().filter(event_id=event_id).order_by("id")
+        if seats.exclude(status=Seat.Status.AVAILABLE).exists() or seats.filter(items__is_live=True).exists():
+            raise LayoutInUse
+        # Reservations that ended remember their amounts, not the seats that are no more.
+        ReservationItem.objects.filter(seat__event_id=event_id).update(seat=None)
+        Seat.objects.filter(event_id=event_id).delete()
+        Event.objects.filter(id=event_id).update(seat_layout=layout_id, updated_at=Now())
+        if layout_id is not None:
+            generate_seats(event_id=event_id)
+        after_commit(effects.event_was_saved, event_id=event_id)
 
 
 def generate_seats(*, event_id: UUID) -> int:

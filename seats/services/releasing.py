@@ -1,28 +1,28 @@
 """Giving places back: cancelled by the buyer, refunded by the payment service, or past their deadline."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from kernel.database import after_commit, fetch_one
+from django.db.models.functions import Now
+
+from kernel.database import after_commit, fetch_all, fetch_one
 from seats import effects
 from seats.errors import AlreadyCancelled, AlreadyExpired, NothingToCancel, NotPaid, ReservationNotFound
 from seats.models import Reservation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """What one statement gave back. `targets` are the reservations it looked at, as they were before."""
+    """What one statement did: the reservations it looked at, as they were before, and how many of them it ended."""
 
     targets: list[dict[str, Any]]
     ended: int
-    seats_by_event: dict[UUID, list[UUID]]
-    ticket_types_by_event: dict[UUID, list[UUID]]
 
 
-def _give_back(target: str) -> str:
+def _give_back(target: str, *, payment_status: str = "%(payment_status)s", refund_due_at: str = "NULL") -> str:
     """The statement that ends reservations and gives back what they hold; `target` locks the reservations.
 
     Stock that would rise above its total raises the total: a ticket that somebody held exists, whatever was written down
@@ -31,7 +31,8 @@ def _give_back(target: str) -> str:
     return f"""
 WITH target AS MATERIALIZED ({target}),
 ended AS (
-    UPDATE reservations r SET status = %(status)s, payment_status = %(payment_status)s, updated_at = now()
+    UPDATE reservations r SET status = %(status)s, payment_status = {payment_status},
+        refund_due_at = {refund_due_at}, updated_at = now()
     FROM target t WHERE r.id = t.id AND t.may_end
     RETURNING r.id
 ),
@@ -56,11 +57,11 @@ restocked AS (
     UPDATE ticket_types t SET available_quantity = t.available_quantity + h.quantity,
         total_quantity = greatest(t.total_quantity, t.available_quantity + h.quantity), updated_at = now()
     FROM held_stock h WHERE t.id = h.id
-    RETURNING t.id, t.event_id
+    RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity
 )
 SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT count(*) FROM ended) AS ended,
-       (SELECT jsonb_agg(jsonb_build_array(event_id, id)) FROM freed) AS seats,
-       (SELECT jsonb_agg(jsonb_build_array(event_id, id)) FROM restocked) AS ticket_types
+       (SELECT jsonb_agg(to_jsonb(freed)) FROM freed) AS seats,
+       (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock
 """
 
 
@@ -74,9 +75,24 @@ _REFUND = _give_back("""
     WHERE id = %(reservation_id)s FOR UPDATE
 """)
 
-_EXPIRE_DUE = _give_back("""
-    SELECT id, true AS may_end FROM reservations WHERE status = 'pending' AND deadline <= now()
-    ORDER BY deadline, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+# Paid ones keep their payment status until the payment service has given the money back.
+_RELEASE_EVENT = _give_back(
+    """
+    SELECT id, true AS may_end FROM reservations WHERE event_id = %(event_id)s AND status IN ('pending', 'confirmed')
+    ORDER BY id LIMIT %(limit)s FOR UPDATE
+    """,
+    payment_status="CASE r.status WHEN 'confirmed' THEN r.payment_status ELSE %(payment_status)s END",
+    refund_due_at="CASE r.status WHEN 'confirmed' THEN now() END",
+)
+
+_DUE = """
+    FROM reservations WHERE status = 'pending' AND deadline <= now() AND id <> ALL(%(leave_out)s::uuid[])
+    ORDER BY deadline, id LIMIT %(limit)s
+"""
+_EXPIRE_DUE = _give_back(f"SELECT id, true AS may_end {_DUE} FOR UPDATE SKIP LOCKED")
+_EXPIRE_ONE = _give_back("""
+    SELECT id, true AS may_end FROM reservations
+    WHERE id = %(reservation_id)s AND status = 'pending' AND deadline <= now() FOR UPDATE SKIP LOCKED
 """)
 
 # Waits for whoever is paying one of them just now, and then leaves that one alone: its status is looked at again.
@@ -115,16 +131,41 @@ def refund_reservation(*, reservation_id: UUID) -> None:
     if not released.targets:
         raise ReservationNotFound
     was = released.targets[0]
+    if was["status"] == Reservation.Status.CANCELLED and was["payment_status"] == Reservation.PaymentStatus.COMPLETED:
+        # Of a cancelled event: the places are free already, and now the money is back.
+        paid_back = Reservation.objects.filter(
+            id=reservation_id, status=was["status"], payment_status=was["payment_status"]
+        )
+        paid_back.update(payment_status=Reservation.PaymentStatus.REFUNDED, refund_due_at=None, updated_at=Now())
+        return
     if was["payment_id"] is None or was["payment_status"] != Reservation.PaymentStatus.REFUNDED:
         raise NotPaid
 
 
-def expire_due(*, limit: int) -> int:
+def release_event(*, event_id: UUID, limit: int) -> int:
+    """Ends up to `limit` reservations of an event that was cancelled. Returns how many."""
+    return _release(
+        _RELEASE_EVENT, {**_CANCELLED, "event_id": event_id, "limit": limit}, reason="event_cancelled"
+    ).ended
+
+
+def expire_due(*, limit: int, leave_out: Sequence[UUID] = ()) -> int:
     """Ends up to `limit` reservations that are past their deadline; leaves those that somebody is paying just now.
 
     Returns how many. Safe at once in many processes: they share the work.
     """
-    return _release(_EXPIRE_DUE, {**_EXPIRED, "limit": limit}, reason="expired").ended
+    return _release(_EXPIRE_DUE, {**_EXPIRED, "limit": limit, "leave_out": list(leave_out)}, reason="expired").ended
+
+
+def expire_one(reservation_id: UUID) -> int:
+    """The same for one reservation: 1, or 0 if it is not due, or somebody has it in hand."""
+    return _release(_EXPIRE_ONE, {**_EXPIRED, "reservation_id": reservation_id}, reason="expired").ended
+
+
+def due_reservations(*, limit: int, leave_out: Sequence[UUID]) -> list[UUID]:
+    """Those that `expire_due` would look at."""
+    found = fetch_all(f"SELECT id {_DUE}", {"limit": limit, "leave_out": list(leave_out)})
+    return [reservation["id"] for reservation in found]
 
 
 def expire_holders(*, seat_ids: Sequence[UUID] = (), ticket_type_ids: Sequence[UUID] = ()) -> int:
@@ -135,23 +176,17 @@ def expire_holders(*, seat_ids: Sequence[UUID] = (), ticket_type_ids: Sequence[U
 
 def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Released:
     found = fetch_one(statement, parameters)
-    released = Released(
-        found["targets"] or [], found["ended"], _by_event(found["seats"]), _by_event(found["ticket_types"])
-    )
-    for event_id in released.seats_by_event.keys() | released.ticket_types_by_event.keys():
-        after_commit(
-            effects.places_were_given_back,
-            event_id=event_id,
-            seat_ids=released.seats_by_event.get(event_id, []),
-            ticket_type_ids=released.ticket_types_by_event.get(event_id, []),
-        )
-    if released.ended:
-        after_commit(effects.reservations_were_ended, reason=reason, count=released.ended)
-    return released
+    for event_id, seats in _by_event(found["seats"]):
+        after_commit(effects.seats_were_released, event_id=event_id, seat_ids=[UUID(seat["id"]) for seat in seats])
+    for event_id, stock in _by_event(found["stock"]):
+        after_commit(effects.stock_has_changed, event_id=event_id, stock=stock)
+    if found["ended"]:
+        after_commit(effects.reservations_were_ended, reason=reason, count=found["ended"])
+    return Released(targets=found["targets"] or [], ended=found["ended"])
 
 
-def _by_event(pairs: list[tuple[str, str]] | None) -> dict[UUID, list[UUID]]:
+def _by_event(places: list[dict[str, Any]] | None) -> Iterable[tuple[UUID, list[dict[str, Any]]]]:
     grouped = defaultdict(list)
-    for event_id, place_id in pairs or ():
-        grouped[UUID(event_id)].append(UUID(place_id))
-    return dict(grouped)
+    for place in places or ():
+        grouped[UUID(place["event_id"])].append(place)
+    return grouped.items()

@@ -93,12 +93,12 @@ def reserve_seats(
         try:
             sale = _reserve(user_id=user_id, event_id=event_id, seat_ids=seat_ids, request=request)
         except BaseException:
-            hold.let_go(changed=False)
+            hold.let_go()
             raise
         after_commit(effects.seats_were_locked, event_id=event_id, seat_ids=seat_ids, hold=hold)
         return sale
 
-    return idempotency.once(request, sell=sell, load=_seat_sale)
+    return idempotency.once(request, sell=sell, load=lambda reservation_id: _seat_sale(reservation_id, seat_ids))
 
 
 def refuse_too_many(*, event_id: UUID, count: int) -> None:
@@ -177,25 +177,20 @@ def _refuse(found: dict[str, Any], seats: Sequence[dict[str, Any]]) -> None:
     raise AmountTooLarge
 
 
-def _seat_sale(reservation_id: UUID) -> SeatSale:
+def _seat_sale(reservation_id: UUID, seat_ids: Sequence[UUID]) -> SeatSale:
     """The sale as it was answered when it was made."""
-    reservation = Reservation.objects.get(id=reservation_id)
-    items = (
-        ReservationItem.objects.filter(reservation_id=reservation_id)
-        .select_related("seat")
-        .order_by("created_at", "id")
-    )
-    seats = [
-        {"id": item.seat.id, "seat_label": item.seat.seat_label, "price": item.unit_price}
-        for item in items
-        if item.seat
-    ]
-    if reservation.expires_at is None:
+    made = Reservation.objects.get(id=reservation_id)
+    items = ReservationItem.objects.filter(reservation_id=reservation_id).select_related("seat")
+    by_id = {item.seat.id: (item.seat.seat_label, item.unit_price) for item in items if item.seat}
+    if made.expires_at is None:
         raise AssertionError(f"{reservation_id} is no reservation of seats")
     return SeatSale(
         reservation_id=reservation_id,
-        number=reservation.reservation_number,
-        total_amount=reservation.total_amount,
-        expires_at=reservation.expires_at,
-        seats=seats,
+        number=made.reservation_number,
+        total_amount=made.total_amount,
+        expires_at=made.expires_at,
+        seats=[
+            {"id": seat_id, "seat_label": by_id[seat_id][0], "price": by_id[seat_id][1]}
+            for seat_id in dict.fromkeys(seat_ids)
+        ],
     )
