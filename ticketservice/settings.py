@@ -182,6 +182,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True  # the admin has its styles also where nobody ran collectstatic
 
 # --- Security --------------------------------------------------------------------------------------------------------
 if not DEBUG:
