@@ -6,18 +6,18 @@ Three promises, kept by three small scripts:
   computed from before the commit can no longer store it;
 - no Redis, no problem: then everybody computes.
 
-A process killed between its commit and its `forget` (or a Redis that was away) leaves an old answer; it lives at most
-`seconds`, which is therefore short.
+A process that is killed between its commit and its `forget` leaves an old answer, and so, until it can, does one that can
+not reach Redis. It lives at most `seconds`, which is therefore short.
 """
 
-import contextlib
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import orjson
 
-from kernel.redis import LuaScript, RedisUnavailable, attempt
+from kernel.redis import LuaScript, RedisUnavailable, attempt_or_owe
 
 LEASE_MS = 3000  # a computation that takes longer loses its lease: the answer is right, but not stored
 WAIT_SECONDS = 2.0
@@ -91,21 +91,19 @@ def _compute_and_store(key: str, compute: Callable[[], bytes], *, token: str, se
     except Exception:
         forget(key)  # let the next one try at once
         raise
-    with contextlib.suppress(RedisUnavailable):
+    with suppress(RedisUnavailable):
         _store(keys=[key, lease_key(key)], args=[token, answer, seconds])
     return answer
 
 
 def forget(*keys: str) -> None:
-    """Deletes answers, and the leases of those who are computing them. Call after the commit; safe to lose."""
-    with contextlib.suppress(RedisUnavailable):
-        attempt(lambda redis: redis.delete(*keys, *map(lease_key, keys)))
+    """Deletes answers, and the leases of those who are computing them. Call after the commit."""
+    attempt_or_owe(f"forget {keys}", lambda redis: redis.delete(*keys, *map(lease_key, keys)))
 
 
 def forget_all(index: str) -> None:
     """`forget` for every answer that was cached with this index."""
-    with contextlib.suppress(RedisUnavailable):
-        _forget_all(keys=[index])
+    attempt_or_owe(f"forget all {index}", lambda redis: _forget_all.run(redis, keys=[index]))
 
 
 def encoded(answer: object) -> bytes:

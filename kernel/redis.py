@@ -1,11 +1,13 @@
 """Redis: the shared client, and what happens when it does not answer.
 
 Everything that talks to Redis goes through `attempt`: a server that hangs costs a few requests one time-out each, then a
-circuit breaker answers at once until it is back.
+circuit breaker answers at once until it is back. What must not be lost meanwhile (that something cached is old) is owed,
+and done before anything else as soon as Redis answers again.
 """
 
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
+from threading import Lock
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -39,6 +41,42 @@ def client() -> "Redis":
 
 def attempt(command: Callable[["Redis"], Result]) -> Result:
     """`command(client)`; raises RedisUnavailable when Redis can not be reached or refuses to work."""
+    if _owed:
+        _pay()
+    return _attempt(command)
+
+
+def attempt_or_owe(what: str, command: Callable[["Redis"], object]) -> None:
+    """The same, but if Redis is away `command` is kept, one for each `what`, and done before the next one that succeeds."""
+    try:
+        attempt(command)
+    except RedisUnavailable:
+        with _owed_lock:
+            if len(_owed) < MOST_OWED:
+                _owed[what] = command
+
+
+MOST_OWED = 10_000  # beyond that, what is old lives as long as caches live
+_owed: dict[str, Callable[["Redis"], object]] = {}
+_owed_lock = Lock()
+
+
+def _pay() -> None:
+    """Does what is owed. Raises RedisUnavailable, and then all that is not done stays owed."""
+    with _owed_lock:
+        debts = dict(_owed)
+        _owed.clear()
+    try:
+        while debts:
+            _attempt(next(iter(debts.values())))
+            debts.pop(next(iter(debts)))
+    finally:
+        if debts:
+            with _owed_lock:
+                _owed.update({**debts, **_owed})
+
+
+def _attempt(command: Callable[["Redis"], Result]) -> Result:
     try:
         return _breaker.call(lambda: command(client()))
     except (BreakerOpen, RedisError, OSError) as error:
@@ -55,7 +93,11 @@ class LuaScript:
 
     def __call__(self, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """Runs in one round trip. Raises RedisUnavailable."""
-        return attempt(lambda redis: self._registered(keys=keys, args=args, client=redis))
+        return attempt(lambda redis: self.run(redis, keys=keys, args=args))
+
+    def run(self, redis: "Redis", *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
+        """The same, inside of an attempt."""
+        return self._registered(keys=keys, args=args, client=redis)
 
     @cached_property
     def _registered(self) -> Script:

@@ -13,7 +13,7 @@ from events.effects import event_was_changed
 from events.selectors import event_cache_key
 from kernel.caching import lease_key
 from kernel.jobs import enqueue
-from kernel.redis import RedisUnavailable, attempt
+from kernel.redis import RedisUnavailable, attempt, attempt_or_owe
 from seats import metrics, realtime
 from seats.locks import TOUCHED_EVENTS, Hold, tell
 
@@ -65,8 +65,7 @@ def stock_has_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]]) -> Non
         pipeline.publish(realtime.channel(event_id), orjson.dumps({"messages": messages}))
         pipeline.execute()
 
-    with suppress(RedisUnavailable):
-        attempt(tell_stock)
+    attempt_or_owe(cached, tell_stock)
 
 
 def reservations_were_ended(*, reason: str, count: int) -> None:

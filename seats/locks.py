@@ -8,7 +8,6 @@ The round trip that lets go of the locks also tells what has changed in the seat
 
 import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from uuid import UUID
 import orjson
 
 from kernel.caching import lease_key
-from kernel.redis import LuaScript, RedisUnavailable, attempt, event_key
+from kernel.redis import LuaScript, RedisUnavailable, attempt, attempt_or_owe, event_key
 from seats.errors import RequestInProgress, SeatBeingChosen
 from seats.realtime import channel
 
@@ -67,11 +66,13 @@ class Hold:
 
     def _run(self, *, versions: int, messages: Sequence[dict[str, Any]]) -> None:
         version, answer = seat_map_version_key(self.event_id), seat_map_key(self.event_id)
-        with suppress(RedisUnavailable):
-            _let_go(
-                keys=[version, answer, lease_key(answer), TOUCHED_EVENTS, *self.keys],
-                args=[self.token, versions, str(self.event_id), channel(self.event_id), orjson.dumps(list(messages))],
-            )
+        keys = [version, answer, lease_key(answer), TOUCHED_EVENTS]
+        event = [str(self.event_id), channel(self.event_id)]
+        try:
+            _let_go(keys=[*keys, *self.keys], args=[self.token, versions, *event, orjson.dumps(list(messages))])
+        except RedisUnavailable:
+            if versions:  # what was told nobody heard; that the map is another one is told when Redis is back
+                attempt_or_owe(answer, lambda redis: _let_go.run(redis, keys=keys, args=["", 1, *event, "[]"]))
 
 
 def take(*, event_id: UUID, seat_ids: Sequence[UUID] = (), request: str | None = None) -> Hold:

@@ -89,7 +89,12 @@ def world(database: Database, django_db_blocker, redis) -> Iterator[Database]:
 def web(database_url: str, logs: Path) -> Iterator[Api]:
     """`web` with one worker that verifies tokens itself; up to four seats a buyer."""
     with running_web(
-        logs / "web.log", DATABASE_URL=database_url, WEB_WORKERS="1", WEB_THREADS="32", MAX_SEATS_PER_RESERVATION="4"
+        logs / "web.log",
+        DATABASE_URL=database_url,
+        WEB_WORKERS="1",
+        WEB_THREADS="32",
+        MAX_SEATS_PER_RESERVATION="4",
+        LOCK_TIMEOUT_MS="4500",
     ) as api:
         yield api
 

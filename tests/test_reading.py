@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from kernel.embedded import Servers
-from tests.harness import HALL, STADIUM, STANDING, THEATRE, UPCOMING, Api, Database, at_once, new_user, seat
+from tests.harness import HALL, STADIUM, STANDING, STANDING_A, THEATRE, UPCOMING, Api, Database, at_once, new_user, seat
 
 PUBLIC = ["/events", f"/events/{HALL}", f"/tickets/event/{HALL}", "/seats/layouts", f"/seats/events/{HALL}"]
 
@@ -139,6 +139,25 @@ def test_without_redis_everything_is_read_from_postgresql(api: Api, world: Datab
     redis_server.start_redis()
     time.sleep(1.1)
     assert api.seat_status(HALL, seat(1, 1)) == "sold"
+
+
+def test_what_changed_while_redis_was_away_is_not_forgotten(
+    api: Api, world: Database, redis_server: Servers, redis
+) -> None:
+    """Redis comes back with everything that it had cached before it went."""
+    redis.config_set("save", "3600 1")
+    before = api.get(f"/seats/events/{HALL}")
+    api.get(f"/events/{STANDING}")
+    redis_server.stop_redis()
+    assert api.reserve(new_user(), HALL, seat(1, 1)).status == 201
+    assert api.buy(new_user(), STANDING, **{STANDING_A: 1}).status == 201
+    redis_server.start_redis()
+    assert redis.exists(f"seats:{HALL}", f"event:{STANDING}") == 2
+    time.sleep(1.1)  # the circuit breaker rests
+    after = api.get(f"/seats/events/{HALL}")
+    assert [s["status"] for s in after.json["seats"] if s["id"] == seat(1, 1)] == ["locked"]
+    assert int(after.headers["seat-map-version"]) > int(before.headers["seat-map-version"])
+    assert 99 in [t["available_quantity"] for t in api.get(f"/events/{STANDING}").json["ticketTypes"]]
 
 
 def test_a_redis_that_hangs_holds_nobody_up_for_long(api: Api, world: Database, redis_server: Servers) -> None:

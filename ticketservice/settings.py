@@ -8,6 +8,9 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.retry import Retry
 
 env = environ.Env()
 
@@ -145,7 +148,9 @@ CACHES = {
             "CONNECTION_POOL_KWARGS": {
                 "socket_connect_timeout": 0.5,
                 "socket_timeout": 1.0,
-                "retry": None,  # the circuit breaker in kernel.redis decides, not hidden sleeps
+                # Once, at once, for a pooled connection that died with the server's last restart. Beyond that the circuit
+                # breaker in kernel.redis decides, not hidden sleeps.
+                "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             },
         },
     }
