@@ -112,7 +112,6 @@ def test_it_is_never_remembered_past_its_own_expiry(api: Api, auth_service, redi
     ],
 )
 def test_the_service_has_the_last_word(api: Api, auth_service, redis, behaviour: Any, status: int) -> None:
-    time.sleep(2.1)  # the breaker may be open from the case before
     auth_service.behave = lambda _: behaviour
     answer = ask(api, token(new_user()))
     assert answer.status == status

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
 
+import psutil
 import pytest
 
 from kernel.embedded import Servers
@@ -48,13 +49,18 @@ class Clockwork:
     def start(self, process: str) -> subprocess.Popen[bytes]:
         schedule = str(self._logs / f"beat-{uuid.uuid4().hex}")
         log = self._logs / f"{process}.log"
-        return self._stack.enter_context(running_process(process, log, BEAT_SCHEDULE=schedule, **self._environment))
+        environment = {**self._environment, "BEAT_SCHEDULE": schedule}
+        started = self._stack.enter_context(running_process(process, log, **environment))
+        self._stack.callback(kill, started)  # at the end, too: nothing may depend on an orderly one
+        return started
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """kill -9, of the process and of all its children."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    if process.poll() is None:
+        for part in [*psutil.Process(process.pid).children(recursive=True), process]:
+            part.kill()
+        process.wait()
 
 
 @pytest.fixture
@@ -315,7 +321,7 @@ def test_two_workers_and_two_beats_do_nothing_twice(web: Api, world: Database, c
     for process in ("worker", "worker", "beat", "beat"):
         clockwork.start(process)
     at_work(redis)
-    seconds = float(os.environ.get("CLOCKWORK_SECONDS", "12"))
+    seconds = float(os.environ.get("CLOCKWORK_SECONDS", "6"))
     end, rounds = time.monotonic() + seconds, 0
     hold_tickets(world, 200)
     user = new_user()

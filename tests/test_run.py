@@ -69,13 +69,20 @@ class Run:
             time.sleep(0.1)
 
 
-@pytest.fixture
-def local() -> Iterator[Path]:
-    """Not a `tmp_path`: another pytest that starts closes those to PostgreSQL's own user."""
+@pytest.fixture(scope="module")
+def directory() -> Iterator[Path]:
+    """One for all tests: only the first run has to make everything.
+
+    Not a `tmp_path`: another pytest that starts closes those to PostgreSQL's own user.
+    """
     with TemporaryDirectory() as directory:
-        local = Path(directory, "local")
-        yield local
-        Servers(local).stop(everything=True)
+        yield Path(directory, "local")
+
+
+@pytest.fixture
+def local(directory: Path) -> Iterator[Path]:
+    yield directory
+    Servers(directory).stop(everything=True)
 
 
 @pytest.fixture
@@ -115,7 +122,7 @@ def test_runs_everything_until_it_is_told_to_stop(start: Callable[..., Run], loc
         assert response.status == 200
     socket.create_connection(("localhost", port + 1), timeout=5).close()
     run.wait_for("ready.")  # the worker
-    run.wait_for("beat: Starting")
+    run.wait_for("celery beat v")
     children = run.children()
 
     assert run.end(signal.SIGTERM) == 0
