@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 from redis import Redis
 
+from events import funnel
 from events.effects import event_was_changed
 from events.selectors import event_cache_key
 from kernel.caching import lease_key
@@ -19,7 +20,8 @@ from seats.locks import TOUCHED_EVENTS, Hold, tell
 
 
 def seats_were_locked(*, event_id: UUID, seat_ids: Sequence[UUID], hold: Hold) -> None:
-    hold.let_go_and_tell([realtime.seat_changed("seat-locked", event_id=event_id, seat_id=seat) for seat in seat_ids])
+    messages = [realtime.seat_changed("seat-locked", event_id=event_id, seat_id=seat) for seat in seat_ids]
+    hold.let_go_and_tell(messages, "reserved")
     metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(seat_ids))
 
 
@@ -27,8 +29,19 @@ def seats_were_sold(*, event_id: UUID | None, seat_ids: Sequence[UUID]) -> None:
     if event_id is None:
         return
     if seat_ids:
-        tell(event_id, [realtime.seat_changed("seat-sold", event_id=event_id, seat_id=seat) for seat in seat_ids])
+        tell(
+            event_id, [realtime.seat_changed("seat-sold", event_id=event_id, seat_id=seat) for seat in seat_ids], "paid"
+        )
+    else:
+        with suppress(RedisUnavailable):
+            attempt(lambda redis: _count_paid(redis, event_id))
     metrics.reservations_confirmed.labels(event_id=str(event_id)).inc()
+
+
+def _count_paid(redis: Redis, event_id: UUID) -> None:
+    pipeline = redis.pipeline(transaction=False)
+    funnel.count(pipeline, event_id, "paid")
+    pipeline.execute()
 
 
 def seats_were_released(*, event_id: UUID, seat_ids: Sequence[UUID]) -> None:
@@ -40,13 +53,13 @@ def seats_were_generated(*, event_id: UUID) -> None:
 
 
 def tickets_were_taken(*, event_id: UUID, stock: Sequence[dict[str, Any]], quantity: int, hold: Hold) -> None:
-    stock_has_changed(event_id=event_id, stock=stock)
+    stock_has_changed(event_id=event_id, stock=stock, reserved=1)
     hold.let_go()
     metrics.tickets_reserved.labels(event_id=str(event_id)).inc(quantity)
 
 
-def stock_has_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]]) -> None:
-    """`stock`: {id, available_quantity, total_quantity} as it is now. One round trip."""
+def stock_has_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]], reserved: int = 0) -> None:
+    """`stock`: {id, available_quantity, total_quantity} as it is now; by so many new reservations. One round trip."""
     messages = [
         realtime.stock_changed(
             event_id=event_id,
@@ -62,6 +75,8 @@ def stock_has_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]]) -> Non
         pipeline = redis.pipeline(transaction=False)
         pipeline.delete(cached, lease_key(cached))
         pipeline.sadd(TOUCHED_EVENTS, str(event_id))
+        if reserved:
+            funnel.count(pipeline, event_id, "reserved", reserved)
         pipeline.publish(realtime.channel(event_id), orjson.dumps({"messages": messages}))
         pipeline.execute()
 

@@ -10,11 +10,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
 
+from events.funnel import EVENTS as FUNNEL_EVENTS
+from events.funnel import LIFE_SECONDS as FUNNEL_SECONDS
+from events.funnel import Stage, funnel_key
 from kernel.caching import lease_key
 from kernel.redis import LuaScript, RedisUnavailable, attempt, attempt_or_owe, event_key
 from seats.errors import RequestInProgress, SeatBeingChosen
@@ -55,24 +58,26 @@ class Hold:
     def let_go(self) -> None:
         """One round trip; safe to lose, the locks end by themselves."""
         if self.keys:
-            self._run(versions=0, messages=())
+            self._run(versions=0, messages=(), stage="")
 
-    def let_go_and_tell(self, messages: Sequence[dict[str, Any]]) -> None:
+    def let_go_and_tell(self, messages: Sequence[dict[str, Any]], stage: Stage | Literal[""] = "") -> None:
         """The same, and the seat map has changed: its next versions, its cache forgotten, the messages published.
 
-        Each message is a version. Without messages it is one version that can only be fetched. Call after the commit.
+        Each message is a version. Without messages it is one version that can only be fetched. `stage` counts one more who
+        has come so far in the event's funnel. Call after the commit.
         """
-        self._run(versions=max(1, len(messages)), messages=messages)
+        self._run(versions=max(1, len(messages)), messages=messages, stage=stage)
 
-    def _run(self, *, versions: int, messages: Sequence[dict[str, Any]]) -> None:
+    def _run(self, *, versions: int, messages: Sequence[dict[str, Any]], stage: str) -> None:
         version, answer = seat_map_version_key(self.event_id), seat_map_key(self.event_id)
-        keys = [version, answer, lease_key(answer), TOUCHED_EVENTS]
+        keys = [version, answer, lease_key(answer), TOUCHED_EVENTS, funnel_key(self.event_id), FUNNEL_EVENTS]
         event = [str(self.event_id), channel(self.event_id)]
+        told = [orjson.dumps(list(messages)), stage, FUNNEL_SECONDS]
         try:
-            _let_go(keys=[*keys, *self.keys], args=[self.token, versions, *event, orjson.dumps(list(messages))])
+            _let_go(keys=[*keys, *self.keys], args=[self.token, versions, *event, *told])
         except RedisUnavailable:
             if versions:  # what was told nobody heard; that the map is another one is told when Redis is back
-                attempt_or_owe(answer, lambda redis: _let_go.run(redis, keys=keys, args=["", 1, *event, "[]"]))
+                attempt_or_owe(answer, lambda redis: _let_go.run(redis, keys=keys, args=["", 1, *event, "[]", "", 0]))
 
 
 def take(*, event_id: UUID, seat_ids: Sequence[UUID] = (), request: str | None = None) -> Hold:
@@ -95,9 +100,9 @@ def take(*, event_id: UUID, seat_ids: Sequence[UUID] = (), request: str | None =
     raise RequestInProgress if request is not None and place == 1 else SeatBeingChosen
 
 
-def tell(event_id: UUID, messages: Sequence[dict[str, Any]]) -> None:
+def tell(event_id: UUID, messages: Sequence[dict[str, Any]], stage: Stage | Literal[""] = "") -> None:
     """The seat map has changed: see `Hold.let_go_and_tell`."""
-    Hold(event_id, "", ()).let_go_and_tell(messages)
+    Hold(event_id, "", ()).let_go_and_tell(messages, stage)
 
 
 def take_touched_events() -> list[UUID]:

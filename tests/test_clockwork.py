@@ -530,3 +530,23 @@ def test_the_nightly_comparison_only_tells(web: Api, world: Database) -> None:
         "stock_differs": 1, "amount_differs": 3, "owned_seat_not_taken": 1
     }  # fmt: skip
     assert world.everything() == before
+
+
+def test_the_funnel_is_counted_by_the_operations(web: Api, world: Database, redis) -> None:
+    def counted(event_id: str) -> dict[str, str]:
+        return redis.hgetall(f"funnel:{event_id}")
+
+    for event_id in (HALL, STANDING):
+        time.sleep(1.1)  # views are told once a second
+        web.get(f"/events/{event_id}")
+    assert web.get(f"/events/{new_user()}").status == 404
+    seats = [web.reserve(new_user(), HALL, seat(1, n)).json["reservation"]["id"] for n in (1, 2)]
+    tickets = web.buy(new_user(), STANDING, **{STANDING_A: 2}).json["reservation"]["id"]
+    assert web.reserve(new_user(), HALL, SEAT).status == 400
+    assert web.confirm(seats[0], 150_000, "p1").status == web.confirm(tickets, 240_000, "p2").status == 200
+    assert web.confirm(seats[0], 150_000, "p1").status == 200
+    assert counted(HALL) == {"viewed": "1", "reserved": "2", "paid": "1"}
+    assert counted(STANDING) == {"viewed": "1", "reserved": "1", "paid": "1"}
+    scraped = web.get("/metrics").json.decode()
+    assert f'conversion_funnel_rate{{event_id="{HALL}",stage="paid"}} 0.5' in scraped
+    assert scraped.count("conversion_funnel_rate{") == 4

@@ -1,13 +1,20 @@
 -- Lets go of locks, each only if it is still the owner's, and in the same breath tells what has changed in the seat map.
--- KEYS: the map's version, its cached answer, the lease of who computes it, the set of touched events, then the locks
--- ARGV: owner's token, how many versions the map has gone on (0: unchanged), the event's id, its channel, messages (JSON)
+-- KEYS: the map's version, its cached answer, the lease of who computes it, the set of touched events, the event's funnel,
+--       the set of events that have one, then the locks
+-- ARGV: owner's token, how many versions the map has gone on (0: unchanged), the event's id, its channel, messages (JSON),
+--       the stage of the funnel that was reached ('': none), the funnel's life in s
 -- Result: the map's version, or 0 if it has not changed.
-for place = 5, #KEYS do
+for place = 7, #KEYS do
     if redis.call('GET', KEYS[place]) == ARGV[1] then redis.call('DEL', KEYS[place]) end
 end
 if ARGV[2] == '0' then return 0 end
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('SADD', KEYS[4], ARGV[3])
+if ARGV[6] ~= '' then
+    redis.call('HINCRBY', KEYS[5], ARGV[6], 1)
+    redis.call('EXPIRE', KEYS[5], ARGV[7])
+    redis.call('SADD', KEYS[6], ARGV[3])
+end
 if redis.call('EXISTS', KEYS[1]) == 0 then
     -- The first version is the time in ms, so that versions grow even when Redis has forgotten the last one.
     local now = redis.call('TIME')
