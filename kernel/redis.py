@@ -5,6 +5,7 @@ circuit breaker answers at once until it is back. What must not be lost meanwhil
 and done before anything else as soon as Redis answers again.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from threading import Lock
@@ -21,6 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from kernel.breaker import BreakerOpen, CircuitBreaker
 
 Result = TypeVar("Result")
+logger = logging.getLogger(__name__)
 
 
 class RedisUnavailable(Exception):
@@ -66,14 +68,16 @@ def _pay() -> None:
     with _owed_lock:
         debts = dict(_owed)
         _owed.clear()
-    try:
-        while debts:
-            _attempt(next(iter(debts.values())))
-            debts.pop(next(iter(debts)))
-    finally:
-        if debts:
+    for what, command in list(debts.items()):
+        try:
+            _attempt(command)
+        except RedisUnavailable:
             with _owed_lock:
                 _owed.update({**debts, **_owed})
+            raise
+        except Exception:  # a fault of ours must not come up again with every request
+            logger.exception("%s: given up", what)
+        del debts[what]
 
 
 def _attempt(command: Callable[["Redis"], Result]) -> Result:

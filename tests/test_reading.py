@@ -160,6 +160,18 @@ def test_what_changed_while_redis_was_away_is_not_forgotten(
     assert 99 in [t["available_quantity"] for t in api.get(f"/events/{STANDING}").json["ticketTypes"]]
 
 
+def test_what_is_owed_and_fails_is_given_up(world: Database, redis_server: Servers) -> None:
+    from kernel.redis import attempt, attempt_or_owe
+
+    redis_server.stop_redis()
+    attempt_or_owe("good", lambda redis: redis.set("good", 1))
+    attempt_or_owe("bad", lambda redis: redis.execute_command("NOSUCHCOMMAND"))
+    attempt_or_owe("better", lambda redis: redis.set("better", 1))
+    redis_server.start_redis()
+    time.sleep(1.1)
+    assert attempt(lambda redis: redis.mget("good", "better")) == [b"1", b"1"]
+
+
 def test_a_redis_that_hangs_holds_nobody_up_for_long(api: Api, world: Database, redis_server: Servers) -> None:
     import os
     import signal
