@@ -130,7 +130,7 @@ def test_runs_everything_until_it_is_told_to_stop(start: Callable[..., Run], loc
     assert {"web", "realtime", "worker", "beat"} <= set(re.findall(r"^(\w+) +\|", run.printed, re.MULTILINE))
 
 
-def test_ctrl_c_is_a_good_end_and_a_second_run_keeps_the_data(
+def test_after_ctrl_c_or_kill_9_the_next_run_goes_on_with_the_data(
     start: Callable[..., Run], local: Path, port: int
 ) -> None:
     first = start("--only", "web")
@@ -138,10 +138,16 @@ def test_ctrl_c_is_a_good_end_and_a_second_run_keeps_the_data(
     assert first.end(signal.SIGINT) == 0
     assert_nothing_runs(local, port, [])
 
-    second = start("--only", "web")
-    second.wait_for("The service answers")
-    assert "No migrations to apply" in second.printed
-    assert second.end(signal.SIGINT) == 0
+    killed = start("--only", "web")
+    killed.wait_for("The service answers")
+    assert "No migrations to apply" in killed.printed
+    left_behind = killed.children()
+    killed.end(signal.SIGKILL)
+
+    run = start("--only", "web")
+    run.wait_for("The service answers")
+    assert run.end(signal.SIGTERM) == 0
+    assert_nothing_runs(local, port, left_behind)
 
 
 def test_stops_at_once_while_it_still_prepares(start: Callable[..., Run], local: Path, port: int) -> None:
@@ -150,18 +156,6 @@ def test_stops_at_once_while_it_still_prepares(start: Callable[..., Run], local:
 
     assert run.end(signal.SIGTERM) == 0
     assert_nothing_runs(local, port, [])
-
-
-def test_after_kill_9_the_next_run_takes_over(start: Callable[..., Run], local: Path, port: int) -> None:
-    killed = start("--only", "web")
-    killed.wait_for("The service answers")
-    left_behind = killed.children()
-    killed.end(signal.SIGKILL)
-
-    run = start("--only", "web")
-    run.wait_for("The service answers")
-    assert run.end(signal.SIGTERM) == 0
-    assert_nothing_runs(local, port, left_behind)
 
 
 def test_servers_that_ran_before_are_left_running(start: Callable[..., Run], local: Path) -> None:
