@@ -6,6 +6,7 @@ Events are administrated here and not in `events`, because saving one makes seat
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import QuerySet
 from django.forms import ModelForm, Textarea
@@ -82,11 +83,12 @@ class EventAdmin(admin.ModelAdmin):
 
 class SeatLayoutForm(ModelForm):
     def clean_layout_config(self) -> Any:
+        layout_config = self.cleaned_data["layout_config"]
         try:
-            sections_of(self.cleaned_data["layout_config"])
+            sections_of(layout_config)
         except ImpossibleLayout as refusal:
-            self.add_error("layout_config", refusal.message)
-        return self.cleaned_data["layout_config"]
+            raise ValidationError(refusal.message) from refusal
+        return layout_config
 
 
 @admin.register(SeatLayout)
@@ -94,6 +96,10 @@ class SeatLayoutAdmin(admin.ModelAdmin):
     form = SeatLayoutForm
     list_display = ("name", "total_seats")
     exclude = ("total_seats",)  # counted
+
+    def get_readonly_fields(self, request: HttpRequest, obj: SeatLayout | None = None) -> tuple[str, ...]:  # noqa: ARG002
+        """The seats of events were made from it; they would not follow. An event may be given another layout."""
+        return ("layout_config",) if obj is not None and obj.events.exists() else ()
 
     def save_model(self, request: HttpRequest, obj: SeatLayout, form: ModelForm, change: bool) -> None:  # noqa: FBT001
         obj.total_seats = sum(section.rows * section.seats_per_row for section in sections_of(obj.layout_config))

@@ -134,3 +134,15 @@ def ticket_sale(sale: TicketSale) -> dict[str, Any]:
             "totalAmount": sale.total_amount,
         },
     }
+
+
+def confirmation(confirmed: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "message": "결제가 확정되었습니다.",
+        "reservation": {
+            "id": confirmed["id"],
+            "reservationNumber": confirmed["reservation_number"],
+            "totalAmount": confirmed["total_amount"],
+            "status": confirmed["status"],
+        },
+    }

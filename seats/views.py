@@ -109,7 +109,7 @@ class InternalReservationViewSet(ViewSet):
     def confirm(self, request: Request, pk: str) -> Response:
         reservation_id = parse_id(pk, "Invalid id format")
         confirmed = services.confirm_reservation(reservation_id=reservation_id, **serializers.payment(body_of(request)))
-        return Response({"message": "결제가 확정되었습니다.", "reservation": confirmed})
+        return Response(serializers.confirmation(confirmed))
 
     @action(detail=True, methods=["post"])
     def refund(self, request: Request, pk: str) -> Response:  # noqa: ARG002

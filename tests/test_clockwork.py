@@ -452,6 +452,25 @@ def test_another_layout_regenerates_unless_a_seat_is_taken(web: Api, world: Data
     assert shown["status"] == "cancelled"
 
 
+def test_a_layout_in_use_can_not_be_edited(world: Database, admin_pages) -> None:
+    small_hall = "1a400000-0000-4000-8000-000000000001"
+    page = admin_pages.client.get(f"/admin/events/seatlayout/{small_hall}/change/")
+    assert page.status_code == 200
+    assert list(page.context["adminform"].form.fields) == ["name", "description"]
+    bad = {"name": "x", "description": "", "layout_config": '{"sections": []}'}
+    refused = admin_pages.client.post("/admin/events/seatlayout/add/", bad)
+    assert "The layout has no sections." in refused.content.decode()
+
+
+def test_every_list_of_the_admin_opens(world: Database, admin_pages) -> None:
+    for path in ("events/event", "events/seatlayout", "events/keywordmapping", "seats/reservation"):
+        assert admin_pages.client.get(f"/admin/{path}/?q=1").status_code == 200, path
+    reservation = "4e500000-0000-4000-8000-000000000001"
+    page = admin_pages.client.get(f"/admin/seats/reservation/{reservation}/change/")
+    assert page.status_code == 200
+    assert admin_pages.client.post(f"/admin/seats/reservation/{reservation}/change/", {}).status_code == 403
+
+
 def test_slow_work_does_not_delay_the_ticks(world: Database, running: Clockwork, redis) -> None:
     from kernel.jobs import enqueue
 
