@@ -43,11 +43,27 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker) -> Iterator[None]:
+    """Makes the test database, always: pytest-django does so only when a test with its mark is among those that run.
+
+    Without it a single test would load its world into the database that DATABASE_URL names.
+    """
+    from django.test.utils import setup_databases, teardown_databases
+
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=set())
+    yield
+    with django_db_blocker.unblock():
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture(scope="session")
 def database_url(django_db_setup: None) -> str:
     """The test database, as other processes reach it."""
     from django.db import connection
 
     name = connection.settings_dict["NAME"]
+    assert os.environ["DATABASE_URL"].rpartition("/")[2].partition("?")[0] != name, "not the tests' own database"
     return f"{os.environ['DATABASE_URL'].rpartition('/')[0]}/{name}"
 
 
