@@ -551,6 +551,14 @@ def test_the_nightly_comparison_only_tells(web: Api, world: Database) -> None:
     assert world.everything() == before
 
 
+def test_a_seat_that_is_named_twice_is_told_once(web: Api, world: Database, redis) -> None:
+    listener = Listener(redis)
+    sale = web.reserve(new_user(), HALL, SEAT, SEAT)
+    assert sale.status == 201
+    assert [shown["id"] for shown in sale.json["reservation"]["seats"]] == [SEAT]
+    assert [(told["type"], told["seatId"]) for told in listener.messages()] == [("seat-locked", SEAT)]
+
+
 def test_the_funnel_is_counted_by_the_operations(web: Api, world: Database, redis) -> None:
     def counted(event_id: str) -> dict[str, str]:
         return redis.hgetall(f"funnel:{event_id}")

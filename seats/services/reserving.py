@@ -98,6 +98,7 @@ def reserve_seats(
         after_commit(effects.seats_were_locked, event_id=event_id, seat_ids=seat_ids, hold=hold)
         return sale
 
+    seat_ids = list(dict.fromkeys(seat_ids))  # a seat that is named twice is one seat
     return idempotency.once(request, sell=sell, load=lambda reservation_id: _seat_sale(reservation_id, seat_ids))
 
 
@@ -118,12 +119,11 @@ def _reserve(
     *, user_id: UUID, event_id: UUID, seat_ids: Sequence[UUID], request: idempotency.Request | None
 ) -> SeatSale:
     """One statement; two more when a hold that is past its time is in the way."""
-    unique_ids = list(dict.fromkeys(seat_ids))
     number = new_reservation_number()
     parameters = {
         "user_id": user_id,
         "event_id": event_id,
-        "seat_ids": unique_ids,
+        "seat_ids": list(seat_ids),
         "most_seats": settings.MAX_SEATS_PER_RESERVATION,
         "seconds": settings.RESERVATION_SECONDS,
         "number": number,
@@ -131,17 +131,17 @@ def _reserve(
     }
     found = _run(parameters)
     if found["some_hold_is_over"]:
-        expire_holders(seat_ids=unique_ids)
+        expire_holders(seat_ids=seat_ids)
         found = _run(parameters)
     by_id = {UUID(seat["id"]): seat for seat in found["seats"] or ()}
     if found["reservation_id"] is None:
-        _refuse(found, [by_id[seat_id] for seat_id in unique_ids if seat_id in by_id])
+        _refuse(found, [by_id[seat_id] for seat_id in seat_ids if seat_id in by_id])
     return SeatSale(
         reservation_id=found["reservation_id"],
         number=number,
         total_amount=found["total"],
         expires_at=found["expires_at"],
-        seats=[by_id[seat_id] for seat_id in unique_ids],
+        seats=[by_id[seat_id] for seat_id in seat_ids],
     )
 
 
@@ -189,8 +189,5 @@ def _seat_sale(reservation_id: UUID, seat_ids: Sequence[UUID]) -> SeatSale:
         number=made.reservation_number,
         total_amount=made.total_amount,
         expires_at=made.expires_at,
-        seats=[
-            {"id": seat_id, "seat_label": by_id[seat_id][0], "price": by_id[seat_id][1]}
-            for seat_id in dict.fromkeys(seat_ids)
-        ],
+        seats=[{"id": seat_id, "seat_label": by_id[seat_id][0], "price": by_id[seat_id][1]} for seat_id in seat_ids],
     )
