@@ -15,6 +15,7 @@ from events.selectors import event_cache_key
 from kernel.caching import lease_key
 from kernel.jobs import enqueue
 from kernel.redis import RedisUnavailable, attempt, attempt_or_owe
+from queueing import services as queueing
 from seats import metrics, realtime
 from seats.locks import TOUCHED_EVENTS, Hold, tell
 
@@ -25,9 +26,10 @@ def seats_were_locked(*, event_id: UUID, seat_ids: Sequence[UUID], hold: Hold) -
     metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(seat_ids))
 
 
-def seats_were_sold(*, event_id: UUID | None, seat_ids: Sequence[UUID]) -> None:
+def seats_were_sold(*, event_id: UUID | None, user_id: UUID, seat_ids: Sequence[UUID]) -> None:
     if event_id is None:
         return
+    queueing.free_place(event_id=event_id, user_id=user_id, cause="bought")
     if seat_ids:
         tell(
             event_id, [realtime.seat_changed("seat-sold", event_id=event_id, seat_id=seat) for seat in seat_ids], "paid"
@@ -46,6 +48,10 @@ def _count_paid(redis: Redis, event_id: UUID) -> None:
 
 def seats_were_released(*, event_id: UUID, seat_ids: Sequence[UUID]) -> None:
     tell(event_id, [realtime.seat_changed("seat-released", event_id=event_id, seat_id=seat) for seat in seat_ids])
+
+
+def reservation_was_cancelled(*, event_id: UUID, user_id: UUID) -> None:
+    queueing.free_place(event_id=event_id, user_id=user_id, cause="cancelled")
 
 
 def seats_were_generated(*, event_id: UUID) -> None:
@@ -89,6 +95,7 @@ def reservations_were_ended(*, reason: str, count: int) -> None:
 
 def status_was_changed(*, event_id: UUID, status: str) -> None:
     event_was_changed(event_id)
+    queueing.refresh_policy(event_id=event_id)
     message = orjson.dumps({"messages": [realtime.status_changed(event_id=event_id, status=status)]})
     with suppress(RedisUnavailable):
         attempt(lambda redis: redis.publish(realtime.channel(event_id), message))
@@ -105,6 +112,7 @@ def status_will_change(at: datetime) -> None:
 def event_was_saved(*, event_id: UUID) -> None:
     """After an organiser created or edited an event: caches, the next change of its status, its seats."""
     event_was_changed(event_id)
+    queueing.refresh_policy(event_id=event_id)
     tell(event_id, [])
     enqueue("seats.tasks.update_statuses", expires=30)
     enqueue("seats.tasks.generate_seats_of", event_id=str(event_id))

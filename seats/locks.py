@@ -20,6 +20,7 @@ from events.funnel import LIFE_SECONDS as FUNNEL_SECONDS
 from events.funnel import Stage, funnel_key
 from kernel.caching import lease_key
 from kernel.redis import LuaScript, RedisUnavailable, attempt, attempt_or_owe, event_key
+from queueing.services import AtTheDoor, Visitor, enter, enter_without_redis
 from seats.errors import RequestInProgress, SeatBeingChosen
 from seats.realtime import channel
 
@@ -27,7 +28,7 @@ LIFE_MS = 10_000
 TOUCHED_EVENTS = "events:touched"  # events whose places changed since their status was last looked at
 
 _SCRIPTS = Path(__file__).parent / "lua"
-_take = LuaScript((_SCRIPTS / "take.lua").read_text())
+_take = AtTheDoor((_SCRIPTS / "take.lua").read_text())
 _let_go = LuaScript((_SCRIPTS / "let_go.lua").read_text())
 
 
@@ -80,20 +81,20 @@ class Hold:
                 attempt_or_owe(answer, lambda redis: _let_go.run(redis, keys=keys, args=["", 1, *event, "[]", "", 0]))
 
 
-def take(*, event_id: UUID, seat_ids: Sequence[UUID] = (), request: str | None = None) -> Hold:
-    """Locks the seats, and the request if it has a name. One round trip; holds nothing when Redis is away.
+def take(*, event_id: UUID, buyer: Visitor, seat_ids: Sequence[UUID] = (), request: str | None = None) -> Hold:
+    """Locks the seats, and the request if it has a name, for who has been let into the event's waiting room.
 
-    Raises RequestInProgress or SeatBeingChosen.
+    One round trip; when Redis is away it holds nothing, and a pass is needed. Raises RequestInProgress or SeatBeingChosen,
+    and what `queueing.services.enter` and `enter_without_redis` raise.
     """
     keys = [seat_lock_key(event_id, seat_id) for seat_id in seat_ids]
     if request is not None:
         keys.insert(0, request_lock_key(event_id, request))
     token = secrets.token_hex(16)
-    if not keys:
-        return Hold(event_id, token, ())
     try:
-        place = _take(keys=keys, args=[token, LIFE_MS])
+        place = enter(_take, event_id=event_id, visitor=buyer, keys=keys, args=[token, LIFE_MS])
     except RedisUnavailable:
+        enter_without_redis(event_id=event_id, visitor=buyer)
         return Hold(event_id, token, ())
     if place == 0:
         return Hold(event_id, token, tuple(keys))

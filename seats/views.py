@@ -11,6 +11,8 @@ from rest_framework.viewsets import ViewSet
 from events import selectors as events
 from kernel.api import body_of, parse_id
 from kernel.auth import BearerToken, IsAuthenticated, IsInternalService, user_of
+from queueing import services as queueing
+from queueing.services import Visitor
 from seats import selectors, serializers, services
 
 FOR_BUYERS: dict[str, Any] = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
@@ -18,6 +20,11 @@ FOR_BUYERS: dict[str, Any] = {"authentication_classes": [BearerToken], "permissi
 
 def buyer(request: Request) -> UUID:
     return UUID(user_of(request).user_id)
+
+
+def visitor(request: Request, event_id: UUID) -> Visitor:
+    """The buyer, with the pass that was given on admission, if it is sent along."""
+    return queueing.visitor(event_id=event_id, user_id=buyer(request), pass_=request.META.get("HTTP_QUEUE_PASS", ""))
 
 
 class SeatViewSet(ViewSet):
@@ -35,7 +42,7 @@ class SeatViewSet(ViewSet):
         event_id, asked = serializers.seats_asked_for(body_of(request))
         services.refuse_too_many(event_id=event_id, count=len(asked))
         sale = services.reserve_seats(
-            user_id=buyer(request),
+            buyer=visitor(request, event_id),
             event_id=event_id,
             seat_ids=serializers.seat_ids(asked),
             request=serializers.named_request(request),
@@ -56,7 +63,7 @@ class ReservationViewSet(ViewSet):
     def create(self, request: Request) -> Response:
         event_id, quantities = serializers.tickets_asked_for(body_of(request))
         sale = services.buy_tickets(
-            user_id=buyer(request),
+            buyer=visitor(request, event_id),
             event_id=event_id,
             quantities=quantities,
             request=serializers.named_request(request),

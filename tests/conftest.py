@@ -80,6 +80,9 @@ def redis_server() -> Iterator[Servers]:
     yield servers
     servers.start_redis()
     time.sleep(1.1)  # until every process asks Redis again: kernel.redis rests its circuit breaker for a second
+    from kernel.redis import attempt
+
+    attempt(lambda redis: redis.ping())  # one asks first, and others are refused until it has its answer
 
 
 @pytest.fixture

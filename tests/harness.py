@@ -188,6 +188,16 @@ class Database:
             reservation_id,
         )
 
+    def turn_waiting_rooms_off(self) -> None:
+        """Of all events: the sale then goes on without Redis. Redis, if it runs, is not told."""
+        self.rows("INSERT INTO queue_policies (event_id, is_on) SELECT id, false FROM events"
+                  " ON CONFLICT (event_id) DO UPDATE SET is_on = false")  # fmt: skip
+
+    def widen_waiting_rooms(self) -> None:
+        """Of all events: nobody has to wait. Redis must not know their policies yet."""
+        self.rows("INSERT INTO queue_policies (event_id, threshold, admissions_per_second, burst)"
+                  " SELECT id, 1000000, 1000000, 1000000 FROM events")  # fmt: skip
+
     def everything(self) -> dict[str, Any]:
         """A picture of all rows, to show that nothing has changed."""
         tables = ("events", "ticket_types", "seats", "reservations", "reservation_items", "idempotency_keys")

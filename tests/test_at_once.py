@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from kernel.embedded import Servers
+from queueing.services import Visitor
 from tests.harness import (
     HALL,
     MANY_TYPES,
@@ -54,12 +55,14 @@ def assert_one_winner(answers: list[Answer], world: Database) -> None:
 
 
 def test_of_200_buyers_of_one_seat_one_gets_it(web: Api, world: Database) -> None:
+    world.widen_waiting_rooms()
     for _ in range(TRIALS):
         assert_one_winner(crowd_on_one_seat(web, world), world)
         free_everything(world)
 
 
 def test_the_same_without_redis(web: Api, world: Database, redis_server: Servers) -> None:
+    world.turn_waiting_rooms_off()
     redis_server.stop_redis()
     for _ in range(TRIALS):
         assert_one_winner(crowd_on_one_seat(web, world), world)
@@ -139,7 +142,7 @@ def reservations_of_one_seat(world: Database) -> int:
     from seats.services import SeatSale, reserve_seats
 
     def reserve() -> object:
-        return reserve_seats(user_id=UUID(new_user()), event_id=UUID(HALL), seat_ids=[UUID(SEAT)])
+        return reserve_seats(buyer=Visitor(UUID(new_user())), event_id=UUID(HALL), seat_ids=[UUID(SEAT)])
 
     return sum(isinstance(result, SeatSale) for result in in_threads([reserve] * 8))
 
@@ -148,6 +151,7 @@ def test_postgresql_alone_never_sells_twice(world: Database, redis_server: Serve
     """Without Redis, and with a moment between looking and writing, so that all buyers are in it together."""
     from seats.services import reserving
 
+    world.turn_waiting_rooms_off()
     redis_server.stop_redis()
     with statement(monkeypatch, reserving, "_RESERVE", ("FROM seats s\n", f"{A_MOMENT}\n")):
         assert reservations_of_one_seat(world) == 1
@@ -156,6 +160,7 @@ def test_postgresql_alone_never_sells_twice(world: Database, redis_server: Serve
 def test_control_without_its_guards_postgresql_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
     from seats.services import reserving
 
+    world.turn_waiting_rooms_off()
     redis_server.stop_redis()
     changes = (("FROM seats s\n", f"{A_MOMENT}\n"), ("ORDER BY s.id FOR UPDATE", "ORDER BY s.id"))
     world.rows("DROP INDEX seat_in_one_live_reservation")
@@ -171,6 +176,7 @@ def test_control_the_index_alone_never_sells_twice(world: Database, redis_server
     """The last wall: no row lock, no Redis; the second sale fails on the unique index and is told that it is taken."""
     from seats.services import reserving
 
+    world.turn_waiting_rooms_off()
     redis_server.stop_redis()
     changes = (("FROM seats s\n", f"{A_MOMENT}\n"), ("ORDER BY s.id FOR UPDATE", "ORDER BY s.id"))
     with statement(monkeypatch, reserving, "_RESERVE", *changes):
@@ -192,7 +198,7 @@ def test_8_control_without_the_row_lock_stock_is_lost(world: Database, monkeypat
     from seats.services import TicketSale, buy_tickets, buying
 
     def buy() -> object:
-        return buy_tickets(user_id=UUID(new_user()), event_id=UUID(STANDING), quantities={UUID(STANDING_A): 1})
+        return buy_tickets(buyer=Visitor(UUID(new_user())), event_id=UUID(STANDING), quantities={UUID(STANDING_A): 1})
 
     def sold_and_left() -> tuple[int, int]:
         world.load_world()
@@ -267,6 +273,7 @@ def test_6_control_two_connections_for_one_purchase_starve_the_pool(world: Datab
 
 
 def test_two_buyers_of_the_same_seats_in_other_orders_do_not_deadlock(web: Api, world: Database, redis_server) -> None:
+    world.turn_waiting_rooms_off()
     redis_server.stop_redis()  # else its lock would keep them apart
     wanted = [seat(1, n) for n in range(1, 5)]
     for _ in range(10):
@@ -314,12 +321,12 @@ def test_9_only_its_owner_lets_go_of_a_lock(world: Database, redis) -> None:
     event_id, seat_id = UUID(HALL), UUID(SEAT)
     key = locks.seat_lock_key(event_id, seat_id)
     assert key == f"lock:seat:{HALL}:{SEAT}"
-    first = locks.take(event_id=event_id, seat_ids=[seat_id])
+    first = locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
     with pytest.raises(SeatBeingChosen):
-        locks.take(event_id=event_id, seat_ids=[seat_id])
+        locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
     assert 0 < redis.pttl(key) <= locks.LIFE_MS
     redis.delete(key)  # its time is over
-    second = locks.take(event_id=event_id, seat_ids=[seat_id])
+    second = locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
     first.let_go()
     assert redis.get(key) == second.token
     second.let_go()
@@ -331,9 +338,9 @@ def test_9_control_a_plain_delete_would_release_the_next_owners_lock(world: Data
 
     event_id, seat_id = UUID(HALL), UUID(SEAT)
     key = locks.seat_lock_key(event_id, seat_id)
-    locks.take(event_id=event_id, seat_ids=[seat_id])
+    locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
     redis.delete(key)
-    second = locks.take(event_id=event_id, seat_ids=[seat_id])
+    second = locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
     redis.delete(key)  # what the first owner would do without looking
     assert redis.get(key) != second.token
 
@@ -371,6 +378,7 @@ def test_the_same_request_at_once_sells_once(
     web: Api, world: Database, redis_server: Servers, with_redis: bool
 ) -> None:
     if not with_redis:
+        world.turn_waiting_rooms_off()
         redis_server.stop_redis()
     for trial in range(10):
         user, headers = new_user(), {"Idempotency-Key": f"key-{trial}"}

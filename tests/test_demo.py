@@ -3,6 +3,7 @@
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from events.layouts import sections_of
 from events.models import Event, KeywordMapping, SeatLayout
+from queueing.services import Visitor
 from seats.models import Reservation, ReservationItem, Seat
 from seats.services import buy_tickets, confirm_reservation, reserve_seats
 from tests.harness import new_user
@@ -102,11 +104,11 @@ def test_what_buyers_did_survives_a_second_load_and_a_refresh() -> None:
     stock = TicketType.objects.filter(event__in=on_sale_now(), available_quantity__gte=3).first()
     assert seat is not None
     assert stock is not None
-    sale = reserve_seats(user_id=new_user(), event_id=seat.event_id, seat_ids=[seat.id])
+    sale = reserve_seats(buyer=Visitor(UUID(new_user())), event_id=seat.event_id, seat_ids=[seat.id])
     confirm_reservation(
         reservation_id=sale.reservation_id, amount=sale.total_amount, payment_method="card", payment_id="a payment"
     )
-    buy_tickets(user_id=new_user(), event_id=stock.event_id, quantities={stock.id: 3})
+    buy_tickets(buyer=Visitor(UUID(new_user())), event_id=stock.event_id, quantities={stock.id: 3})
     before = everything()
 
     load()

@@ -127,6 +127,7 @@ def test_a_computation_that_fails_is_not_cached(world: Database, redis) -> None:
 
 
 def test_without_redis_everything_is_read_from_postgresql(api: Api, world: Database, redis_server: Servers) -> None:
+    world.turn_waiting_rooms_off()
     with_redis = {path: api.get(path).json for path in PUBLIC}
     redis_server.stop_redis()
     for path in PUBLIC:
@@ -145,6 +146,7 @@ def test_what_changed_while_redis_was_away_is_not_forgotten(
     api: Api, world: Database, redis_server: Servers, redis
 ) -> None:
     """Redis comes back with everything that it had cached before it went."""
+    world.turn_waiting_rooms_off()
     redis.config_set("save", "3600 1")
     before = api.get(f"/seats/events/{HALL}")
     api.get(f"/events/{STANDING}")
@@ -176,6 +178,7 @@ def test_a_redis_that_hangs_holds_nobody_up_for_long(api: Api, world: Database, 
     import os
     import signal
 
+    world.turn_waiting_rooms_off()
     pid = redis_server.redis.pid()
     os.kill(pid, signal.SIGSTOP)
     try:

@@ -1,7 +1,8 @@
 """Celery: `worker` and `beat`.
 
-Two queues: `ticks` for what runs every second and must not wait, `work` for everything else. `manage.py worker` runs a
-worker process for each, so that a slow task never delays a tick.
+Three queues: `admission` for the waiting room, which needs Redis only and goes on without PostgreSQL; `ticks` for what else
+runs every second; `work` for everything else. `manage.py worker` runs a worker process for each, so that a slow task never
+delays a tick.
 """
 
 import os
@@ -33,13 +34,18 @@ app.conf.update(
     task_soft_time_limit=110,
     task_time_limit=120,
     task_default_queue="work",
-    task_routes={"seats.tasks.sweep": {"queue": "ticks"}, "seats.tasks.update_statuses": {"queue": "ticks"}},
+    task_routes={
+        "queueing.tasks.admit": {"queue": "admission"},
+        "seats.tasks.sweep": {"queue": "ticks"},
+        "seats.tasks.update_statuses": {"queue": "ticks"},
+    },
     worker_send_task_events=False,
     worker_enable_remote_control=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     timezone="UTC",
     # A run that could not start before the next one is due is dropped: `expires` is shorter than the period.
     beat_schedule={
+        "admit": {"task": "queueing.tasks.admit", "schedule": 1.0, "options": {"expires": 0.9}},
         "sweep": {"task": "seats.tasks.sweep", "schedule": 1.0, "options": {"expires": 0.9}},
         "update-statuses": {"task": "seats.tasks.update_statuses", "schedule": 60.0, "options": {"expires": 50}},
         "generate-missing-seats": {

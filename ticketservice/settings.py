@@ -45,7 +45,15 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["*"] if DEBUG else
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ORIGINS", default=[])
 CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
 CORS_ALLOW_METHODS = ("GET", "HEAD", "OPTIONS", "POST") if DEBUG or CORS_ALLOWED_ORIGINS else ("GET", "HEAD", "OPTIONS")
-CORS_ALLOW_HEADERS = ("accept", "authorization", "content-type", "idempotency-key", "if-none-match", "queue-pass")
+CORS_ALLOW_HEADERS = (
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "if-none-match",
+    "queue-pass",
+    "queue-ticket",
+)
 CORS_EXPOSE_HEADERS = ("etag", "retry-after", "seat-map-version", "x-request-id")
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -179,6 +187,18 @@ MAX_SEATS_PER_RESERVATION: int = env.int("MAX_SEATS_PER_RESERVATION", default=1)
 RESERVATION_SECONDS: int = env.int("RESERVATION_SECONDS", default=300)
 # What a sold seat is called in the seat map: "reserved" for the web client that knows no "sold".
 SOLD_SEAT_WIRE_VALUE: str = env.str("SOLD_SEAT_WIRE_VALUE", default="sold")
+
+# --- The waiting room: what counts for events whose policy says nothing else -------------------------------------------
+QUEUE_ENABLED: bool = env.bool("QUEUE_ENABLED", default=True)
+QUEUE_THRESHOLD: int = env.int("QUEUE_THRESHOLD", default=1000)
+QUEUE_ADMISSIONS_PER_SECOND: float = env.float("QUEUE_ADMISSIONS_PER_SECOND", default=1000.0)
+QUEUE_BURST: int = env.int("QUEUE_BURST", default=1000)
+QUEUE_ADMISSION_SECONDS: int = env.int("QUEUE_ADMISSION_SECONDS", default=600)
+QUEUE_IDLE_SECONDS: int = env.int("QUEUE_IDLE_SECONDS", default=60)
+QUEUE_GRACE_SECONDS: int = env.int("QUEUE_GRACE_SECONDS", default=300)
+QUEUE_IDLE_INSIDE_SECONDS: int = env.int("QUEUE_IDLE_INSIDE_SECONDS", default=300)
+# How long nobody is let in after Redis has lost a line, so that those who stood in it can come back first.
+QUEUE_REBUILD_SECONDS: int = env.int("QUEUE_REBUILD_SECONDS", default=15)
 
 # --- Language, time, static files ------------------------------------------------------------------------------------
 LANGUAGE_CODE = "ko"

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from events.views import EventViewSet
 from kernel.api import bad_request, not_found, server_error
+from queueing.views import QueueAdminViewSet, QueueViewSet
 from seats.views import (
     EventStatusViewSet,
     InternalEventViewSet,
@@ -22,6 +23,8 @@ router.trailing_slash = "/?"
 router.register("events", EventViewSet, basename="event")
 router.register("tickets", TicketViewSet, basename="ticket")
 router.register("seats", SeatViewSet, basename="seat")
+router.register("queue/admin", QueueAdminViewSet, basename="queue-admin")
+router.register("queue", QueueViewSet, basename="queue")
 router.register("reservations", ReservationViewSet, basename="reservation")
 router.register("internal/events", InternalEventViewSet, basename="internal-event")
 router.register("internal/event-status", EventStatusViewSet, basename="event-status")

@@ -13,6 +13,7 @@ from events.layouts import sections_of
 from events.models import Event, KeywordMapping, SeatLayout
 from kernel.auth import UserNotFound
 from kernel.database import after_commit
+from queueing.services import Visitor
 from seats.demo.catalogue import SHOWS, Show
 from seats.demo.keywords import KEYWORDS
 from seats.demo.layouts import LAYOUTS, Layout
@@ -76,7 +77,7 @@ def _sell_all_seats(show: Show) -> None:
     for first in range(0, len(seat_ids), SEATS_PER_BUYER):
         name = f"{show.slug}:{first}"
         sale = reserve_seats(
-            user_id=uuid.uuid5(NAMESPACE, f"buyer:{name}"),
+            buyer=Visitor(uuid.uuid5(NAMESPACE, f"buyer:{name}")),
             event_id=event_id(show),
             seat_ids=seat_ids[first : first + SEATS_PER_BUYER],
         )

@@ -12,6 +12,7 @@ from events.errors import EventNotFound, NotOnSale
 from events.selectors import IS_ON_SALE
 from kernel.auth import UserNotFound
 from kernel.database import after_commit, fetch_one, violated_constraint
+from queueing.services import Visitor
 from seats import effects, idempotency, locks
 from seats.errors import AmountTooLarge
 from seats.idempotency import AnsweredBefore
@@ -79,18 +80,18 @@ FROM verdict v LEFT JOIN event e ON true LEFT JOIN reservation r ON true
 
 
 def buy_tickets(
-    *, user_id: UUID, event_id: UUID, quantities: Mapping[UUID, int], request: idempotency.Request | None = None
+    *, buyer: Visitor, event_id: UUID, quantities: Mapping[UUID, int], request: idempotency.Request | None = None
 ) -> TicketSale:
     """Takes tickets from stock, by ticket type, for RESERVATION_SECONDS. All of them, or none.
 
-    Raises QuantityTooSmall, EventNotFound, NotOnSale, NoSuchTicket, NotEnoughTickets, AmountTooLarge, UserNotFound; with
-    a `request`, also what `idempotency.once` raises.
+    Raises QuantityTooSmall, EventNotFound, NotOnSale, NoSuchTicket, NotEnoughTickets, AmountTooLarge, UserNotFound,
+    and what `locks.take` raises; with a `request`, also what `idempotency.once` raises.
     """
 
     def sell() -> TicketSale:
-        hold = locks.take(event_id=event_id, request=request.name if request else None)
+        hold = locks.take(event_id=event_id, buyer=buyer, request=request.name if request else None)
         try:
-            sale = _buy(user_id=user_id, event_id=event_id, quantities=quantities, request=request)
+            sale = _buy(user_id=buyer.user_id, event_id=event_id, quantities=quantities, request=request)
         except BaseException:
             hold.let_go()
             raise

@@ -20,7 +20,7 @@ from seats.models import Reservation
 # The reservation's row is locked first, so that of payment, expiry and cancelling exactly one wins.
 _CONFIRM = """
 WITH target AS MATERIALIZED (
-    SELECT id, event_id, reservation_number, status, total_amount, payment_id,
+    SELECT id, event_id, user_id, reservation_number, status, total_amount, payment_id,
            deadline IS NOT NULL AND deadline <= now() AS is_late
     FROM reservations WHERE id = %(reservation_id)s FOR UPDATE
 ),
@@ -66,7 +66,12 @@ def confirm_reservation(*, reservation_id: UUID, amount: int, payment_method: st
         raise ReservationNotFound
     if found["is_new"]:
         event_id = UUID(target["event_id"]) if target["event_id"] else None
-        after_commit(effects.seats_were_sold, event_id=event_id, seat_ids=found["seat_ids"])
+        after_commit(
+            effects.seats_were_sold,
+            event_id=event_id,
+            user_id=UUID(target["user_id"]),
+            seat_ids=found["seat_ids"],
+        )
     else:
         _refuse_unless_same_payment(target, amount=amount, payment_id=payment_id)
     return {

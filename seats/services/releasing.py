@@ -66,7 +66,7 @@ SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT coun
 
 
 _CANCEL = _give_back("""
-    SELECT id, status, status IN ('pending', 'confirmed') AS may_end FROM reservations
+    SELECT id, event_id, status, status IN ('pending', 'confirmed') AS may_end FROM reservations
     WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
 """)
 
@@ -114,6 +114,8 @@ def cancel_reservation(*, user_id: UUID, reservation_id: UUID) -> None:
         _CANCEL, {**_CANCELLED, "user_id": user_id, "reservation_id": reservation_id}, reason="cancelled"
     )
     if released.ended:
+        if event_id := released.targets[0]["event_id"]:
+            after_commit(effects.reservation_was_cancelled, event_id=UUID(event_id), user_id=user_id)
         return
     if not released.targets:
         raise NothingToCancel

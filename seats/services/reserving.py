@@ -14,6 +14,7 @@ from events.models import Event
 from events.selectors import IS_ON_SALE
 from kernel.auth import UserNotFound
 from kernel.database import after_commit, fetch_one, violated_constraint
+from queueing.services import Visitor
 from seats import effects, idempotency, locks
 from seats.errors import AmountTooLarge, SeatNotFound, SeatTaken, TooManySeats
 from seats.idempotency import AnsweredBefore
@@ -80,18 +81,18 @@ FROM verdict v LEFT JOIN event e ON true LEFT JOIN reservation r ON true
 
 
 def reserve_seats(
-    *, user_id: UUID, event_id: UUID, seat_ids: Sequence[UUID], request: idempotency.Request | None = None
+    *, buyer: Visitor, event_id: UUID, seat_ids: Sequence[UUID], request: idempotency.Request | None = None
 ) -> SeatSale:
     """Locks the seats for RESERVATION_SECONDS. All of them, or none.
 
-    Raises TooManySeats, EventNotFound, NotOnSale, SeatNotFound, SeatBeingChosen, SeatTaken, AmountTooLarge, UserNotFound;
-    with a `request`, also what `idempotency.once` raises.
+    Raises TooManySeats, EventNotFound, NotOnSale, SeatNotFound, SeatBeingChosen, SeatTaken, AmountTooLarge, UserNotFound,
+    and what `locks.take` raises; with a `request`, also what `idempotency.once` raises.
     """
 
     def sell() -> SeatSale:
-        hold = locks.take(event_id=event_id, seat_ids=seat_ids, request=request.name if request else None)
+        hold = locks.take(event_id=event_id, buyer=buyer, seat_ids=seat_ids, request=request.name if request else None)
         try:
-            sale = _reserve(user_id=user_id, event_id=event_id, seat_ids=seat_ids, request=request)
+            sale = _reserve(user_id=buyer.user_id, event_id=event_id, seat_ids=seat_ids, request=request)
         except BaseException:
             hold.let_go()
             raise

@@ -13,13 +13,7 @@ from tests.conftest import servers
 from tests.contract import replay
 from tests.harness import CONTRACT, running_web
 
-# The group `queue` comes with the waiting room.
-CASES = [
-    case
-    for path in sorted((CONTRACT / "cases").glob("*.json"))
-    if path.stem != "queue"
-    for case in json.loads(path.read_text())
-]
+CASES = [case for path in sorted((CONTRACT / "cases").glob("*.json")) for case in json.loads(path.read_text())]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,72 @@
+"""Tables `queue_policies` and `queue_draws`."""
+
+from django.db import models
+from django.db.models.functions import Now
+
+from events.models import Event
+
+
+def _within(field: str, least: float, most: float) -> models.CheckConstraint:
+    condition = models.Q(**{f"{field}__isnull": True}) | models.Q(**{f"{field}__range": (least, most)})
+    return models.CheckConstraint(condition=condition, name=f"queue_policy_{field}_possible")
+
+
+class QueuePolicy(models.Model):
+    """How an event's waiting room works. NULL is the default from the settings; an event without a row has all of them."""
+
+    event = models.OneToOneField(Event, on_delete=models.CASCADE, primary_key=True, related_name="queue_policy")
+    is_on = models.BooleanField(null=True, blank=True)
+    is_paused = models.BooleanField(db_default=False, default=False)
+    # How many may be inside at once.
+    threshold = models.IntegerField(null=True, blank=True)
+    # How many are let in per second, and how many at once after a quiet time.
+    admissions_per_second = models.FloatField(null=True, blank=True)
+    burst = models.IntegerField(null=True, blank=True)
+    # How long an admission lasts.
+    admission_seconds = models.IntegerField(null=True, blank=True)
+    # After how much silence somebody is dropped from the line, loses the kept place, or is put out from the inside.
+    idle_seconds = models.IntegerField(null=True, blank=True)
+    grace_seconds = models.IntegerField(null=True, blank=True)
+    idle_inside_seconds = models.IntegerField(null=True, blank=True)
+    # Who comes before this moment is drawn by lot at it. NULL: the line is open from the beginning.
+    opens_at = models.DateTimeField(null=True, blank=True)
+    # When the line was last cleared: what was proven before is worth nothing.
+    cleared_at = models.DateTimeField(null=True, editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+
+    class Meta:
+        db_table = "queue_policies"
+        verbose_name_plural = "queue policies"
+        constraints = [
+            _within("threshold", 0, 10_000_000),
+            _within("admissions_per_second", 0, 1_000_000),
+            _within("burst", 1, 1_000_000),
+            _within("admission_seconds", 10, 86_400),
+            _within("idle_seconds", 5, 86_400),
+            _within("grace_seconds", 0, 86_400),
+            _within("idle_inside_seconds", 5, 86_400),
+        ]
+
+    def __str__(self) -> str:
+        return f"waiting room of {self.event_id}"
+
+
+class QueueDraw(models.Model):
+    """The lot by which those are ordered who came before the opening: see `queueing.draws`.
+
+    The seed is made before anybody can come, and its hash is published at once; the seed itself is not shown before the
+    draw is held and recorded.
+    """
+
+    event = models.OneToOneField(Event, on_delete=models.CASCADE, primary_key=True, related_name="queue_draw")
+    seed = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    drawn_at = models.DateTimeField(null=True, editable=False)
+    # The participants' codes of 32 bytes each, one after the other, in the order that was drawn.
+    participants = models.BinaryField(null=True, editable=False)
+
+    class Meta:
+        db_table = "queue_draws"
+
+    def __str__(self) -> str:
+        return f"draw of {self.event_id}"

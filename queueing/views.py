@@ -1,0 +1,96 @@
+"""The waiting room: for those who come, for administrators, and the draw for everybody."""
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from kernel.api import body_of, parse_id, single_parameters
+from kernel.auth import BearerToken, IsAdministrator, IsAuthenticated, user_of
+from queueing import selectors, serializers, services
+from queueing.waiting_room import Visitor
+
+EVENT = "(?P<event_id>[^/]+)"
+FOR_ALL: dict[str, Any] = {"authentication_classes": [], "permission_classes": []}
+
+
+def event_of(text: str) -> UUID:
+    return parse_id(text, "Invalid event ID format")
+
+
+def visitor(request: Request, event_id: UUID) -> Visitor:
+    return services.visitor(
+        event_id=event_id,
+        user_id=UUID(user_of(request).user_id),
+        pass_=request.META.get("HTTP_QUEUE_PASS", ""),
+        ticket=request.META.get("HTTP_QUEUE_TICKET", ""),
+    )
+
+
+def _status(request: Request, event_id: UUID) -> Response:
+    return Response(serializers.status(services.status(event_id=event_id, visitor=visitor(request, event_id))))
+
+
+class QueueViewSet(ViewSet):
+    authentication_classes = [BearerToken]
+    permission_classes = [IsAuthenticated]
+
+    @action(detail=False, methods=["post"], url_path=f"check/{EVENT}")
+    def check(self, request: Request, event_id: str) -> Response:
+        wanted = event_of(event_id)
+        return Response(serializers.checked(services.check(event_id=wanted, visitor=visitor(request, wanted))))
+
+    @action(detail=False, url_path=f"status/{EVENT}")
+    def status(self, request: Request, event_id: str) -> Response:
+        return _status(request, event_of(event_id))
+
+    @action(detail=False, methods=["post"], url_path=f"heartbeat/{EVENT}")
+    def heartbeat(self, request: Request, event_id: str) -> Response:
+        return _status(request, event_of(event_id))
+
+    @action(detail=False, methods=["post"], url_path=f"leave/{EVENT}")
+    def leave(self, request: Request, event_id: str) -> Response:
+        services.leave(event_id=event_of(event_id), user_id=UUID(user_of(request).user_id))
+        return Response({"message": "대기열에서 나왔습니다."})
+
+    @action(detail=False, url_path=f"draw/{EVENT}", **FOR_ALL)
+    def draw(self, request: Request, event_id: str) -> Response:
+        wanted = event_of(event_id)
+        with_participants = single_parameters(request, "participants").get("participants") == "all"
+        return Response(serializers.draw(wanted, selectors.draw_of(wanted), with_participants=with_participants))
+
+
+class QueueAdminViewSet(ViewSet):
+    authentication_classes = [BearerToken]
+    permission_classes = [IsAdministrator]
+
+    @action(detail=False, url_path=EVENT)
+    def overview(self, request: Request, event_id: str) -> Response:  # noqa: ARG002 - DRF's signature
+        wanted = event_of(event_id)
+        return Response(serializers.overview(wanted, services.overview(event_id=wanted)))
+
+    @action(detail=False, methods=["post"], url_path=f"clear/{EVENT}")
+    def clear(self, request: Request, event_id: str) -> Response:  # noqa: ARG002
+        stood, inside = services.clear(event_id=event_of(event_id))
+        return Response({"message": "대기열이 초기화되었습니다.", "clearedQueue": stood, "clearedActive": inside})
+
+    @action(detail=False, methods=["post"], url_path=f"pause/{EVENT}")
+    def pause(self, request: Request, event_id: str) -> Response:  # noqa: ARG002
+        services.change_policy(event_id=event_of(event_id), changes={"is_paused": True})
+        return Response({"message": "대기열 입장이 일시 중지되었습니다."})
+
+    @action(detail=False, methods=["post"], url_path=f"resume/{EVENT}")
+    def resume(self, request: Request, event_id: str) -> Response:  # noqa: ARG002
+        services.change_policy(event_id=event_of(event_id), changes={"is_paused": False})
+        return Response({"message": "대기열 입장이 재개되었습니다."})
+
+    @action(detail=False, methods=["get", "post", "patch"], url_path=f"policy/{EVENT}")
+    def policy(self, request: Request, event_id: str) -> Response:
+        wanted = event_of(event_id)
+        if request.method == "GET":
+            return Response(serializers.policy(wanted, selectors.policy_of(wanted)))
+        changes = serializers.policy_changes(body_of(request))
+        return Response(serializers.policy(wanted, services.change_policy(event_id=wanted, changes=changes)))

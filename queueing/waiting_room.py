@@ -1,0 +1,368 @@
+"""The line and the inside of an event, in Redis: the only code that knows their keys.
+
+Redis says who waits and who is in, by its own clock. Each function is one round trip; the Lua scripts are the authority
+and are safe at once from any number of processes. What is allowed (how many, how fast, whether at all) is the event's
+policy: a hash that stands beside the line, so that a change counts from the next call on.
+
+Moments are microseconds since 1970 by Redis' clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID
+
+from django.conf import settings
+
+from kernel.redis import LuaScript, attempt, attempt_or_owe, event_key
+
+State = Literal["off", "closed", "active", "waiting", "none"]
+Mode = Literal["check", "status", "enter", "look"]
+MOST_IN_ONE_CALL = 2000
+EVENTS = "queue:events"  # the events that the tick looks after
+COUNTED = "queue:counted"  # the events that were ever looked after
+
+_LUA = Path(__file__).parent / "lua"
+_ROOM = (_LUA / "room.lua").read_text()
+_VISIT = _ROOM + (_LUA / "visit.lua").read_text()
+
+
+def _script(name: str) -> LuaScript:
+    return LuaScript(_ROOM + (_LUA / f"{name}.lua").read_text())
+
+
+_visit = LuaScript(f"{_VISIT}\nreturn visit()")
+_admit, _leave, _clear = _script("admit"), _script("leave"), _script("clear")
+# KEYS: policy; ARGV: '1' if it is put only where there is one, then fields and values
+_put_policy = LuaScript("""
+if ARGV[1] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'fresh', time[1] * 1000000 + 60000000)
+return redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+""")
+
+_TEMPLATES = (
+    "queue:{}", "queue:seen:{}", "queue:kept:{}", "queue:kept:until:{}", "active:{}", "active:until:{}", "active:seen:{}",
+    "queue:state:{}", "queue:policy:{}", "queue:stats:{}", "queue:flow:{}", "queue:probes:{}", "queue:drawn:{}",
+)  # fmt: skip
+POLICY, STATS, DRAWN = 8, 9, 12
+
+
+def _keys(event_id: UUID) -> list[str]:
+    """In the order in which room.lua names them."""
+    return [event_key(template, event_id) for template in _TEMPLATES]
+
+
+Fields = Mapping[str, str | int | float]  # a policy, see `selectors.Policy.as_fields`
+
+
+def _run(
+    script: LuaScript, event_id: UUID, args: Sequence[Any], policy: Fields | None, keys: Sequence[str] = ()
+) -> Any:
+    """One round trip. With a policy, Redis is told it in the same breath. Raises PolicyUnknown, RedisUnavailable."""
+    keys = [*_keys(event_id), *keys]
+
+    def tell_and_run(redis: Any) -> Any:
+        pipeline = redis.pipeline(transaction=True)
+        _put_policy.run(pipeline, keys=[keys[POLICY]], args=["", *_pairs(policy or {})])
+        script.run(pipeline, keys=keys, args=args)
+        return pipeline.execute()[-1]
+
+    answer = attempt(tell_and_run) if policy else script(keys=keys, args=args)
+    if answer == [b"no policy"]:
+        raise PolicyUnknown
+    return answer
+
+
+class PolicyUnknown(Exception):
+    """Redis has not been told the event's policy: call again with it."""
+
+
+# --- Visits -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a visitor has in hand: that a place was given in the line of `epoch`, which may be lost by now."""
+
+    epoch: int
+    issued: int
+    value: int | None  # until when an admission lasts; the place in line, None if it is drawn by lot
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    user_id: UUID
+    admission: Proof | None = None
+    place: Proof | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a visit found, and the policy by which it was judged. `position` is 1 for the next; 0 if not in line."""
+
+    state: State
+    position: int
+    size: int
+    inside_before: int
+    inside: int
+    until: int
+    place: int
+    epoch: int
+    now: int
+    last_tick: int
+    outflow: int  # let in from the line within `outflow_us`, at most a minute
+    outflow_us: int
+    is_drawn: bool
+    is_rebuilding: bool
+    threshold: int
+    is_paused: bool
+    opens: int
+    sale_from: int
+    sale_to: int
+    rate: float
+
+    @property
+    def is_before_opening(self) -> bool:
+        return self.opens > self.now and not self.is_drawn
+
+    @property
+    def is_ticking(self) -> bool:
+        return self.now - self.last_tick < TICK_MISSED_US
+
+
+TICK_MISSED_US = 5_000_000
+
+
+class LotNeeded(Exception):
+    """The event's places are drawn by lot: call again with the lot of this seed."""
+
+    def __init__(self, seed: str) -> None:
+        self.seed = seed
+        super().__init__()
+
+
+def visit(event_id: UUID, visitor: Visitor, mode: Mode, lot: int | None = None, policy: Fields | None = None) -> Found:
+    """Raises PolicyUnknown, LotNeeded, RedisUnavailable."""
+    return _found(event_id, _run(_visit, event_id, _arguments(event_id, visitor, mode, lot), policy))
+
+
+def look(event_id: UUID, policy: Fields | None = None) -> Found:
+    """The same for nobody in particular. Raises PolicyUnknown, RedisUnavailable."""
+    return _found(event_id, _run(_visit, event_id, ["", "", 0, "look", *[""] * 7], policy))
+
+
+class AtTheDoor:
+    """A script that runs only for who is inside, in the round trip that finds out: nothing of it happens to others."""
+
+    def __init__(self, source: str) -> None:
+        count = len(_TEMPLATES)
+        arguments = 11
+        self._script = LuaScript(f"""{_VISIT}
+local found = visit()
+if found[1] ~= 'active' and found[1] ~= 'off' then return found end
+local function inside(KEYS, ARGV) {source} end
+found[#found + 1] = inside({{unpack(KEYS, {count + 1})}}, {{unpack(ARGV, {arguments + 1})}})
+return found""")
+
+    def __call__(
+        self,
+        event_id: UUID,
+        visitor: Visitor,
+        *,
+        keys: Sequence[str],
+        args: Sequence[Any],
+        policy: Fields | None = None,
+    ) -> tuple[Found, Any]:
+        """What was found, and what the script returned, None if it did not run. Raises PolicyUnknown, RedisUnavailable."""
+        given = [*_arguments(event_id, visitor, "enter", None), *args]
+        found = _run(self._script, event_id, given, policy, keys)
+        return _found(event_id, found), found[_FIELDS] if len(found) > _FIELDS else None
+
+
+_FIELDS = 20
+
+
+def _arguments(event_id: UUID, visitor: Visitor, mode: Mode, lot: int | None) -> list[Any]:
+    def of(proof: Proof | None) -> list[Any]:
+        return [proof.epoch, proof.issued, "" if proof.value is None else proof.value] if proof else ["", "", ""]
+
+    return [
+        *_caller(event_id, str(visitor.user_id)),
+        mode,
+        *of(visitor.admission),
+        *of(visitor.place),
+        "" if lot is None else lot,
+    ]
+
+
+def _found(event_id: UUID, answer: Any) -> Found:
+    if answer[0] == b"needs lot":
+        raise LotNeeded(answer[1].decode())
+    (state, position, size, before, inside, until, place, epoch, now, ticked, outflow, outflow_us, drawn, rebuilding,
+     threshold, paused, opens, sale_from, sale_to, rate) = answer[:_FIELDS]  # fmt: skip
+    _remember_crowd(event_id, is_crowded=size > 0)
+    return Found(
+        state=state.decode(),
+        position=position,
+        size=size,
+        inside_before=before,
+        inside=inside,
+        until=until,
+        place=place,
+        epoch=epoch,
+        now=now,
+        last_tick=ticked,
+        outflow=outflow,
+        outflow_us=outflow_us,
+        is_drawn=bool(drawn),
+        is_rebuilding=bool(rebuilding),
+        threshold=threshold,
+        is_paused=bool(paused),
+        opens=opens,
+        sale_from=sale_from,
+        sale_to=sale_to,
+        rate=float(rate),
+    )
+
+
+# --- Remembering that there was a crowd -------------------------------------------------------------------------------
+
+# Redis that has lost everything does not know that people were waiting; this process does. Whoever calls first then says
+# so, and nobody is let in until the line has had time to come back.
+_crowds: set[UUID] = set()
+
+
+def _remember_crowd(event_id: UUID, *, is_crowded: bool) -> None:
+    if is_crowded:
+        _crowds.add(event_id)
+    else:
+        _crowds.discard(event_id)
+
+
+def _caller(event_id: UUID, user: str) -> list[Any]:
+    """ARGV 1-3 of every script."""
+    return [user, "1" if event_id in _crowds else "", settings.QUEUE_REBUILD_SECONDS * 1_000_000]
+
+
+# --- Everything else --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """What one tick of one event did. `admitted` are (user id, place, until)."""
+
+    again: bool
+    size: int
+    inside: int
+    threshold: int
+    policy_is_old: bool
+    draw_is_due: bool
+    nobody_is_left: bool
+    admitted: list[tuple[str, int, int]]
+
+
+def admit(event_id: UUID, policy: Fields | None = None) -> Tick:
+    """Drops the dead and lets in whom the policy allows. Raises PolicyUnknown, RedisUnavailable."""
+    answer = _run(_admit, event_id, [*_caller(event_id, ""), MOST_IN_ONE_CALL], policy)
+    again, size, inside, old, draw, nobody, threshold, *admitted = answer
+    _remember_crowd(event_id, is_crowded=size > 0)
+    users, places, untils = admitted[0::3], admitted[1::3], admitted[2::3]
+    return Tick(
+        again=bool(again),
+        size=size,
+        inside=inside,
+        threshold=threshold,
+        policy_is_old=bool(old),
+        draw_is_due=bool(draw),
+        nobody_is_left=bool(nobody),
+        admitted=[(user.decode(), place, until) for user, place, until in zip(users, places, untils, strict=True)],
+    )
+
+
+def leave(
+    event_id: UUID,
+    user_id: UUID,
+    cause: Literal["left", "bought", "cancelled"] = "left",
+    policy: Fields | None = None,
+) -> bool:
+    """Gives up the place in line or inside; bought or cancelled: inside only. Whether there was one.
+
+    Raises PolicyUnknown, RedisUnavailable.
+    """
+    return bool(_run(_leave, event_id, [*_caller(event_id, str(user_id)), cause], policy))
+
+
+def clear(event_id: UUID, policy: Fields | None = None) -> tuple[int, int]:
+    """Sends everybody away. How many stood in line and were inside. Raises PolicyUnknown, RedisUnavailable."""
+    stood, inside = _run(_clear, event_id, _caller(event_id, ""), policy)
+    _remember_crowd(event_id, is_crowded=False)
+    return stood, inside
+
+
+def renew_policy(event_id: UUID, policy: Fields) -> None:
+    """Tells Redis the policy, if it knows one already; if it is away, as soon as it is back."""
+    key = _keys(event_id)[POLICY]
+    attempt_or_owe(key, lambda redis: _put_policy.run(redis, keys=[key], args=["1", *_pairs(policy)]))
+
+
+def _pairs(policy: Fields) -> list[str | int | float]:
+    return [part for pair in policy.items() for part in pair]
+
+
+def look_after(event_id: UUID) -> None:
+    """From now on the tick visits this event. Raises RedisUnavailable."""
+
+    def add(redis: Any) -> None:
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.sadd(EVENTS, str(event_id))
+        pipeline.sadd(COUNTED, str(event_id))
+        pipeline.execute()
+
+    attempt(add)
+
+
+def look_no_longer_after(event_id: UUID) -> None:
+    attempt(lambda redis: redis.srem(EVENTS, str(event_id)))
+
+
+def events() -> list[UUID]:
+    """The events that have a line or somebody inside. Raises RedisUnavailable."""
+    found: Any = attempt(lambda redis: redis.smembers(EVENTS))
+    return sorted(UUID(event_id.decode()) for event_id in found)
+
+
+def stats() -> dict[UUID, dict[str, float]]:
+    """What the scripts have counted, for each event of which something is counted. Raises RedisUnavailable."""
+
+    def read(redis: Any) -> dict[UUID, Any]:
+        events = sorted(UUID(event_id.decode()) for event_id in redis.smembers(COUNTED))
+        pipeline = redis.pipeline(transaction=False)
+        for event_id in events:
+            pipeline.hgetall(_keys(event_id)[STATS])
+        return dict(zip(events, pipeline.execute(), strict=True))
+
+    return {
+        event_id: {name.decode(): float(value) for name, value in counted.items()}
+        for event_id, counted in attempt(read).items()
+    }
+
+
+def drawn(event_id: UUID) -> list[UUID]:
+    """Who stood in line at the opening, in the order that was drawn. Raises RedisUnavailable."""
+    found: Any = attempt(lambda redis: redis.zrange(_keys(event_id)[DRAWN], 0, -1))
+    return [UUID(user.decode()) for user in found]
+
+
+def draw_was_recorded(event_id: UUID) -> None:
+    """The draw is durable: Redis need not keep it. Raises RedisUnavailable."""
+    keys = _keys(event_id)
+
+    def forget(redis: Any) -> None:
+        pipeline = redis.pipeline(transaction=True)
+        pipeline.hdel(keys[7], "draw_due")
+        pipeline.delete(keys[DRAWN])
+        pipeline.execute()
+
+    attempt(forget)
