@@ -10,7 +10,7 @@ from rest_framework import serializers
 from kernel.api import timestamp
 from kernel.errors import InvalidInput
 from queueing import draws
-from queueing.models import QueueDraw
+from queueing.models import QueueDraw, validate_moment
 from queueing.selectors import Policy
 from queueing.services import Standing
 from queueing.waiting_room import Found
@@ -149,7 +149,9 @@ class PolicyChanges(serializers.Serializer[Any]):
     idleSeconds = serializers.IntegerField(min_value=5, max_value=86_400, allow_null=True, required=False)  # noqa: N815
     graceSeconds = serializers.IntegerField(min_value=0, max_value=86_400, allow_null=True, required=False)  # noqa: N815
     idleInsideSeconds = serializers.IntegerField(min_value=5, max_value=86_400, allow_null=True, required=False)  # noqa: N815
-    opensAt = serializers.DateTimeField(allow_null=True, required=False, default_timezone=UTC)  # noqa: N815
+    opensAt = serializers.DateTimeField(  # noqa: N815
+        allow_null=True, required=False, default_timezone=UTC, validators=[validate_moment]
+    )
 
 
 def policy_changes(data: Mapping[str, Any]) -> dict[str, Any]:

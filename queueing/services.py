@@ -103,7 +103,8 @@ def _visit(event_id: UUID, visitor: Visitor, mode: Mode) -> Found:
 
     with _needing_redis():
         found = _knowing_the_policy(event_id, visit)
-        _have_it_ticked(event_id, found)
+        if found.asks_for_tick:
+            waiting_room.look_after(event_id)
     return found
 
 
@@ -134,19 +135,6 @@ def _needing_redis() -> Iterator[None]:
         raise WaitingRoomUnavailable from error
 
 
-_asked_for_ticks: dict[UUID, float] = {}
-
-
-def _have_it_ticked(event_id: UUID, found: Found) -> None:
-    """Whoever finds an event that no tick has visited lately says so; once a second, since it may be that no tick comes."""
-    if found.is_ticking or found.state not in ("active", "waiting"):
-        return
-    now = time.monotonic()
-    if now - _asked_for_ticks.get(event_id, 0) >= 1:
-        _asked_for_ticks[event_id] = now
-        waiting_room.look_after(event_id)
-
-
 # --- Those who want to buy --------------------------------------------------------------------------------------------
 
 
@@ -160,7 +148,8 @@ def enter(door: AtTheDoor, *, event_id: UUID, visitor: Visitor, keys: Sequence[s
         event_id, lambda policy: door(event_id, visitor, keys=keys, args=args, policy=policy)
     )
     if found.state in ("active", "off"):
-        _have_it_ticked(event_id, found)
+        if found.asks_for_tick:
+            waiting_room.look_after(event_id)
         return result
     if found.state == "closed" or not found.sale_from <= found.now < found.sale_to:
         raise NotOnSale

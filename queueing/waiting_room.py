@@ -7,6 +7,7 @@ policy: a hash that stands beside the line, so that a change counts from the nex
 Moments are microseconds since 1970 by Redis' clock.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from kernel.redis import LuaScript, attempt, attempt_or_owe, event_key
+from kernel.redis import LuaScript, attempt, attempt_or_owe, event_key, was_away_since
 
 State = Literal["off", "closed", "active", "waiting", "none"]
 Mode = Literal["check", "status", "enter", "look"]
@@ -122,6 +123,7 @@ class Found:
     sale_from: int
     sale_to: int
     rate: float
+    asks_for_tick: bool  # no tick has come by lately: see `look_after`
 
     @property
     def is_before_opening(self) -> bool:
@@ -181,7 +183,7 @@ return found""")
         return _found(event_id, found), found[_FIELDS] if len(found) > _FIELDS else None
 
 
-_FIELDS = 20
+_FIELDS = 21
 
 
 def _arguments(event_id: UUID, visitor: Visitor, mode: Mode, lot: int | None) -> list[Any]:
@@ -201,7 +203,7 @@ def _found(event_id: UUID, answer: Any) -> Found:
     if answer[0] == b"needs lot":
         raise LotNeeded(answer[1].decode())
     (state, position, size, before, inside, until, place, epoch, now, ticked, outflow, outflow_us, drawn, rebuilding,
-     threshold, paused, opens, sale_from, sale_to, rate) = answer[:_FIELDS]  # fmt: skip
+     threshold, paused, opens, sale_from, sale_to, rate, asks) = answer[:_FIELDS]  # fmt: skip
     _remember_crowd(event_id, is_crowded=size > 0)
     return Found(
         state=state.decode(),
@@ -224,26 +226,34 @@ def _found(event_id: UUID, answer: Any) -> Found:
         sale_from=sale_from,
         sale_to=sale_to,
         rate=float(rate),
+        asks_for_tick=bool(asks),
     )
 
 
 # --- Remembering that there was a crowd -------------------------------------------------------------------------------
 
-# Redis that has lost everything does not know that people were waiting; this process does. Whoever calls first then says
-# so, and nobody is let in until the line has had time to come back.
-_crowds: set[UUID] = set()
+# Redis that was away and has lost everything does not know that people were waiting; this process does. Whoever calls
+# first then says so, and nobody is let in until the line has had time to come back.
+CROWD_SECONDS = 60.0
+_crowds: dict[UUID, float] = {}  # when a line was last seen
 
 
 def _remember_crowd(event_id: UUID, *, is_crowded: bool) -> None:
     if is_crowded:
-        _crowds.add(event_id)
+        _crowds[event_id] = time.monotonic()
     else:
-        _crowds.discard(event_id)
+        _crowds.pop(event_id, None)
+
+
+def _saw_crowd_before_outage(event_id: UUID) -> bool:
+    seen = _crowds.get(event_id)
+    return seen is not None and time.monotonic() - seen < CROWD_SECONDS and was_away_since(seen)
 
 
 def _caller(event_id: UUID, user: str) -> list[Any]:
     """ARGV 1-3 of every script."""
-    return [user, "1" if event_id in _crowds else "", settings.QUEUE_REBUILD_SECONDS * 1_000_000]
+    rebuild_us = settings.QUEUE_REBUILD_SECONDS * 1_000_000
+    return [user, "1" if _saw_crowd_before_outage(event_id) else "", rebuild_us]
 
 
 # --- Everything else --------------------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ end
 local nobody = 0
 if size == 0 and inside == 0 and redis.call('HLEN', KEPT) == 0 and draw_is_due == 0 then
     nobody = 1
-    redis.call('HDEL', STATE, 'ticked')
+    redis.call('HDEL', STATE, 'ticked', 'asked')
     for _, key in ipairs({STATE, POLICY, STATS}) do redis.call('EXPIRE', key, 2592000) end
 else
     remember('ticked', now)

@@ -2,7 +2,8 @@
 -- ARGV 4: 'check' (joins), 'status' (looks), 'enter' (wants to buy: never joins), 'look' (nobody in particular)
 --      5-7: a pass of this user: epoch, issued, until. 8-10: a ticket: epoch, issued, place. 11: the user's lot. '' if none
 -- Result: {state, position, size, inside before, inside, until, place, epoch, now, last tick, outflow of the last minute,
---          length of that minute, draw held, rebuilding}, then the policy: {threshold, paused, opens, sale from, sale to, rate}
+--          length of that minute, draw held, rebuilding}, then the policy: {threshold, paused, opens, sale from, sale to, rate}, and
+--         1 if a tick is to be asked for
 --         state: 'off', 'closed', 'active', 'waiting', 'none'; or {'needs lot', seed}: call again with ARGV 11
 local function visit()
     local mode = ARGV[4]
@@ -11,13 +12,20 @@ local function visit()
 
     local function found(what)
         local size = redis.call('ZCARD', QUEUE)
+        -- No tick has come by lately: the caller is to ask for one, but not everybody at once.
+        local asks = 0
+        if (what == 'waiting' or what == 'active') and now - tonumber(state.ticked or 0) > 5000000
+            and now - tonumber(state.asked or 0) > 1000000 then
+            remember('asked', now)
+            asks = 1
+        end
         if what == 'waiting' then position = redis.call('ZRANK', QUEUE, user) + 1 end
         return {
             what, position, size, before, redis.call('SCARD', ACTIVE), until_, place, epoch, now,
             tonumber(state.ticked or 0), tonumber(state.outflow or 0), tonumber(state.outflow_us or 0),
             state.drawn and 1 or 0, tonumber(state.rebuild or 0) > now and 1 or 0,
             policy.threshold, policy.paused == '1' and 1 or 0, policy.opens, policy.sale_from, policy.sale_to,
-            tostring(policy.rate),
+            tostring(policy.rate), asks,
         }
     end
 
