@@ -27,6 +27,7 @@ os.environ.update(
     DEBUG="true",
     JWT_SECRET=TOKENS["jwt_secret"],
     INTERNAL_API_TOKEN=INTERNAL_TOKEN,
+    QUEUE_REBUILD_SECONDS="5",
 )
 for name in ("AUTH_SERVICE_URL", "JWT_PUBLIC_KEY", "MAX_SEATS_PER_RESERVATION", "RESERVATION_SECONDS"):
     os.environ.pop(name, None)
