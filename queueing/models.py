@@ -13,7 +13,7 @@ from events.models import Event
 def validate_moment(moment: datetime) -> None:
     """Raises ValidationError for what is a slip of the pen, and no moment at which a line could open."""
     if not 2000 <= moment.year <= 2100:
-        raise ValidationError("The year must be from 2000 to 2100.")
+        raise ValidationError(_("The year must be from 2000 to 2100."))
 
 
 def _within(field: str, least: float, most: float) -> models.CheckConstraint:
@@ -63,7 +63,7 @@ class QueuePolicy(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"waiting room of {self.event_id}"
+        return str(self.event)
 
 
 class QueueDraw(models.Model):

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.i18n import set_language
 from django_prometheus.exports import ExportToDjangoView
 from rest_framework.routers import SimpleRouter
 
@@ -42,6 +43,7 @@ service = [*router.urls, *health, path("metrics", ExportToDjangoView)]
 urlpatterns = [
     *service,
     path("api/", include(service)),
+    path("admin/language/", set_language, name="set_language"),
     path("admin/", admin.site.urls),
     re_path("", not_found),  # JSON also where DEBUG would show a page
 ]
