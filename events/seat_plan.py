@@ -39,6 +39,11 @@ class SeatPlan:
     blocks: list[Block]
 
     @property
+    def pixels(self) -> float:
+        """How wide it is drawn: small halls do not need big seats."""
+        return min(860, self.width * 14)
+
+    @property
     def middle(self) -> float:
         return self.width / 2
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -59,20 +60,24 @@ def said(refusal: Refused) -> str:
     return text % refusal.values if refusal.values else text
 
 
+def parts_of(entry: LogEntry) -> list[dict[str, Any]]:
+    """What was written down, piece by piece; an act's has `name`."""
+    with suppress(ValueError, TypeError):
+        return [part for part in json.loads(entry.change_message) if isinstance(part, dict)]
+    return []
+
+
 def noted(entry: LogEntry) -> str:
     """What somebody did, as it stands in the history: with the reason, which Django's own text leaves out."""
-    try:
-        parts = [part for part in json.loads(entry.change_message) if isinstance(part, dict)]
-    except (ValueError, TypeError):
-        return str(entry.get_change_message())
-    acts = [
-        gettext(part["act"]) + (f" ({part['details']})" if part.get("details") else "")
-        for part in parts
-        if "act" in part
-    ]
+    parts = parts_of(entry)
+    acts = [gettext(part["act"]) + _in_brackets(part.get("details", ())) for part in parts if "act" in part]
     reasons = [gettext("Reason: %s") % part["reason"] for part in parts if part.get("reason")]
     edits = [] if acts else [str(entry.get_change_message())]
     return " · ".join([*acts, *edits, *reasons])
+
+
+def _in_brackets(details: Sequence[tuple[str, str]]) -> str:
+    return f" ({', '.join(f'{gettext(label)}: {value}' for label, value in details)})" if details else ""
 
 
 class WhyForm(forms.ModelForm):
@@ -159,7 +164,8 @@ class ActingAdmin(StaffMayLook, admin.ModelAdmin):
         """Django answers an action that somebody may not use with a redirect; here it is a plain no."""
         if request.POST.get("action") in {act.name for act in self.acts} and not self.may_act(request):
             raise PermissionDenied
-        return super().changelist_view(request, extra_context)
+        title = {"title": capital(self.opts.verbose_name_plural)}
+        return super().changelist_view(request, {**title, **(extra_context or {})})
 
     def changeform_view(
         self,
@@ -173,6 +179,7 @@ class ActingAdmin(StaffMayLook, admin.ModelAdmin):
         if obj is not None:
             acts = [act for act in self.acts if self.may_act(request) and act.may(obj)]
             buttons = {
+                "title": capital(self.opts.verbose_name),
                 "links": self.links(request, obj),
                 "acts": [(act, self.url_of(act.name, obj.pk)) for act in acts],
             }
@@ -227,10 +234,11 @@ class ActingAdmin(StaffMayLook, admin.ModelAdmin):
 
     def _run(self, request: HttpRequest, act: Act, obj: Any, form: ReasonForm) -> None:
         details = {name: value for name, value in form.cleaned_data.items() if name != "reason"}
-        shown = ", ".join(f"{name}={value}" for name, value in details.items() if value not in (None, ""))
-        with override(None):
-            label = str(act.label)  # as the catalogues know it: whoever reads it later reads it in their language
-        note = [{"act": label, "reason": form.cleaned_data["reason"], "details": shown}]
+        with override(None):  # as the catalogues know it: whoever reads it later reads it in their language
+            shown = [
+                (str(form.fields[name].label), str(value)) for name, value in details.items() if value not in (None, "")
+            ]
+            note = [{"act": str(act.label), "reason": form.cleaned_data["reason"], "details": shown, "name": act.name}]
         try:
             if act.in_batches:
                 self.log_change(request, obj, note)
@@ -249,8 +257,8 @@ class ActingAdmin(StaffMayLook, admin.ModelAdmin):
 
 
 def moment(at: datetime | None) -> str:
-    """In the time zone of the page, with the weekday in its language."""
-    return date_format(localtime(at), "Y-m-d (D) H:i") if at else "-"
+    """In the time zone of the page."""
+    return date_format(localtime(at), "Y-m-d H:i") if at else "-"
 
 
 def badge(text: Any, kind: str) -> SafeString:

@@ -58,7 +58,7 @@ class Reservation(models.Model):
         EXPIRED = "expired", _("expired")
 
     class PaymentStatus(models.TextChoices):
-        PENDING = "pending", _("open")
+        PENDING = "pending", _("unpaid")
         COMPLETED = "completed", _("completed")
         FAILED = "failed", _("failed")
         REFUNDED = "refunded", _("refunded")

@@ -12,7 +12,7 @@ from django.forms import ModelForm, Textarea, TextInput, ValidationError
 from django.http import HttpRequest
 from django.urls import URLPattern, reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timeuntil
 from django.utils.translation import gettext, ngettext
@@ -74,16 +74,14 @@ class TicketTypeInline(StaffMayLook, admin.TabularInline):
 class EventForm(WhyForm):
     class Meta:
         help_texts = {
-            "event_date": _(
-                "When doors are not the question any more: the show begins, and the sale is over at the latest."
-            ),
+            "event_date": _("At this moment the sale is over at the latest."),
             "seat_layout": _("Its seats are made when the event is saved. Empty: tickets without seats."),
             "max_seats_per_reservation": _("Empty: the service's default."),
             "poster_image_url": _("https://… or a path of this site."),
         }
         widgets = {
             "poster_image_url": TextInput(attrs={"class": "vTextField"}),
-            "description": Textarea(attrs={"rows": 4, "class": "vLargeTextField"}),
+            "description": Textarea(attrs={"rows": 3, "class": "vLargeTextField"}),
         }
 
     def clean_poster_image_url(self) -> str | None:
@@ -166,7 +164,7 @@ def _what_cancelling_ends(event: Event) -> str:
 @admin.register(Event)
 class EventAdmin(ActingAdmin):
     form = EventForm
-    list_display = ("shown_title", "shown_status", "sale_window", "begins", "shown_seats", "shown_tickets", "live_page")
+    list_display = ("shown_title", "shown_status", "sale_window", "begins", "shown_places")
     list_filter = ("status", SaleFilter, ("seat_layout", admin.RelatedOnlyFieldListFilter))
     list_per_page = 25
     search_fields = ("title", "artist_name", "venue", "address")
@@ -174,12 +172,12 @@ class EventAdmin(ActingAdmin):
     date_hierarchy = "event_date"
     ordering = ("-sale_start_date", "id")
     # The status follows the clock and the sale; cancelling is an act.
-    readonly_fields = ("id", "shown_status", "created_at", "updated_at")
+    readonly_fields = ("shown_status", "updated")
     fieldsets = (
-        (None, {"fields": ("title", "artist_name", "description", "venue", "address", "poster_image_url")}),
+        (None, {"fields": (("title", "artist_name"), ("venue", "address"), "poster_image_url", "description")}),
         (_("Dates"), {"fields": ("event_date", "sale_start_date", "sale_end_date")}),
-        (_("Seats"), {"fields": ("seat_layout", "max_seats_per_reservation")}),
-        (_("State"), {"fields": ("shown_status", "id", "created_at", "updated_at", "why")}),
+        (_("Seats"), {"fields": (("seat_layout", "max_seats_per_reservation"),)}),
+        (_("State"), {"fields": (("shown_status", "updated"), "why")}),
     )
     inlines = (TicketTypeInline,)
     acts = (
@@ -221,7 +219,16 @@ class EventAdmin(ActingAdmin):
 
     @admin.display(description=_("status"), ordering="status")
     def shown_status(self, event: Event) -> SafeString:
-        return live.status_badge(event) if event.pk else SafeString("-")
+        if event.pk is None:
+            return SafeString("-")
+        url = self.url_of("live", event.id)
+        return format_html(
+            '{}<a class="live-link" href="{}">{}</a>', live.status_badge(event), url, gettext("live page")
+        )
+
+    @admin.display(description=_("last changed"))
+    def updated(self, event: Event) -> str:
+        return moment(event.updated_at)
 
     @admin.display(description=_("sale"), ordering="sale_start_date")
     def sale_window(self, event: Event) -> SafeString:
@@ -234,17 +241,18 @@ class EventAdmin(ActingAdmin):
     def begins(self, event: Event) -> SafeString:
         return format_html('<span class="number">{}</span>', moment(event.event_date))
 
-    @admin.display(description=_("seats"))
-    def shown_seats(self, event: Any) -> SafeString:
-        return _bar(event.places.seats)
+    @admin.display(description=_("sold (held) of"))
+    def shown_places(self, event: Any) -> SafeString:
+        bars = [_bar(gettext("seats"), event.places.seats), _bar(gettext("tickets"), event.places.tickets)]
+        return format_html_join("", "{}", ((bar,) for bar in bars if bar)) or SafeString("-")
 
-    @admin.display(description=_("tickets without seats"))
-    def shown_tickets(self, event: Any) -> SafeString:
-        return _bar(event.places.tickets)
-
-    @admin.display(description="")
-    def live_page(self, event: Event) -> SafeString:
-        return format_html('<a href="{}">{}</a>', self.url_of("live", event.id), gettext("live page"))
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A layout is made and changed on its own page: no four icons beside it."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "seat_layout":
+            widget = field.widget
+            widget.can_add_related = widget.can_change_related = widget.can_delete_related = False
+        return field
 
     # --- Saving -------------------------------------------------------------------------------------------------------
 
@@ -295,14 +303,14 @@ class EventAdmin(ActingAdmin):
         return False  # an event is cancelled, never deleted with its sales
 
 
-def _bar(taken: Taken) -> SafeString:
+def _bar(what: str, taken: Taken) -> SafeString | None:
     if not taken.total:
-        return SafeString('<span class="quiet">-</span>')
+        return None
     return format_html(
-        '<span class="bar"><i class="sold" style="width:{}%"></i><i class="held" style="width:{}%"></i></span>'
-        '<span class="counts"><b>{}</b> / {} {} · {} {}</span>',
-        f"{taken.shares['sold']:.1f}", f"{taken.shares['held']:.1f}",
-        f"{taken.sold:,}", f"{taken.total:,}", gettext("sold"), f"{taken.held:,}", gettext("held"),
+        '<span class="sold-of"><span class="what">{}</span><span class="bar"><i class="sold" style="width:{}%"></i>'
+        '<i class="held" style="width:{}%"></i></span><span class="counts"><b>{}</b>{} / {}</span></span>',
+        what, f"{taken.shares['sold']:.1f}", f"{taken.shares['held']:.1f}",
+        f"{taken.sold:,}", f" ({taken.held:,})" if taken.held else "", f"{taken.total:,}",
     )  # fmt: skip
 
 

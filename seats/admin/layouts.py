@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from events.errors import ImpossibleLayout
@@ -63,7 +64,10 @@ class LayoutWidget(forms.Textarea):
 
 class SeatLayoutForm(WhyForm):
     class Meta:
-        widgets = {"layout_config": LayoutWidget(attrs={"class": "code", "rows": 12, "spellcheck": "false"})}
+        widgets = {
+            "description": forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
+            "layout_config": LayoutWidget(attrs={"class": "code", "rows": 12, "spellcheck": "false"}),
+        }
         help_texts = {
             "layout_config": _(
                 "Each section has a name, rows, seatsPerRow, a price in won, and startRow, the number of its first row "
@@ -80,13 +84,16 @@ class SeatLayoutForm(WhyForm):
         return layout_config
 
 
+def _is_in_use(layout: SeatLayout | None) -> bool:
+    return layout is not None and layout.events.exists()
+
+
 @admin.register(SeatLayout)
 class SeatLayoutAdmin(ActingAdmin):
     form = SeatLayoutForm
     list_display = ("name", "description", "shown_total", "used_by")
     search_fields = ("name", "description")
     ordering = ("total_seats", "name")
-    fieldsets = ((None, {"fields": ("name", "description", "layout_config", "preview", "why")}),)
 
     class Media:
         js = ("seats/layout_preview.js",)
@@ -99,8 +106,16 @@ class SeatLayoutAdmin(ActingAdmin):
         return [path("preview/", preview, name="events_seatlayout_preview"), *super().get_urls()]
 
     def get_readonly_fields(self, request: HttpRequest, obj: SeatLayout | None = None) -> tuple[str, ...]:  # noqa: ARG002
-        """The seats of events were made from it; they would not follow. An event may be given another layout."""
-        return ("layout_config", "preview") if obj is not None and obj.events.exists() else ("preview",)
+        return ("preview", "in_use") if _is_in_use(obj) else ("preview",)
+
+    def get_fields(self, request: HttpRequest, obj: SeatLayout | None = None) -> tuple[str, ...]:  # noqa: ARG002
+        """The seats of events were made from its sections; they would not follow a change."""
+        sections = ("in_use", "preview") if _is_in_use(obj) else ("layout_config", "preview")
+        return ("name", "description", *sections, "why")
+
+    @admin.display(description=_("sections"))
+    def in_use(self, layout: SeatLayout) -> str:  # noqa: ARG002
+        return gettext("Events have seats of this layout, so its sections stay. An event may be given another layout.")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"layout_config": EXAMPLE, **super().get_changeform_initial_data(request)}

@@ -83,11 +83,19 @@ class ReservationItemInline(StaffMayLook, admin.TabularInline):
     model = ReservationItem
     extra = 0
     can_delete = False
-    fields = readonly_fields = ("seat", "ticket_type", "quantity", "unit_price", "subtotal")
+    fields = readonly_fields = ("seat", "ticket_type", "quantity", "price", "amount")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReservationItem]:
         found: QuerySet[ReservationItem] = super().get_queryset(request).select_related("seat", "ticket_type")
         return found
+
+    @admin.display(description=_("price (won)"))
+    def price(self, item: ReservationItem) -> str:
+        return f"{item.unit_price:,}"
+
+    @admin.display(description=_("amount (won)"))
+    def amount(self, item: ReservationItem) -> str:
+        return f"{item.subtotal:,}"
 
     def has_add_permission(self, request: HttpRequest, obj: Reservation | None = None) -> bool:  # noqa: ARG002
         return False
@@ -115,11 +123,9 @@ class ReservationAdmin(ActingAdmin):
     search_help_text = _("Reservation number or its beginning, the id of a user, a payment or a reservation")
     ordering = ("-created_at", "id")
     fieldsets = (
-        (
-            None,
-            {"fields": ("reservation_number", "shown_event", "user_id", "shown_status", "amount", "deadline_moment")},
-        ),
-        (_("payment"), {"fields": ("shown_payment", "payment_method", "payment_id", "refund_due")}),
+        (None, {"fields": (("reservation_number", "shown_event"), ("user_id", "created"))}),
+        (_("State"), {"fields": (("shown_status", "deadline_moment"), ("shown_payment", "amount"))}),
+        (_("payment"), {"fields": (("payment_method", "payment_id"), "refund_due")}),
     )
     inlines = (ReservationItemInline,)
     acts = (

@@ -9,7 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from kernel.admin import noted
+from kernel.admin import noted, parts_of
 from seats.models import Reservation
 
 
@@ -25,7 +25,10 @@ class Step:
 
 def timeline(reservation: Reservation) -> list[Step]:
     """Oldest first."""
-    steps = [*_of_row(reservation), *_of_staff(reservation)]
+    content_type = ContentType.objects.get_for_model(Reservation)
+    entries = LogEntry.objects.filter(content_type=content_type, object_id=str(reservation.pk)).select_related("user")
+    staff = list(entries.order_by("action_time"))
+    steps = [*_of_row(reservation, staff), *(_of_staff(entry) for entry in staff)]
     last = reservation.created_at
     placed: list[tuple[datetime, int, Step]] = []
     for place, step in enumerate(steps):
@@ -34,13 +37,17 @@ def timeline(reservation: Reservation) -> list[Step]:
     return [step for _, _, step in sorted(placed, key=lambda found: found[:2])]
 
 
-def _of_row(reservation: Reservation) -> list[Step]:
+def _of_row(reservation: Reservation, staff: list[LogEntry]) -> list[Step]:
     deadline: Any = reservation.deadline
     amount = f"{reservation.total_amount:,}"
     steps = [Step(at=reservation.created_at, what=gettext("Reserved"), text=gettext("%s won") % amount, kind="info")]
     if reservation.payment_id:
-        # A payment has no column for its moment: it is the row's last change, until something else changes it.
-        at = reservation.updated_at if reservation.status == Reservation.Status.CONFIRMED else None
+        # A payment has no column for its moment: it is the row's last change, until something else changes it. When staff
+        # confirmed it, it stands in the log.
+        confirmed = (
+            entry.action_time for entry in staff if any(part.get("name") == "confirm" for part in parts_of(entry))
+        )
+        at = reservation.updated_at if reservation.status == Reservation.Status.CONFIRMED else next(confirmed, None)
         paid = gettext("%(amount)s won by %(method)s, payment %(payment)s") % {
             "amount": amount, "method": reservation.payment_method or "-", "payment": reservation.payment_id,
         }  # fmt: skip
@@ -71,10 +78,5 @@ def _ended(reservation: Reservation) -> list[Step]:
     return [Step(at=reservation.updated_at, what=gettext("Cancelled"), text=free, kind="bad")]
 
 
-def _of_staff(reservation: Reservation) -> list[Step]:
-    content_type = ContentType.objects.get_for_model(Reservation)
-    entries = LogEntry.objects.filter(content_type=content_type, object_id=str(reservation.pk)).select_related("user")
-    return [
-        Step(at=entry.action_time, what=gettext("By %s") % entry.user.get_username(), text=noted(entry))
-        for entry in entries.order_by("action_time")
-    ]
+def _of_staff(entry: LogEntry) -> Step:
+    return Step(at=entry.action_time, what=gettext("By %s") % entry.user.get_username(), text=noted(entry))

@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
             name="payment_status",
             field=models.CharField(
                 choices=[
-                    ("pending", "open"),
+                    ("pending", "unpaid"),
                     ("completed", "completed"),
                     ("failed", "failed"),
                     ("refunded", "refunded"),

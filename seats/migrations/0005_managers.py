@@ -15,7 +15,7 @@ MAY = {
 }
 
 
-def make_managers(apps: Any, schema_editor: Any) -> None:
+def make_managers(apps: Any, schema_editor: Any) -> None:  # noqa: ARG001 - Django's signature
     """Django makes permissions after the last migration; those that are needed here are made as it would."""
     content_type, permission = apps.get_model("contenttypes", "ContentType"), apps.get_model("auth", "Permission")
     managers, _ = apps.get_model("auth", "Group").objects.get_or_create(name=MANAGERS)

@@ -8,6 +8,7 @@ const LINE_MS = 2000, SALES_MS = 10000, SOONEST_SALES_MS = 2000, REMEMBERED = 30
 const page = JSON.parse(document.getElementById("page").textContent);
 const {texts} = page;
 const number = (value) => Math.round(value).toLocaleString(document.documentElement.lang);
+const compact = (value) => value.toLocaleString(document.documentElement.lang, {notation: "compact", maximumFractionDigits: 2});
 const element = (id) => document.getElementById(id);
 const show = (id, text) => (element(id).textContent = text);
 
@@ -93,7 +94,9 @@ async function askSales() {
     const {free, held, sold} = found.tickets;
     show("tickets-sold", free + held + sold ? number(sold) : "–");
     show("tickets-rest", free + held + sold ? `/ ${number(free + held + sold)} · ${texts.held} ${number(held)}` : "");
-    show("amount", texts.won.replace("%s", number(found.sales.reduce((sum, row) => sum + row.amount, 0))));
+    const amount = found.sales.reduce((sum, row) => sum + row.amount, 0);
+    show("amount", texts.won.replace("%s", compact(amount)));
+    element("amount").title = texts.won.replace("%s", number(amount));
     const now = Date.now() / 1000;
     const latest = found.sales.filter((row) => row.step === 60 && row.at >= now - 360 && row.at + 60 <= now);
     const pace = latest.reduce((sum, row) => sum + row.sold, 0) / 5;
@@ -137,7 +140,7 @@ async function askLine() {
     show("outflow", number(found.outflow));
     show("rate", `≤ ${texts.perMinute.replace("%s", number(found.rate * 60))}`);
     show("wait", found.line ? span(found.wait) : "–");
-    show("wait-kind", found.line ? (found.waitIsMeasured ? "" : texts.atLeast.replace("%s", span(found.wait))) : texts.nobodyWaits);
+    show("wait-kind", found.line ? (found.waitIsMeasured ? texts.measured : texts.byTheLimits) : texts.nobodyWaits);
     lengths.push(found.line);
     if (lengths.length > REMEMBERED) lengths.shift();
     drawLine(element("line-chart"), lengths, number);
