@@ -7,6 +7,7 @@ and `fonts-noto-cjk`.
 
 import argparse
 import base64
+import io
 import itertools
 import json
 import os
@@ -30,11 +31,13 @@ from typing import Any
 import httpx
 import jwt
 import psycopg
+from PIL import Image
 from websockets.sync.client import connect
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 LARGEST = 250_000  # bytes of a picture
+COLOURS = 128
 WIDTH = 1360
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
@@ -272,10 +275,13 @@ class Browser:
         self.call("Emulation.setDeviceMetricsOverride", width=WIDTH, height=high, deviceScaleFactor=1, mobile=False)
         time.sleep(0.4)
         taken = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
-        path.write_bytes(taken)
-        if len(taken) > LARGEST:
-            sys.exit(f"{path.name} has {len(taken)} bytes; the most is {LARGEST}")
-        print(f"{path.relative_to(ROOT)}: {len(taken) // 1000} kB")
+        with Image.open(io.BytesIO(taken)) as picture:
+            flat = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        flat.save(path, optimize=True)
+        size = path.stat().st_size
+        if size > LARGEST:
+            sys.exit(f"{path.name} has {size} bytes; the most is {LARGEST}")
+        print(f"{path.name}: {size // 1000} kB")
 
     def speak(self, language: str, base: str) -> None:
         self.call("Network.setCookie", url=f"{base}/admin/", name="django_language", value=language, path="/admin/")
@@ -350,17 +356,18 @@ def photograph_all(browser: Browser, base: str, event: str, reservation: str) ->
         sys.exit("no layout")
     for language in ("ko", "en"):
         browser.speak(language, base)
+        browser.open(f"{base}/admin/")
+        browser.photograph(IMAGES / f"overview-{language}.png", tallest=1200)
         browser.open(f"{base}/admin/events/event/")
-        browser.photograph(IMAGES / f"events-{language}.png", tallest=1000)
+        browser.photograph(IMAGES / f"events-{language}.png", tallest=1400)
         browser.open(f"{base}/admin/events/event/{event}/change/")
-        browser.photograph(IMAGES / f"event-{language}.png", tallest=1400)
+        browser.photograph(IMAGES / f"event-{language}.png", tallest=1500)
         browser.open(f"{base}/admin/events/seatlayout/{layout[1]}/change/", seconds=1)
-        browser.photograph(IMAGES / f"layout-{language}.png", tallest=1150)
+        browser.photograph(IMAGES / f"layout-{language}.png", tallest=1400)
         browser.open(f"{base}/admin/seats/reservation/{reservation}/change/")
-        browser.photograph(IMAGES / f"reservation-{language}.png", tallest=1150)
-        browser.open(f"{base}/admin/seats/reservation/{reservation}/history/")
+        browser.photograph(IMAGES / f"reservation-{language}.png", tallest=1400)
         browser.open(f"{base}/admin/events/event/{event}/live/", seconds=20)
-        browser.photograph(IMAGES / f"live-{language}.png", tallest=1250)
+        browser.photograph(IMAGES / f"live-{language}.png", tallest=1420)
 
 
 def _page(browser: Browser, url: str) -> str:

@@ -30,10 +30,6 @@ from django.utils.translation import gettext_lazy as _
 
 from kernel.errors import Refused
 
-admin.site.site_header = admin.site.site_title = _("Ticket service")
-admin.site.index_title = _("Overview")
-
-
 # --- Who may look -----------------------------------------------------------------------------------------------------
 
 
@@ -84,7 +80,10 @@ class WhyForm(forms.ModelForm):
     """An edit may say why; it is kept in the history."""
 
     why = forms.CharField(
-        label=_("reason"), max_length=500, required=False, help_text=_("Why this is changed. Kept in the history.")
+        label=capfirst(_("reason")),
+        max_length=500,
+        required=False,
+        help_text=_("Why this is changed. Kept in the history."),
     )
 
 

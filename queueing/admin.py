@@ -88,7 +88,10 @@ class QueuePolicyForm(WhyForm):
         """Says which default counts where a field is left empty."""
         super().__init__(*args, **kwargs)
         for column, name in DEFAULTS.items():
-            if column in self.fields:
+            if column == "is_on" and column in self.fields:
+                default = _("default: on") if getattr(settings, name) else _("default: off")
+                self.fields[column].widget.choices = [("unknown", default), ("true", _("on")), ("false", _("off"))]
+            elif column in self.fields:
                 default = _("Empty: %s, the service's default.") % getattr(settings, name)
                 self.fields[column].help_text = f"{self.fields[column].help_text} {default}".strip()
 
@@ -113,12 +116,12 @@ class QueuePolicyAdmin(ActingAdmin):
     list_filter = ("is_paused", "is_on")
     search_fields = ("event__title",)
     autocomplete_fields = ("event",)
-    readonly_fields = ("commitment", "cleared_at", "updated_at")
+    readonly_fields = ("commitment", "cleared", "updated")
     fieldsets = (
-        (None, {"fields": ("event", "is_on", "is_paused", "opens_at")}),
-        (_("How many"), {"fields": ("threshold", "admissions_per_second", "burst")}),
-        (_("How long"), {"fields": ("admission_seconds", "idle_seconds", "grace_seconds", "idle_inside_seconds")}),
-        (_("State"), {"fields": ("commitment", "cleared_at", "updated_at", "why")}),
+        (None, {"fields": ("event", ("is_on", "is_paused"), "opens_at")}),
+        (_("How many"), {"fields": (("threshold", "admissions_per_second"), "burst")}),
+        (_("How long"), {"fields": (("admission_seconds", "idle_inside_seconds"), ("idle_seconds", "grace_seconds"))}),
+        (_("State"), {"fields": ("commitment", ("cleared", "updated"), "why")}),
     )
     acts = (
         Act(
@@ -196,6 +199,14 @@ class QueuePolicyAdmin(ActingAdmin):
     def live_page(self, policy: QueuePolicy) -> SafeString:
         url = reverse("admin:events_event_live", args=[policy.event_id])
         return format_html('<a href="{}">{}</a>', url, gettext("live page"))
+
+    @admin.display(description=_("last cleared"))
+    def cleared(self, policy: QueuePolicy) -> str:
+        return moment(policy.cleared_at)
+
+    @admin.display(description=_("last changed"))
+    def updated(self, policy: QueuePolicy) -> str:
+        return moment(policy.updated_at if policy.pk else None)
 
     @admin.display(description=_("Commitment of the draw (SHA-256 of its seed)"))
     def commitment(self, policy: QueuePolicy) -> str:

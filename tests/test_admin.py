@@ -280,7 +280,7 @@ def test_cancelling_an_event_asks_for_a_reason(web: Api, manager: Client, world:
     web.confirm(paid, 150_000)
     url = f"{EVENTS}/{HALL}/cancel/"
     asked = text(manager.get(url, **ENGLISH))
-    assert "2 paid reservations (250,000 won to give back), 3 waiting for payment" in asked
+    assert "2 paid reservations (₩250,000 to give back), 3 waiting for payment" in asked
     before = world.everything()
     assert manager.post(url, {"reason": "  "}).status_code == 200
     assert world.everything() == before

@@ -61,7 +61,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INSTALLED_APPS = [
     "daphne",  # before staticfiles: runserver then serves sockets, too
     "kernel",  # before the admin, some of whose templates it replaces
-    "django.contrib.admin",
+    "kernel.admin_site.ServiceAdmin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Count, Q, QuerySet, Sum
 from django.forms import ModelForm, Textarea, TextInput, ValidationError
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -27,7 +28,7 @@ from kernel.errors import Refused
 from seats import effects, services
 from seats.admin import live
 from seats.models import Reservation
-from seats.sales import Taken, places_of
+from seats.sales import places_of
 from tickets.models import TicketType
 
 PLAUSIBLE_YEARS = range(2000, 2101)
@@ -156,7 +157,7 @@ def _what_cancelling_ends(event: Event) -> str:
     found = live.aggregate(
         paid=Count("id", filter=paid), pending=Count("id", filter=~paid), money=Sum("total_amount", filter=paid)
     )
-    return gettext("%(paid)s paid reservations (%(money)s won to give back), %(pending)s waiting for payment") % {
+    return gettext("%(paid)s paid reservations (₩%(money)s to give back), %(pending)s waiting for payment") % {
         "paid": f"{found['paid']:,}", "money": f"{found['money'] or 0:,}", "pending": f"{found['pending']:,}",
     }  # fmt: skip
 
@@ -243,8 +244,9 @@ class EventAdmin(ActingAdmin):
 
     @admin.display(description=_("sold (held) of"))
     def shown_places(self, event: Any) -> SafeString:
-        bars = [_bar(gettext("seats"), event.places.seats), _bar(gettext("tickets"), event.places.tickets)]
-        return format_html_join("", "{}", ((bar,) for bar in bars if bar)) or SafeString("-")
+        taken = {gettext("seats"): event.places.seats, gettext("tickets"): event.places.tickets}
+        bars = (render_to_string("seats/bar.html", {"what": what, "taken": of}) for what, of in taken.items())
+        return format_html_join("", "{}", ((bar,) for bar in bars))
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """A layout is made and changed on its own page: no four icons beside it."""
@@ -301,17 +303,6 @@ class EventAdmin(ActingAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Event | None = None) -> bool:  # noqa: ARG002
         return False  # an event is cancelled, never deleted with its sales
-
-
-def _bar(what: str, taken: Taken) -> SafeString | None:
-    if not taken.total:
-        return None
-    return format_html(
-        '<span class="sold-of"><span class="what">{}</span><span class="bar"><i class="sold" style="width:{}%"></i>'
-        '<i class="held" style="width:{}%"></i></span><span class="counts"><b>{}</b>{} / {}</span></span>',
-        what, f"{taken.shares['sold']:.1f}", f"{taken.shares['held']:.1f}",
-        f"{taken.sold:,}", f" ({taken.held:,})" if taken.held else "", f"{taken.total:,}",
-    )  # fmt: skip
 
 
 def _until(event: Event) -> str:

@@ -173,7 +173,7 @@ def _texts() -> dict[str, str]:
         "soldInAll": _("sold in all"),
         "reservedPerStep": _("reserved"),
         "perMinute": _("%s a minute"),
-        "won": _("%s won"),
+        "won": _("₩%s"),
     }
 
 

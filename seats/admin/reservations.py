@@ -106,15 +106,7 @@ class ReservationItemInline(StaffMayLook, admin.TabularInline):
 
 @admin.register(Reservation)
 class ReservationAdmin(ActingAdmin):
-    list_display = (
-        "reservation_number",
-        "shown_event",
-        "user_id",
-        "shown_status",
-        "shown_payment",
-        "amount",
-        "created",
-    )
+    list_display = ("reservation_number", "shown_event", "user", "shown_status", "shown_payment", "amount", "created")
     list_filter = ("status", "payment_status", RefundDueFilter, "created_at")
     list_select_related = ("event",)
     list_per_page = 50
@@ -187,6 +179,10 @@ class ReservationAdmin(ActingAdmin):
             return "-"
         url = reverse("admin:events_event_change", args=[reservation.event_id])
         return format_html('<a href="{}">{}</a>', url, reservation.event.title)
+
+    @admin.display(description=_("user"), ordering="user_id")
+    def user(self, reservation: Reservation) -> SafeString:
+        return format_html('<span title="{}">{}…</span>', reservation.user_id, str(reservation.user_id)[:8])
 
     @admin.display(description=_("status"), ordering="status")
     def shown_status(self, reservation: Reservation) -> SafeString:

@@ -40,7 +40,7 @@ def timeline(reservation: Reservation) -> list[Step]:
 def _of_row(reservation: Reservation, staff: list[LogEntry]) -> list[Step]:
     deadline: Any = reservation.deadline
     amount = f"{reservation.total_amount:,}"
-    steps = [Step(at=reservation.created_at, what=gettext("Reserved"), text=gettext("%s won") % amount, kind="info")]
+    steps = [Step(at=reservation.created_at, what=gettext("Reserved"), text=gettext("₩%s") % amount, kind="info")]
     if reservation.payment_id:
         # A payment has no column for its moment: it is the row's last change, until something else changes it. When staff
         # confirmed it, it stands in the log.
@@ -48,7 +48,7 @@ def _of_row(reservation: Reservation, staff: list[LogEntry]) -> list[Step]:
             entry.action_time for entry in staff if any(part.get("name") == "confirm" for part in parts_of(entry))
         )
         at = reservation.updated_at if reservation.status == Reservation.Status.CONFIRMED else next(confirmed, None)
-        paid = gettext("%(amount)s won by %(method)s, payment %(payment)s") % {
+        paid = gettext("₩%(amount)s by %(method)s, payment %(payment)s") % {
             "amount": amount, "method": reservation.payment_method or "-", "payment": reservation.payment_id,
         }  # fmt: skip
         steps.append(Step(at=at, what=gettext("Paid"), text=paid, kind="good"))
@@ -71,7 +71,7 @@ def _ended(reservation: Reservation) -> list[Step]:
         return [
             Step(at=reservation.refund_due_at, what=gettext("The event was cancelled"), text=free, kind="bad"),
             Step(at=reservation.refund_due_at, what=gettext("Refund due"),
-                 text=gettext("%s won are to be given back.") % f"{reservation.total_amount:,}", kind="warm"),
+                 text=gettext("₩%s are to be given back.") % f"{reservation.total_amount:,}", kind="warm"),
         ]  # fmt: skip
     if reservation.payment_id and reservation.payment_status == Reservation.PaymentStatus.REFUNDED:
         return [Step(at=reservation.updated_at, what=gettext("Cancelled and refunded"), text=free, kind="bad")]

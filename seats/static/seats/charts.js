@@ -45,13 +45,6 @@ export function drawSales(parent, rows, {texts, zone, number}) {
             draw(svg, "text", {x: width - right + 8, y: at + 4}, number(mostReserved * part));
         }
     }
-    for (const row of rows) {
-        const high = (tall * row.reserved) / mostReserved;
-        draw(svg, "rect", {
-            x: x(row.at) + 0.5, y: top + tall - high, width: Math.max(1, Math.min(26, inner / steps - 1)), height: high,
-            class: "held",
-        });
-    }
     let sum = 0;
     let path = `M${left} ${y(0)}`;
     for (const row of rows) {
@@ -61,6 +54,13 @@ export function drawSales(parent, rows, {texts, zone, number}) {
     }
     path += ` L${x(until)} ${y(sum)}`;
     draw(svg, "path", {d: `${path} V${y(0)} Z`, class: "area"});
+    for (const row of rows) {
+        const high = (tall * row.reserved) / mostReserved;
+        draw(svg, "rect", {
+            x: x(row.at) + 0.5, y: top + tall - high, width: Math.max(1, Math.min(26, inner / steps - 1)), height: high,
+            class: "held",
+        });
+    }
     draw(svg, "path", {d: path, class: "line"});
 
     const clock = new Intl.DateTimeFormat(document.documentElement.lang, {
@@ -90,5 +90,5 @@ export function drawLine(parent, lengths, number) {
     const path = `M${points.map((point) => point.join(" ")).join(" L")}`;
     draw(svg, "path", {d: `${path} V${height} H0 Z`, class: "area"});
     draw(svg, "path", {d: path, class: "line"});
-    draw(svg, "text", {x: width, y: 10, "text-anchor": "end"}, `max ${number(most)}`);
+    draw(svg, "text", {x: width, y: 10, "text-anchor": "end"}, `↑ ${number(most)}`);
 }
