@@ -200,6 +200,12 @@ QUEUE_IDLE_INSIDE_SECONDS: int = env.int("QUEUE_IDLE_INSIDE_SECONDS", default=30
 # How long nobody is let in after Redis has lost a line, so that those who stood in it can come back first.
 QUEUE_REBUILD_SECONDS: int = env.int("QUEUE_REBUILD_SECONDS", default=15)
 
+# --- Live sockets: limits for each `realtime` process; 0 is no limit ---------------------------------------------------
+SOCKETS_PER_ADDRESS: int = env.int("SOCKETS_PER_ADDRESS", default=5000)
+SOCKETS_PER_USER: int = env.int("SOCKETS_PER_USER", default=20)
+# How many proxies of ours stand in front and add to X-Forwarded-For; with 0 the header is not believed.
+TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=0)
+
 # --- Language, time, static files ------------------------------------------------------------------------------------
 LANGUAGE_CODE = "ko"
 USE_I18N = True
