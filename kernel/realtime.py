@@ -35,7 +35,6 @@ SUBSCRIBED_WITHIN_SECONDS = 1.0  # else Redis is away: listeners are told to fet
 RETRY_SECONDS = 0.25  # between attempts to reach Redis, with as much again by chance
 PING_SECONDS = 5.0
 SILENCE_SECONDS = 12.0  # after which Redis is thought dead: it answers every ping
-UNHEARD_SECONDS = 10.0  # after which a channel without listeners is given up
 MOST_IN_A_FRAME = 200
 AT_A_STRETCH = 256  # listeners; then the loop may do something else
 
@@ -101,7 +100,6 @@ class Topic:
         self.pending: deque[tuple[int | None, list[Message], float]] = deque()
         self.opening: asyncio.Task[None] | None = None
         self.telling: asyncio.Task[None] | None = None
-        self.unheard_since = time.monotonic()
         self._greeting: tuple[int, News] | None = None
 
     @property
@@ -173,14 +171,17 @@ class Hub:
         try:
             if topic.opening is not None and not topic.opening.done():
                 await asyncio.shield(topic.opening)
-        finally:
+        except asyncio.CancelledError:
             topic.arrivals -= 1
+            self._give_up_unheard(topic)
+            raise
+        topic.arrivals -= 1
         listener.hear(topic.greeting)
         topic.listeners.add(listener)
 
         def leave() -> None:
             topic.listeners.discard(listener)
-            topic.unheard_since = time.monotonic()
+            self._give_up_unheard(topic)
 
         return leave, lambda: topic.greeting
 
@@ -230,17 +231,11 @@ class Hub:
             topic.take(version if topic.version == before else topic.version, [])
             return
 
-    def _give_up_unheard(self) -> list[str]:
-        """The channels that nobody has listened to for a while."""
-        since = time.monotonic() - UNHEARD_SECONDS
-        unheard = [
-            channel
-            for channel, topic in self._topics.items()
-            if not topic.listeners and not topic.arrivals and topic.unheard_since < since and topic.subscribed.is_set()
-        ]
-        for channel in unheard:
-            del self._topics[channel]
-        return unheard
+    def _give_up_unheard(self, topic: Topic) -> None:
+        """Nobody listens to a channel any more: who comes next looks anew which version it is."""
+        if not topic.listeners and not topic.arrivals and self._topics.get(topic.feed.channel) is topic:
+            del self._topics[topic.feed.channel]
+            _keep(asyncio.create_task(self._send("UNSUBSCRIBE", topic.feed.channel)))
 
     # --- Redis --------------------------------------------------------------------------------------------------------
 
@@ -311,11 +306,9 @@ class Hub:
                 await self._connection.send_command(*command)
 
     async def _watch(self) -> None:
-        """Notices when Redis is silent, and gives up what nobody listens to."""
+        """Notices when Redis is silent."""
         while True:
             await asyncio.sleep(PING_SECONDS)
-            if unheard := self._give_up_unheard():
-                await self._send("UNSUBSCRIBE", *unheard)
             await self._send("PING")
             connection = self._connection
             if connection is not None and time.monotonic() - self._heard > SILENCE_SECONDS:
