@@ -196,6 +196,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self.address = _address(self.scope)
         self._allowance, self._last = BURST, time.monotonic()
         self._ending: asyncio.Task[None] | None = None
+        self._user_id = ""
         _open.add(self)
         _addresses[self.address] += 1
         metrics.live_sockets.labels(kind=self.kind).inc()
@@ -238,8 +239,10 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             if self in _open:
                 _open.discard(self)
                 _addresses[self.address] -= 1
-                if not _addresses[self.address]:
-                    del _addresses[self.address]
+                _users[self._user_id] -= 1
+                for counted, what in ((_addresses, self.address), (_users, self._user_id)):
+                    if counted[what] <= 0:
+                        del counted[what]
                 metrics.live_sockets.labels(kind=self.kind).dec()
                 self.outbox.stop()
                 self.left()
@@ -276,7 +279,12 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             raise NotAuthenticated
         if len(token) > LARGEST_FRAME:
             raise InvalidToken
-        return await in_thread(verify, token)
+        user = await in_thread(verify, token)
+        self._user_id = user.user_id
+        _users[self._user_id] += 1
+        if 0 < settings.SOCKETS_PER_USER < _users[self._user_id]:
+            raise Closed(TOO_MANY, "too many connections")
+        return user
 
 
 def _is_heartbeat(raw: bytes) -> bool:
@@ -309,6 +317,7 @@ def _address(scope: Any) -> str:
 
 _open: set[SocketConsumer] = set()
 _addresses: Counter[str] = Counter()
+_users: Counter[str] = Counter()
 _is_draining = False
 
 

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -67,6 +67,15 @@ def check(*, event_id: UUID, visitor: Visitor) -> Standing:
 def status(*, event_id: UUID, visitor: Visitor) -> Standing:
     """Where the visitor is; keeps the place or the admission alive. Raises EventNotFound or WaitingRoomUnavailable."""
     return _standing(event_id, visitor, _visit(event_id, visitor, "status"))
+
+
+def follow(*, event_id: UUID, users: Sequence[str]) -> tuple[Found, list[int]]:
+    """Where many users are whose sockets are open: `waiting_room.follow`. Raises EventNotFound, WaitingRoomUnavailable."""
+    with _needing_redis():
+        found, positions = _knowing_the_policy(event_id, lambda policy: waiting_room.follow(event_id, users, policy))
+        if any(positions):
+            _have_it_ticked(event_id, replace(found, state="waiting"))
+    return found, positions
 
 
 def leave(*, event_id: UUID, user_id: UUID) -> None:
@@ -201,19 +210,20 @@ def admit() -> dict[str, int]:
 
 
 def _tick(event_id: UUID, give_up: float) -> int:
-    admitted = 0
+    admitted: list[tuple[str, int, int]] = []
     while True:
         tick = _knowing_the_policy(event_id, lambda policy: waiting_room.admit(event_id, policy))
-        admitted += len(tick.admitted)
+        admitted += tick.admitted
         if not tick.again or time.monotonic() > give_up:
             break
+    effects.line_moved(event_id, tick, admitted)
     if tick.policy_is_old:
         effects.policy_is_old(event_id)
     if tick.draw_is_due:
         effects.draw_was_held(event_id)
     if tick.nobody_is_left:
         waiting_room.look_no_longer_after(event_id)
-    return admitted
+    return len(admitted)
 
 
 # --- Administrators ---------------------------------------------------------------------------------------------------
@@ -234,7 +244,9 @@ def clear(*, event_id: UUID) -> tuple[int, int]:
     QueuePolicy.objects.update_or_create(event_id=event_id, defaults={"cleared_at": Now()})
     refresh_policy(event_id=event_id)
     with _needing_redis():
-        return _knowing_the_policy(event_id, lambda policy: waiting_room.clear(event_id, policy))
+        gone = _knowing_the_policy(event_id, lambda policy: waiting_room.clear(event_id, policy))
+    effects.line_was_cleared(event_id)
+    return gone
 
 
 def change_policy(*, event_id: UUID, changes: Mapping[str, Any]) -> Policy:

@@ -181,7 +181,9 @@ def test_another_layout_makes_viewers_fetch_again(realtime: Realtime, web: Api, 
 def test_the_sale_opens_and_sells_out_before_everybodys_eyes(realtime: Realtime, web: Api, world: Database) -> None:
     from seats import services
 
-    world.rows("UPDATE ticket_types SET available_quantity = least(1, available_quantity) WHERE event_id = %s", STANDING)
+    world.rows(
+        "UPDATE ticket_types SET available_quantity = least(1, available_quantity) WHERE event_id = %s", STANDING
+    )
     viewer = Viewer(web, realtime, STANDING)
     user = new_user()
     sold = [web.buy(user, STANDING, **{kind: 1}) for kind, left in viewer.stock.items() if left]

@@ -15,6 +15,7 @@ http = get_asgi_application()
 from django.urls import re_path  # noqa: E402 - what follows needs Django to be set up
 
 from kernel import sockets  # noqa: E402
+from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -54,6 +55,7 @@ async def no_such_socket(scope: dict[str, Any], receive: Receive, send: Send) ->
 
 routes = [
     re_path(r"^ws/seats/(?P<event_id>[^/]+)/?$", SeatConsumer.as_asgi()),
+    re_path(r"^ws/queue/(?P<event_id>[^/]+)/?$", QueueConsumer.as_asgi()),
     re_path(r"", no_such_socket),  # type: ignore[arg-type]  # Django's stubs think of views
 ]
 application = ProtocolTypeRouter({"http": http, "websocket": URLRouter(routes), "lifespan": lifespan})
