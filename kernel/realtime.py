@@ -254,6 +254,9 @@ class Hub:
                     logger.warning("Redis is lost: %s", error)
                     metrics.live_redis_losses.inc()
                 is_lost = True
+            except Exception:  # a fault of ours must not leave everybody deaf
+                logger.exception("The subscription failed")
+                is_lost = True
             finally:
                 self._connection = None
                 for topic in self._topics.values():
@@ -283,6 +286,8 @@ class Hub:
         while True:
             answer = await connection.read_response(timeout=float("inf"))
             self._heard = time.monotonic()
+            if not isinstance(answer, list):
+                continue  # PONG, while nothing is subscribed
             kind, channel, said = answer[0], answer[1].decode(), answer[2] if len(answer) > 2 else None
             topic = self._topics.get(channel)
             if topic is None:

@@ -76,6 +76,25 @@ def test_a_change_reaches_sockets_on_every_process(
         assert next(iter(heard[0])) == "type"
 
 
+def test_an_idle_socket_hears_the_next_change(
+    processes: list[Realtime], realtime: Realtime, web: Api, world: Database
+) -> None:
+    heard = processes[0].seats(HALL)
+    heard.first("hello")
+    left = processes[1].seats(HALL)
+    left.first("hello")
+    left.close()
+    time.sleep(8)  # longer than redis-py's own time-out for reading
+    back = processes[1].seats(HALL)  # where nothing was subscribed for a while
+    back.first("hello")
+
+    web.reserve(new_user(), HALL, seat(1, 1))
+
+    for socket in (heard, back):
+        socket.first("seat-locked", seconds=2)
+        assert len(socket.messages) == 2
+
+
 def test_several_changes_of_one_moment_share_a_frame(realtime: Realtime, web: Api, world: Database) -> None:
     socket = realtime.seats(HALL)
     version = socket.first("hello")["version"]

@@ -242,7 +242,10 @@ LOG_FORMAT: str = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "kernel.middleware.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "kernel.middleware.RequestIdFilter"},
+        "faults_of_clients": {"()": "kernel.logs.FaultsOfClients"},
+    },
     "formatters": {
         "text": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
         "json": {
@@ -257,6 +260,7 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        "uvicorn.error": {"filters": ["faults_of_clients"]},
         "django.request": {
             "level": "CRITICAL"
         },  # refusals are answers, not log lines; crashes are logged by kernel.api
