@@ -19,6 +19,7 @@ from tests.harness import (
     UPCOMING,
     Api,
     Database,
+    at_once,
     new_user,
     seat,
     wait_until,
@@ -182,6 +183,33 @@ def test_what_is_changed_by_every_operation_is_what_a_snapshot_shows(
     assert hall.status == "cancelled"
     assert set(hall.seats.values()) == {"available"}
     assert hall.fetches == 1
+
+
+def test_changes_of_one_place_are_told_in_the_order_in_which_they_happened(
+    realtime: Realtime, web: Api, world: Database
+) -> None:
+    """Who takes a place the moment it is free may be told before the one who gave it back."""
+    hall, standing = Viewer(web, realtime, HALL), Viewer(web, realtime, STANDING)
+    give_up = 0.0
+
+    def take_and_give_back(number: int) -> int:
+        taken = 0
+        user = new_user()
+        while time.monotonic() < give_up:
+            if number % 2:
+                answer = web.reserve(user, HALL, seat(1, 1 + number % 3))
+            else:
+                answer = web.buy(user, STANDING, **{STANDING_B: 1})
+            if answer.status == 201:
+                taken += 1
+                web.cancel(user, answer.json["reservation"]["id"])
+        return taken
+
+    for _ in range(3):
+        give_up = time.monotonic() + 1.5
+        taken = at_once([lambda number=number: take_and_give_back(number) for number in range(24)])
+        assert sum(taken) > 5
+        wait_until(lambda: hall.is_right() and standing.is_right(), seconds=3)
 
 
 def test_another_layout_makes_viewers_fetch_again(realtime: Realtime, web: Api, world: Database) -> None:

@@ -8,5 +8,5 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- Another process may have started anew just now.
 if counted > 0 and not (ARGV[1] == '1' and counted < now - 1000) then return counted end
 redis.call('SET', KEYS[1], now)
-redis.call('DEL', KEYS[2], KEYS[3])
+if ARGV[1] == '1' then redis.call('DEL', KEYS[2], KEYS[3]) end -- else who computes the map asks this
 return now
