@@ -34,19 +34,13 @@ def _script(name: str) -> LuaScript:
 
 _visit = LuaScript(f"{_VISIT}\nreturn visit()")
 _admit, _leave, _clear = _script("admit"), _script("leave"), _script("clear")
-# KEYS: policy; ARGV: '1' if it is put only where there is one, then fields and values
-_put_policy = LuaScript("""
-if ARGV[1] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'fresh', time[1] * 1000000 + 60000000)
-return redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-""")
+_put_policy = LuaScript((_LUA / "put_policy.lua").read_text())
 
 _TEMPLATES = (
     "queue:{}", "queue:seen:{}", "queue:kept:{}", "queue:kept:until:{}", "active:{}", "active:until:{}", "active:seen:{}",
     "queue:state:{}", "queue:policy:{}", "queue:stats:{}", "queue:flow:{}", "queue:probes:{}", "queue:drawn:{}",
 )  # fmt: skip
-POLICY, STATS, DRAWN = 8, 9, 12
+STATE, POLICY, STATS, DRAWN = 7, 8, 9, 12
 
 
 def _keys(event_id: UUID) -> list[str]:
@@ -65,7 +59,7 @@ def _run(
 
     def tell_and_run(redis: Any) -> Any:
         pipeline = redis.pipeline(transaction=True)
-        _put_policy.run(pipeline, keys=[keys[POLICY]], args=["", *_pairs(policy or {})])
+        _put_policy.run(pipeline, keys=[keys[POLICY], keys[STATE]], args=["", *_pairs(policy or {})])
         script.run(pipeline, keys=keys, args=args)
         return pipeline.execute()[-1]
 
@@ -303,8 +297,9 @@ def clear(event_id: UUID, policy: Fields | None = None) -> tuple[int, int]:
 
 def renew_policy(event_id: UUID, policy: Fields) -> None:
     """Tells Redis the policy, if it knows one already; if it is away, as soon as it is back."""
-    key = _keys(event_id)[POLICY]
-    attempt_or_owe(key, lambda redis: _put_policy.run(redis, keys=[key], args=["1", *_pairs(policy)]))
+    keys = _keys(event_id)
+    told = [keys[POLICY], keys[STATE]]
+    attempt_or_owe(told[0], lambda redis: _put_policy.run(redis, keys=told, args=["1", *_pairs(policy)]))
 
 
 def _pairs(policy: Fields) -> list[str | int | float]:
@@ -361,7 +356,7 @@ def draw_was_recorded(event_id: UUID) -> None:
 
     def forget(redis: Any) -> None:
         pipeline = redis.pipeline(transaction=True)
-        pipeline.hdel(keys[7], "draw_due")
+        pipeline.hdel(keys[STATE], "draw_due")
         pipeline.delete(keys[DRAWN])
         pipeline.execute()
 

@@ -36,7 +36,7 @@ local function rebuild()
     if not state.rebuild then remember('rebuild', now + tonumber(ARGV[3]), 'tokens', 0, 'tokens_at', now) end
 end
 if not state.epoch then
-    remember('epoch', now)
+    remember('epoch', now, 'tokens', math.max(policy.burst, policy.rate), 'tokens_at', now)
     if ARGV[2] == '1' then rebuild() end
 end
 local epoch = tonumber(state.epoch)
