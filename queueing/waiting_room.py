@@ -144,7 +144,7 @@ def visit(event_id: UUID, visitor: Visitor, mode: Mode, lot: int | None = None, 
 
 def look(event_id: UUID, policy: Fields | None = None) -> Found:
     """The same for nobody in particular. Raises PolicyUnknown, RedisUnavailable."""
-    return _found(event_id, _run(_visit, event_id, ["", "", 0, "look", *[""] * 7], policy))
+    return _found(event_id, _run(_visit, event_id, [*_caller(event_id, ""), "look", *[""] * 7], policy))
 
 
 class AtTheDoor:
@@ -196,7 +196,7 @@ def _found(event_id: UUID, answer: Any) -> Found:
         raise LotNeeded(answer[1].decode())
     (state, position, size, before, inside, until, place, epoch, now, ticked, outflow, outflow_us, drawn, rebuilding,
      threshold, paused, opens, sale_from, sale_to, rate) = answer[:_FIELDS]  # fmt: skip
-    _remember_crowd(event_id, is_crowded=size > 0)
+    _remember_crowd(event_id, size=size, epoch=epoch)
     return Found(
         state=state.decode(),
         position=position,
@@ -223,21 +223,21 @@ def _found(event_id: UUID, answer: Any) -> Found:
 
 # --- Remembering that there was a crowd -------------------------------------------------------------------------------
 
-# Redis that has lost everything does not know that people were waiting; this process does. Whoever calls first then says
-# so, and nobody is let in until the line has had time to come back.
-_crowds: set[UUID] = set()
+# Redis that has lost everything does not know that people were waiting; this process does, and in which epoch it was. It
+# says so with each call, and nobody is let in until the line has had time to come back.
+_crowds: dict[UUID, int] = {}
 
 
-def _remember_crowd(event_id: UUID, *, is_crowded: bool) -> None:
-    if is_crowded:
-        _crowds.add(event_id)
+def _remember_crowd(event_id: UUID, *, size: int, epoch: int) -> None:
+    if size > 0:
+        _crowds[event_id] = epoch
     else:
-        _crowds.discard(event_id)
+        _crowds.pop(event_id, None)
 
 
 def _caller(event_id: UUID, user: str) -> list[Any]:
     """ARGV 1-3 of every script."""
-    return [user, "1" if event_id in _crowds else "", settings.QUEUE_REBUILD_SECONDS * 1_000_000]
+    return [user, _crowds.get(event_id, ""), settings.QUEUE_REBUILD_SECONDS * 1_000_000]
 
 
 # --- Everything else --------------------------------------------------------------------------------------------------
@@ -260,8 +260,8 @@ class Tick:
 def admit(event_id: UUID, policy: Fields | None = None) -> Tick:
     """Drops the dead and lets in whom the policy allows. Raises PolicyUnknown, RedisUnavailable."""
     answer = _run(_admit, event_id, [*_caller(event_id, ""), MOST_IN_ONE_CALL], policy)
-    again, size, inside, old, draw, nobody, threshold, *admitted = answer
-    _remember_crowd(event_id, is_crowded=size > 0)
+    again, size, inside, old, draw, nobody, threshold, epoch, *admitted = answer
+    _remember_crowd(event_id, size=size, epoch=epoch)
     users, places, untils = admitted[0::3], admitted[1::3], admitted[2::3]
     return Tick(
         again=bool(again),
@@ -291,7 +291,7 @@ def leave(
 def clear(event_id: UUID, policy: Fields | None = None) -> tuple[int, int]:
     """Sends everybody away. How many stood in line and were inside. Raises PolicyUnknown, RedisUnavailable."""
     stood, inside = _run(_clear, event_id, _caller(event_id, ""), policy)
-    _remember_crowd(event_id, is_crowded=False)
+    _crowds.pop(event_id, None)
     return stood, inside
 
 

@@ -1,12 +1,22 @@
 """What could go wrong in the waiting room, one case each, by a clock that the test sets."""
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from queueing import waiting_room
-from tests.waiting_room_clock import BY_THE_CLOCK_OF_THE_TEST, Room, change_scripts, policy_fields
-from tests.waiting_room_clock import ticket_of as ticket_of
+from queueing.waiting_room import Proof
+from tests.waiting_room_clock import (
+    BY_THE_CLOCK_OF_THE_TEST,
+    SECOND,
+    Room,
+    change_scripts,
+    pass_of,
+    policy_fields,
+    ticket_of,
+)
 
 USERS = [str(uuid.UUID(int=n)) for n in range(1, 21)]
 ANN, BEN, CAT, DAN, EVE, *_ = USERS
@@ -17,11 +27,21 @@ def room(redis, monkeypatch, settings) -> Room:
     """Nobody is let in, so that a line forms, unless the policy is changed."""
     redis.flushall()
     settings.QUEUE_REBUILD_SECONDS = 15
-    monkeypatch.setattr(waiting_room, "_crowds", type(waiting_room._crowds)())
+    monkeypatch.setattr(waiting_room, "_crowds", {})
     change_scripts(monkeypatch, BY_THE_CLOCK_OF_THE_TEST)
     room = Room(redis, policy_fields(threshold=0))
     room.set_clock()
     return room
+
+
+@contextmanager
+def forgetting() -> Iterator[None]:
+    """What is called is called by another process, that has just been started."""
+    remembered = dict(waiting_room._crowds)
+    waiting_room._crowds.clear()
+    yield
+    waiting_room._crowds.clear()
+    waiting_room._crowds.update(remembered)
 
 
 # --- The rate ---------------------------------------------------------------------------------------------------------
@@ -45,3 +65,43 @@ def test_a_rate_that_was_lower_for_a_while_counts_for_that_while(room: Room) -> 
     room.set_clock(by=2)
     room.change(rate=10)
     assert room.admit() == USERS[10:11]
+
+
+# --- Redis has lost everything ----------------------------------------------------------------------------------------
+
+
+def a_line(room: Room, users: list[str]) -> dict[str, Proof]:
+    """Their tickets."""
+    return {user: ticket_of(room.visit(user)) for user in users}
+
+
+@pytest.mark.parametrize("first", ["look", "another process", "this process"])
+def test_after_a_loss_nobody_overtakes_whoever_calls_first(room: Room, first: str) -> None:
+    tickets = a_line(room, USERS[:10])
+    room.policy |= {"threshold": 5}
+    room.set_clock(by=1)
+    room.lose_everything()
+    if first == "look":
+        room.look()
+    if first == "another process":
+        with forgetting():
+            room.visit(EVE, "status")
+    assert room.visit(USERS[10]).state == "waiting"  # one who was not there before, while the others do not know yet
+    back = [room.visit(user, "status", ticket=tickets[user]) for user in reversed(USERS[:10])]
+    assert {found.state for found in back} == {"waiting"}
+    assert room.line() == USERS[:11]
+    assert room.admit() == []
+    room.set_clock(by=15)
+    assert room.admit() == USERS[:5]
+
+
+def test_who_comes_back_long_after_the_loss_does_not_stop_admissions(room: Room) -> None:
+    room.policy |= {"threshold": 5, "admission": 3600 * SECOND}
+    passes = {user: pass_of(room.visit(user)) for user in USERS[:5]}
+    room.set_clock(by=1)
+    room.lose_everything()
+    with forgetting():
+        assert room.visit(USERS[5]).state == "active"
+        room.set_clock(by=1000)
+        assert room.visit(ANN, pass_=passes[ANN]).state == "active"
+        assert room.visit(USERS[6]).state == "active"

@@ -1,6 +1,6 @@
 -- What all scripts of the waiting room begin with: its keys, its clock, its policy, and who is put where.
--- KEYS 1-13, see `_keys` in waiting_room.py. ARGV 1: user id, or ''; 2: '1' if the caller remembers a crowd; 3: how long, in
--- us, nobody is let in after Redis has lost a crowd.
+-- KEYS 1-13, see `_keys` in waiting_room.py. ARGV 1: user id, or ''; 2: the epoch in which the caller saw a crowd, or '';
+-- 3: how long, in us, nobody is let in after Redis has lost a crowd.
 -- Moments are Redis' own, in us. A place is the moment of joining, and never the same twice; below LOTS it is a lot.
 -- Result of every script, if nobody has told Redis the event's policy yet: {'no policy'}.
 local QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE, STATE, POLICY, STATS, FLOW, PROBES, DRAWN = unpack(KEYS, 1, 13)
@@ -31,15 +31,15 @@ local function remember(...)
     for place = 1, #pairs_, 2 do state[pairs_[place]] = pairs_[place + 1] end
 end
 
--- After a loss the line comes back with those who come back: for a while nobody is let in, so that nobody is passed over.
-local function rebuild()
-    if not state.rebuild then remember('rebuild', now + tonumber(ARGV[3]), 'tokens', 0, 'tokens_at', now) end
-end
-if not state.epoch then
-    remember('epoch', now, 'tokens', math.max(policy.burst, policy.rate), 'tokens_at', now)
-    if ARGV[2] == '1' then rebuild() end
-end
+-- An epoch begins when Redis has lost everything. The line comes back with those who come back: for a while nobody is let
+-- in, so that nobody is passed over. Once, and not after so long that all of them would have been forgotten.
+if not state.epoch then remember('epoch', now, 'tokens', math.max(policy.burst, policy.rate), 'tokens_at', now) end
 local epoch = tonumber(state.epoch)
+local function rebuild()
+    if state.rebuild or state.cleared or now - epoch >= policy.idle + policy.grace then return end
+    remember('rebuild', now + tonumber(ARGV[3]), 'tokens', 0, 'tokens_at', now)
+end
+if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= epoch then rebuild() end
 
 local function count(what, times) redis.call('HINCRBY', STATS, what, times) end
 
