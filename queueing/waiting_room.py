@@ -39,6 +39,7 @@ _put_policy = LuaScript((_LUA / "put_policy.lua").read_text())
 _TEMPLATES = (
     "queue:{}", "queue:seen:{}", "queue:kept:{}", "queue:kept:until:{}", "active:{}", "active:until:{}", "active:seen:{}",
     "queue:state:{}", "queue:policy:{}", "queue:stats:{}", "queue:flow:{}", "queue:probes:{}", "queue:drawn:{}",
+    "queue:redeemed:{}",
 )  # fmt: skip
 STATE, POLICY, STATS, DRAWN = 7, 8, 9, 12
 

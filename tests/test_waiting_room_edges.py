@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -95,6 +96,19 @@ def test_after_a_loss_nobody_overtakes_whoever_calls_first(room: Room, first: st
     assert room.admit() == USERS[:5]
 
 
+def test_a_ticket_is_worth_nothing_long_after_the_loss(room: Room) -> None:
+    tickets = a_line(room, [ANN, BEN])
+    room.set_clock(by=1)
+    room.lose_everything()
+    room.visit(CAT)
+    assert room.visit(ANN, "status", ticket=tickets[ANN]).position == 1
+    for _ in range(8):
+        room.set_clock(by=50)
+        room.visit(CAT)
+    assert room.visit(BEN, "status", ticket=tickets[BEN]).state == "none"  # as if he had been silent for as long
+    assert room.visit(BEN, ticket=tickets[BEN]).position == 3
+
+
 def test_who_comes_back_long_after_the_loss_does_not_stop_admissions(room: Room) -> None:
     room.policy |= {"threshold": 5, "admission": 3600 * SECOND}
     passes = {user: pass_of(room.visit(user)) for user in USERS[:5]}
@@ -105,3 +119,58 @@ def test_who_comes_back_long_after_the_loss_does_not_stop_admissions(room: Room)
         room.set_clock(by=1000)
         assert room.visit(ANN, pass_=passes[ANN]).state == "active"
         assert room.visit(USERS[6]).state == "active"
+
+
+@pytest.mark.parametrize("proof", ["pass", "ticket"])
+def test_what_was_lost_is_given_back_once(room: Room, proof: str) -> None:
+    room.policy |= {"threshold": 1}
+    given = {"pass_": pass_of(room.visit(ANN))}
+    if proof == "ticket":
+        given = {"ticket": ticket_of(room.visit(BEN))}
+    user = ANN if proof == "pass" else BEN
+    room.set_clock(by=1)
+    room.lose_everything()
+    assert room.visit(user, **given).state == ("active" if proof == "pass" else "waiting")
+    assert room.leave(user)
+    assert room.visit(CAT).state == "waiting"
+    assert room.visit(user, "status", **given).state == "none"
+    assert room.visit(user, **given).position == 2  # behind CAT, like everybody who comes now
+
+
+def test_the_clock_may_be_set_back_by_the_loss(room: Room) -> None:
+    """Another machine becomes Redis, and its clock is behind."""
+    room.policy |= {"threshold": 1}
+    pass_ = pass_of(room.visit(ANN))
+    tickets = a_line(room, USERS[1:10])
+    room.set_clock(by=-30)
+    room.lose_everything()
+    assert room.visit(ANN, pass_=pass_).state == "active"
+    for user in reversed(USERS[1:10]):
+        assert room.visit(user, "status", ticket=tickets[user]).state == "waiting"
+    assert room.visit(USERS[10]).position == 10
+    assert room.line() == USERS[1:11]
+
+
+def test_who_was_inside_stands_before_everybody_who_was_drawn(room: Room) -> None:
+    room.policy |= {"threshold": 1, "opens": room.now + 10 * SECOND, "seed": "ab" * 32}
+    for lot, user in enumerate(USERS[:5], start=7):
+        room.visit(user, lot=lot)
+    room.set_clock(by=10)
+    assert room.admit() == [ANN]
+    pass_ = pass_of(room.visit(ANN))
+    tickets = {user: replace(ticket_of(room.visit(user)), value=None) for user in USERS[1:5]}
+    room.set_clock(by=1)
+    room.lose_everything()
+    room.policy |= {"threshold": 0}
+    for lot, user in enumerate(USERS[1:5], start=8):
+        room.visit(user, ticket=tickets[user], lot=lot)
+    assert room.visit(ANN, pass_=pass_).position == 1
+    assert room.line() == USERS[:5]
+
+
+def test_a_ticket_without_a_place_is_no_ticket_where_nothing_was_drawn(room: Room) -> None:
+    tickets = a_line(room, [ANN])
+    room.set_clock(by=1)
+    room.lose_everything()
+    room.visit(BEN)
+    assert room.visit(ANN, ticket=replace(tickets[ANN], value=None)).position == 2

@@ -1,9 +1,10 @@
 -- What all scripts of the waiting room begin with: its keys, its clock, its policy, and who is put where.
--- KEYS 1-13, see `_keys` in waiting_room.py. ARGV 1: user id, or ''; 2: the epoch in which the caller saw a crowd, or '';
+-- KEYS 1-14, see `_keys` in waiting_room.py. ARGV 1: user id, or ''; 2: the epoch in which the caller saw a crowd, or '';
 -- 3: how long, in us, nobody is let in after Redis has lost a crowd.
 -- Moments are Redis' own, in us. A place is the moment of joining, and never the same twice; below LOTS it is a lot.
 -- Result of every script, if nobody has told Redis the event's policy yet: {'no policy'}.
-local QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE, STATE, POLICY, STATS, FLOW, PROBES, DRAWN = unpack(KEYS, 1, 13)
+local QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE = unpack(KEYS, 1, 7)
+local STATE, POLICY, STATS, FLOW, PROBES, DRAWN, REDEEMED = unpack(KEYS, 8, 14)
 local LOTS = 1125899906842624 -- 2^50: lots are below, moments since 2005 are above
 local CHUNK = 1000 -- of unpack(), which has a limit of some thousands
 
