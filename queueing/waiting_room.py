@@ -124,7 +124,7 @@ class Found:
 
     @property
     def is_ticking(self) -> bool:
-        return self.now - self.last_tick < TICK_MISSED_US
+        return abs(self.now - self.last_tick) < TICK_MISSED_US  # later than now: the clock was set back
 
 
 TICK_MISSED_US = 5_000_000

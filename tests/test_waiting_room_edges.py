@@ -151,6 +151,18 @@ def test_the_clock_may_be_set_back_by_the_loss(room: Room) -> None:
     assert room.line() == USERS[1:11]
 
 
+def test_nobody_waits_for_the_clock_to_catch_up_after_a_loss(room: Room) -> None:
+    tickets = a_line(room, [ANN])
+    room.set_clock(by=1)
+    room.lose_everything()
+    room.visit(ANN, ticket=tickets[ANN])
+    room.change(threshold=1)
+    room.set_clock(by=-3600)
+    assert room.admit() == []
+    room.set_clock(by=15)
+    assert room.admit() == [ANN]
+
+
 def test_who_was_inside_stands_before_everybody_who_was_drawn(room: Room) -> None:
     room.policy |= {"threshold": 1, "opens": room.now + 10 * SECOND, "seed": "ab" * 32}
     for lot, user in enumerate(USERS[:5], start=7):
@@ -174,3 +186,63 @@ def test_a_ticket_without_a_place_is_no_ticket_where_nothing_was_drawn(room: Roo
     room.lose_everything()
     room.visit(BEN)
     assert room.visit(ANN, ticket=replace(tickets[ANN], value=None)).position == 2
+
+
+# --- The clock is set back --------------------------------------------------------------------------------------------
+
+
+def test_the_silent_go_also_when_the_clock_was_set_back(room: Room) -> None:
+    room.change(threshold=1)
+    for user in (ANN, BEN, CAT):
+        room.visit(user)
+    room.set_clock(by=-3600)
+    for _ in range(30):
+        room.admit()
+        room.set_clock(by=11)
+        room.visit(CAT, "status")
+    assert room.visit(CAT, "status").state == "active"  # ANN was inside and silent, BEN stood before CAT
+
+
+def test_what_is_measured_goes_on_when_the_clock_was_set_back(room: Room) -> None:
+    room.change(threshold=1000, rate=1, burst=1)
+    for user in USERS:
+        room.visit(user)
+    room.admit()
+    room.set_clock(by=-3600)
+    room.admit()
+    for _ in range(10):
+        room.set_clock(by=1)
+        assert len(room.admit()) == 1
+    found = room.look()
+    assert (found.outflow, found.outflow_us) == (10, 10 * SECOND)
+    assert room.redis.zcard(room.key("queue:probes:{}")) == 2
+
+
+def test_the_policy_is_looked_up_also_when_the_clock_was_set_back(room: Room) -> None:
+    room.visit(ANN)
+    room.set_clock(by=-3600)
+    assert room.tick().policy_is_old
+    assert not room.tick().policy_is_old
+
+
+def test_no_tick_is_no_tick_when_the_clock_was_set_back(room: Room) -> None:
+    room.visit(ANN)
+    room.admit()
+    assert room.visit(ANN).is_ticking
+    room.set_clock(by=-3600)
+    assert not room.visit(ANN).is_ticking
+
+
+# --- Numbers and times ------------------------------------------------------------------------------------------------
+
+
+def test_a_place_is_exact_to_the_microsecond(room: Room) -> None:
+    room.now = 2**52 - 5  # in the year 2112: below 2^53 every microsecond is a number
+    room.policy["sale_to"] = 2**53
+    room.set_clock()
+    found = [room.visit(user) for user in USERS]
+    assert [f.place for f in found] == list(range(2**52 - 5, 2**52 - 5 + len(USERS)))
+    assert [f.position for f in found] == list(range(1, len(USERS) + 1))
+    room.change(threshold=1000)
+    assert room.admit() == USERS
+    assert room.visit(ANN).until == room.now + 600 * SECOND

@@ -16,6 +16,14 @@ if policy.opens > 0 and policy.opens <= now and tonumber(state.drawn or 0) ~= po
 end
 local draw_is_due = tonumber(state.draw_due or 0)
 
+-- Nobody was heard of later than now: the clock was set back, and the silent would stay until it has caught up.
+local early = 0
+for _, seen in ipairs({SEEN, SEEN_INSIDE}) do
+    local users = redis.call('ZRANGEBYSCORE', seen, string.format('(%.0f', now), '+inf', 'LIMIT', 0, CHUNK)
+    for _, who in ipairs(users) do redis.call('ZADD', seen, now, who) end
+    early = math.max(early, #users)
+end
+
 local dead = {}
 for _ = 1, 5 do
     dead = redis.call('ZRANGEBYSCORE', SEEN, '-inf', now - policy.idle, 'LIMIT', 0, CHUNK)
@@ -41,7 +49,7 @@ if #forgotten > 0 then
     redis.call('ZREM', KEPT_UNTIL, unpack(forgotten))
 end
 local put_out_now = put_out_due(CHUNK)
-local again = (#dead == CHUNK or put_out_now >= CHUNK) and 1 or 0
+local again = (early == CHUNK or #dead == CHUNK or put_out_now >= CHUNK) and 1 or 0
 
 local admitted, horizon = {}, -1
 local room = 0
@@ -91,6 +99,7 @@ if size + done == 0 then
 elseif not state.flowing then
     if is_open() then remember('flowing', now) end
 else
+    if tonumber(state.flowing) > now then remember('flowing', now) end -- the clock was set back
     if done > 0 then redis.call('HINCRBY', FLOW, second, done) end
     local outflow = 0
     for at, times in pairs(hash(FLOW)) do
@@ -114,7 +123,7 @@ if horizon >= 0 then
     redis.call('ZREMRANGEBYSCORE', PROBES, '-inf', horizon)
 end
 local outflow = tonumber(state.outflow or 0)
-if size > 0 and outflow > 0 and now - tonumber(state.probed or 0) >= 5000000 and redis.call('ZCARD', PROBES) < 1000 then
+if size > 0 and outflow > 0 and math.abs(now - tonumber(state.probed or 0)) >= 5000000 and redis.call('ZCARD', PROBES) < 1000 then
     local last = redis.call('ZREVRANGE', QUEUE, 0, 0, 'WITHSCORES')
     local foreseen = size * tonumber(state.outflow_us) / outflow
     redis.call('ZADD', PROBES, last[2], string.format('%.0f:%.0f', now, foreseen))
@@ -122,7 +131,7 @@ if size > 0 and outflow > 0 and now - tonumber(state.probed or 0) >= 5000000 and
 end
 
 local stale = 0
-if now > tonumber(policy.fresh or 0) then
+if is_policy_old() then
     redis.call('HSET', POLICY, 'fresh', now + 10000000)
     stale = 1
 end

@@ -41,6 +41,13 @@ local function rebuild()
     remember('rebuild', now + tonumber(ARGV[3]), 'tokens', 0, 'tokens_at', now)
 end
 if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= epoch then rebuild() end
+-- Moments later than they can be: the clock was set back, and nobody is to wait until it has caught up.
+if tonumber(state.tokens_at or 0) > now then remember('tokens_at', now) end
+if tonumber(state.rebuild or 0) > now + tonumber(ARGV[3]) then remember('rebuild', now + tonumber(ARGV[3])) end
+local function is_policy_old()
+    local fresh = tonumber(policy.fresh or 0)
+    return now > fresh or fresh > now + 60000000 -- no fresher than put_policy.lua says
+end
 
 local function count(what, times) redis.call('HINCRBY', STATS, what, times) end
 
@@ -84,7 +91,6 @@ end
 local function tokens()
     local most = math.max(policy.burst, policy.rate)
     local had = tonumber(state.tokens or most)
-    if tonumber(state.tokens_at or 0) > now then remember('tokens_at', now) end -- the clock was set back
     return math.min(most, had + (now - tonumber(state.tokens_at or now)) * policy.rate / 1000000)
 end
 

@@ -22,7 +22,7 @@ local function visit()
     end
 
     -- Nobody looks after an event without a crowd: its policy may have changed behind our back.
-    if now > tonumber(policy.fresh or 0) and (policy.closed == '1' or redis.call('EXISTS', QUEUE, ACTIVE) == 0) then
+    if is_policy_old() and (policy.closed == '1' or redis.call('EXISTS', QUEUE, ACTIVE) == 0) then
         return {'no policy'}
     end
     if policy.is_on ~= '1' then return found('off') end
