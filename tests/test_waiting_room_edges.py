@@ -233,6 +233,80 @@ def test_no_tick_is_no_tick_when_the_clock_was_set_back(room: Room) -> None:
     assert not room.visit(ANN).is_ticking
 
 
+# --- What others have written -----------------------------------------------------------------------------------------
+
+
+def test_who_was_put_in_line_by_others_is_like_everybody(room: Room) -> None:
+    room.visit(BEN)
+    room.redis.zadd(room.key("queue:{}"), {ANN: room.now - 1, CAT: room.now + 0.5})
+    assert [room.visit(user).position for user in (ANN, BEN)] == [1, 2]
+    assert room.look().size == 3
+    room.admit()  # from now on CAT is expected to be heard of, too
+    room.set_clock(by=59)
+    room.visit(BEN)
+    room.admit()
+    assert room.line() == [ANN, BEN, CAT]
+    room.set_clock(by=1)
+    room.admit()
+    assert room.line() == [BEN]
+    assert room.visit(CAT).position == 2  # within the grace time
+
+
+def test_who_was_put_inside_by_others_is_like_everybody(room: Room) -> None:
+    room.redis.sadd(room.key("active:{}"), ANN, BEN)
+    room.change(threshold=3, idle=600 * SECOND)
+    assert room.visit(CAT).inside_before == 2
+    assert room.visit(DAN).state == "waiting"
+    room.admit()
+    room.set_clock(by=299)
+    assert room.admit() == []
+    found = room.visit(ANN)
+    assert (found.state, found.until) == ("active", room.now + 301 * SECOND)
+    room.set_clock(by=1)
+    assert room.admit() == [DAN]
+    room.set_clock(by=298)
+    assert room.visit(ANN).until == room.now + 2 * SECOND
+    room.set_clock(by=2)
+    room.admit()
+    assert room.look().inside == 0
+
+
+def test_who_was_taken_away_by_others_is_gone(room: Room) -> None:
+    room.change(threshold=1)
+    for user in (ANN, BEN, CAT):
+        room.visit(user)
+    room.redis.zrem(room.key("queue:{}"), BEN)
+    room.redis.srem(room.key("active:{}"), ANN)
+    assert room.admit() == [CAT]
+    for template in ("queue:seen:{}", "queue:kept:{}"):
+        assert not room.redis.exists(room.key(template))
+    for template in ("active:until:{}", "active:seen:{}"):
+        assert room.redis.zrange(room.key(template), 0, -1) == [CAT]
+
+
+def test_a_place_in_line_that_is_no_moment_is_not_counted_as_a_long_wait(room: Room) -> None:
+    room.redis.zadd(room.key("queue:{}"), {ANN: room.now // 1000})  # in milliseconds
+    room.visit(BEN)
+    room.change(threshold=2)
+    assert room.admit() == [ANN, BEN]
+    assert float(room.redis.hget(room.key("queue:stats:{}"), "wait_sum")) == 0
+
+
+def test_any_number_may_be_dropped_put_out_and_let_in_at_once(room: Room) -> None:
+    """unpack() takes some thousands, and no more."""
+    crowd = {str(uuid.UUID(int=n)): room.now + n for n in range(100, 12_100)}
+    room.policy |= {"rate": 1_000_000}
+    room.visit(ANN)
+    room.change(threshold=20_000)
+    room.redis.zadd(room.key("queue:{}"), crowd)
+    room.redis.sadd(room.key("active:{}"), *(str(uuid.UUID(int=n)) for n in range(20_000, 32_000)))
+    assert room.admit() == [ANN, *crowd][:8_000]
+    room.set_clock(by=600)
+    assert room.admit() == []
+    assert room.redis.hlen(room.key("queue:kept:{}")) == 4_001
+    assert not room.redis.exists(*(room.key(template) for template in ("queue:{}", "active:{}", "active:seen:{}")))
+
+
 # --- Numbers and times ------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,16 @@ if (policy.closed == '1' or policy.is_on ~= '1') and redis.call('EXISTS', QUEUE,
     redis.call('DEL', QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE, FLOW, PROBES)
 end
 
+-- Others have written to the line or the inside: who came that way has times from now on, who is gone has none.
+local function adopt(users, size, times, moment)
+    if size == redis.call('ZCARD', times) then return end
+    for _, who in ipairs(redis.call('ZDIFF', 2, users, times)) do redis.call('ZADD', times, moment, who) end
+    for _, who in ipairs(redis.call('ZDIFF', 2, times, users)) do redis.call('ZREM', times, who) end
+end
+adopt(QUEUE, redis.call('ZCARD', QUEUE), SEEN, now)
+adopt(ACTIVE, redis.call('SCARD', ACTIVE), UNTIL, now + policy.admission)
+adopt(ACTIVE, redis.call('SCARD', ACTIVE), SEEN_INSIDE, now)
+
 -- At the opening: who stands here was drawn by lot. Remembered before anybody is let in.
 if policy.opens > 0 and policy.opens <= now and tonumber(state.drawn or 0) ~= policy.opens then
     redis.call('ZRANGESTORE', DRAWN, QUEUE, '-inf', '(' .. LOTS, 'BYSCORE')
@@ -72,7 +82,8 @@ while done < room do
         admitted[#admitted + 1], admitted[#admitted + 2] = popped[number], place
         admitted[#admitted + 1] = now + policy.admission
         horizon = math.max(horizon, place)
-        local seconds = math.max(0, now - (place < LOTS and policy.opens or place)) / 1000000
+        local since = place >= LOTS and place or policy.opens > 0 and policy.opens or now
+        local seconds = math.max(0, now - since) / 1000000
         waited = waited + seconds
         local bucket = 'inf'
         for _, most in ipairs(buckets) do
