@@ -310,6 +310,18 @@ def test_any_number_may_be_dropped_put_out_and_let_in_at_once(room: Room) -> Non
 # --- Numbers and times ------------------------------------------------------------------------------------------------
 
 
+def test_an_event_that_is_busy_again_does_not_end(room: Room) -> None:
+    """What is left of an event without anybody ends after a month: not if the next crowd comes before."""
+    keys = [room.key(template) for template in ("queue:state:{}", "queue:policy:{}", "queue:stats:{}")]
+    room.visit(ANN)
+    room.leave(ANN)
+    assert room.tick().nobody_is_left
+    assert all(room.redis.ttl(key) > 0 for key in keys)
+    room.visit(BEN)
+    room.admit()
+    assert all(room.redis.ttl(key) == -1 for key in keys)
+
+
 def test_a_place_is_exact_to_the_microsecond(room: Room) -> None:
     room.now = 2**52 - 5  # in the year 2112: below 2^53 every microsecond is a number
     room.policy["sale_to"] = 2**53

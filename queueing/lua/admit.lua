@@ -152,6 +152,9 @@ if size == 0 and inside == 0 and redis.call('HLEN', KEPT) == 0 and draw_is_due =
     redis.call('HDEL', STATE, 'ticked')
     for _, key in ipairs({STATE, POLICY, STATS}) do redis.call('EXPIRE', key, 2592000) end
 else
+    if not state.ticked then -- there was nobody
+        for _, key in ipairs({STATE, POLICY, STATS}) do redis.call('PERSIST', key) end
+    end
     remember('ticked', now)
 end
 return {again, size, inside, stale, draw_is_due, nobody, policy.threshold, epoch, unpack(admitted)}
