@@ -322,6 +322,16 @@ def test_an_event_that_is_busy_again_does_not_end(room: Room) -> None:
     assert all(room.redis.ttl(key) == -1 for key in keys)
 
 
+def test_a_policy_that_lacks_something_is_no_policy(room: Room) -> None:
+    """As written by an older release, or by hand."""
+    room.visit(ANN)
+    for name in ("threshold", "grace", "sale_to", "is_on"):
+        room.redis.hdel(room.key("queue:policy:{}"), name)
+        assert room.visit(ANN).position == 1
+    room.redis.hset(room.key("queue:policy:{}"), "rate", "fast")
+    assert room.admit() == []
+
+
 def test_a_place_is_exact_to_the_microsecond(room: Room) -> None:
     room.now = 2**52 - 5  # in the year 2112: below 2^53 every microsecond is a number
     room.policy["sale_to"] = 2**53

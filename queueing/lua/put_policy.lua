@@ -5,7 +5,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 -- What has flowed into the bucket so far did so at the old rate: see tokens() in room.lua.
-local rate, burst = unpack(redis.call('HMGET', KEYS[1], 'rate', 'burst'))
+local rate, burst = tonumber(redis.call('HGET', KEYS[1], 'rate')), tonumber(redis.call('HGET', KEYS[1], 'burst'))
 local had, at = unpack(redis.call('HMGET', KEYS[2], 'tokens', 'tokens_at'))
 if rate and burst and had and at then
     local tokens = math.min(math.max(rate, burst), had + math.max(0, now - at) * rate / 1000000)

@@ -23,6 +23,7 @@ if not policy.is_on then return {'no policy'} end
 for _, name in ipairs({'threshold', 'rate', 'burst', 'admission', 'idle', 'grace', 'idle_inside', 'opens', 'cleared',
                        'sale_from', 'sale_to'}) do
     policy[name] = tonumber(policy[name])
+    if not policy[name] then return {'no policy'} end
 end
 
 local state = hash(STATE)
