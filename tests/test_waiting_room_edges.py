@@ -332,6 +332,18 @@ def test_a_policy_that_lacks_something_is_no_policy(room: Room) -> None:
     assert room.admit() == []
 
 
+def test_all_lots_take_part_in_the_draw(room: Room) -> None:
+    room.policy |= {"opens": room.now + SECOND, "seed": "ab" * 32}
+    lots = [2**50 - 1, 0, 2**50 - 2, 2**49]
+    for user, lot in zip(USERS, lots, strict=False):
+        room.visit(user, lot=lot)
+    room.set_clock(by=1)
+    late = room.visit(USERS[len(lots)])
+    assert room.tick().draw_is_due
+    assert [str(user) for user in waiting_room.drawn(room.event_id)] == [BEN, DAN, CAT, ANN]
+    assert late.position == 5
+
+
 def test_a_place_is_exact_to_the_microsecond(room: Room) -> None:
     room.now = 2**52 - 5  # in the year 2112: below 2^53 every microsecond is a number
     room.policy["sale_to"] = 2**53

@@ -21,7 +21,7 @@ adopt(ACTIVE, redis.call('SCARD', ACTIVE), SEEN_INSIDE, now)
 
 -- At the opening: who stands here was drawn by lot. Remembered before anybody is let in.
 if policy.opens > 0 and policy.opens <= now and tonumber(state.drawn or 0) ~= policy.opens then
-    redis.call('ZRANGESTORE', DRAWN, QUEUE, '-inf', '(' .. LOTS, 'BYSCORE')
+    redis.call('ZRANGESTORE', DRAWN, QUEUE, '-inf', string.format('(%.0f', LOTS), 'BYSCORE')
     remember('drawn', policy.opens, 'draw_due', 1)
 end
 local draw_is_due = tonumber(state.draw_due or 0)
