@@ -19,8 +19,10 @@ adopt(QUEUE, redis.call('ZCARD', QUEUE), SEEN, now)
 adopt(ACTIVE, redis.call('SCARD', ACTIVE), UNTIL, now + policy.admission)
 adopt(ACTIVE, redis.call('SCARD', ACTIVE), SEEN_INSIDE, now)
 
--- At the opening: who stands here was drawn by lot. Remembered before anybody is let in.
-if policy.opens > 0 and policy.opens <= now and tonumber(state.drawn or 0) ~= policy.opens then
+-- At the opening: who stands here was drawn by lot. Remembered before anybody is let in, and not while those come back who
+-- were lost: the list that is published must not leave them out.
+local is_rebuilt = tonumber(state.rebuild or 0) <= now
+if policy.opens > 0 and policy.opens <= now and is_rebuilt and tonumber(state.drawn or 0) ~= policy.opens then
     redis.call('ZRANGESTORE', DRAWN, QUEUE, '-inf', string.format('(%.0f', LOTS), 'BYSCORE')
     remember('drawn', policy.opens, 'draw_due', 1)
 end

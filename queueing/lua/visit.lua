@@ -120,6 +120,7 @@ local function visit()
         place = tonumber(ARGV[11])
         if not place then return {'needs lot', policy.seed} end
         stand(place)
+        count('joined', 1)
         return found('waiting')
     end
     local left = tokens()
