@@ -29,7 +29,6 @@ from tests.harness import (
 
 ENDED = "e0e00000-0000-4000-8000-000000000005"
 CANCELLED = "4e500000-0000-4000-8000-000000000005"  # a reservation of the buyer
-# a reservation of the buyer
 NOTHING = "99999999-9999-4999-8999-999999999999"
 # Show how long a component took to answer, which is hardly ever the same twice.
 MEASURED = {"getHealthDb", "getHealthRedis", "getHealthAll", "getHealthReady"}
