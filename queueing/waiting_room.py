@@ -34,6 +34,7 @@ def _script(name: str) -> LuaScript:
 
 
 _visit = LuaScript(f"{_VISIT}\nreturn visit()")
+_follow = LuaScript(_VISIT + (_LUA / "follow.lua").read_text())
 _admit, _leave, _clear = _script("admit"), _script("leave"), _script("clear")
 _put_policy = LuaScript((_LUA / "put_policy.lua").read_text())
 
@@ -148,6 +149,19 @@ def visit(event_id: UUID, visitor: Visitor, mode: Mode, lot: int | None = None, 
 def look(event_id: UUID, policy: Fields | None = None) -> Found:
     """The same for nobody in particular. Raises PolicyUnknown, RedisUnavailable."""
     return _found(event_id, _run(_visit, event_id, [*_caller(event_id, ""), "look", *[""] * 7], policy))
+
+
+MOST_FOLLOWED = 500  # in one call: half a millisecond of Redis
+
+
+def follow(event_id: UUID, users: Sequence[str], policy: Fields | None = None) -> tuple[Found, list[int]]:
+    """Where up to MOST_FOLLOWED users are; for each of them a sign of life, and nothing else changes.
+
+    What was found of the room, and for each the position from 1, 0 without a place, -1 inside. No positions if the room is
+    off or closed. Raises PolicyUnknown, RedisUnavailable.
+    """
+    answer = _run(_follow, event_id, [*_caller(event_id, ""), "look", *[""] * 7, *users], policy)
+    return _found(event_id, answer), answer[_FIELDS:]
 
 
 class AtTheDoor:
@@ -266,13 +280,15 @@ class Tick:
     policy_is_old: bool
     draw_is_due: bool
     nobody_is_left: bool
+    epoch: int
+    now: int
     admitted: list[tuple[str, int, int]]
 
 
 def admit(event_id: UUID, policy: Fields | None = None) -> Tick:
     """Drops the dead and lets in whom the policy allows. Raises PolicyUnknown, RedisUnavailable."""
     answer = _run(_admit, event_id, [*_caller(event_id, ""), MOST_IN_ONE_CALL], policy)
-    again, size, inside, old, draw, nobody, threshold, epoch, *admitted = answer
+    again, size, inside, old, draw, nobody, threshold, epoch, now, *admitted = answer
     _remember_crowd(event_id, size=size, epoch=epoch)
     users, places, untils = admitted[0::3], admitted[1::3], admitted[2::3]
     return Tick(
@@ -283,6 +299,8 @@ def admit(event_id: UUID, policy: Fields | None = None) -> Tick:
         policy_is_old=bool(old),
         draw_is_due=bool(draw),
         nobody_is_left=bool(nobody),
+        epoch=epoch,
+        now=now,
         admitted=[(user.decode(), place, until) for user, place, until in zip(users, places, untils, strict=True)],
     )
 

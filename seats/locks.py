@@ -30,6 +30,7 @@ TOUCHED_EVENTS = "events:touched"  # events whose places changed since their sta
 _SCRIPTS = Path(__file__).parent / "lua"
 _take = AtTheDoor((_SCRIPTS / "take.lua").read_text())
 _let_go = LuaScript((_SCRIPTS / "let_go.lua").read_text())
+_count = LuaScript((_SCRIPTS / "count.lua").read_text())
 
 
 def seat_lock_key(event_id: UUID, seat_id: UUID) -> str:
@@ -104,6 +105,16 @@ def take(*, event_id: UUID, buyer: Visitor, seat_ids: Sequence[UUID] = (), reque
 def tell(event_id: UUID, messages: Sequence[dict[str, Any]], stage: Stage | Literal[""] = "") -> None:
     """The seat map has changed: see `Hold.let_go_and_tell`."""
     Hold(event_id, "", ()).let_go_and_tell(messages, stage)
+
+
+def count_versions(event_id: UUID, *, redis_was_restarted: bool = False) -> int:
+    """The seat map's version. If none was counted yet, or Redis may have come back with an old one, counting starts anew.
+
+    Raises RedisUnavailable.
+    """
+    answer = seat_map_key(event_id)
+    keys = [seat_map_version_key(event_id), answer, lease_key(answer)]
+    return int(_count(keys=keys, args=["1" if redis_was_restarted else ""]))
 
 
 def take_touched_events() -> list[UUID]:

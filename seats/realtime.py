@@ -12,6 +12,12 @@ from kernel.api import timestamp
 from kernel.redis import event_key
 from seats.models import Seat
 
+
+def hello(event_id: UUID, version: int) -> dict[str, Any]:
+    """What is heard first. Heard again, it says that something was missed: fetch anew what is shown."""
+    return {"type": "hello", "eventId": event_id, "version": version}
+
+
 SeatChange = Literal["seat-locked", "seat-released", "seat-sold"]
 STATUS_AFTER: dict[SeatChange, str] = {
     "seat-locked": Seat.Status.LOCKED.value,

@@ -217,6 +217,12 @@ QUEUE_IDLE_INSIDE_SECONDS: int = env.int("QUEUE_IDLE_INSIDE_SECONDS", default=30
 # How long nobody is let in after Redis has lost a line, so that those who stood in it can come back first.
 QUEUE_REBUILD_SECONDS: int = env.int("QUEUE_REBUILD_SECONDS", default=15)
 
+# --- Live sockets: limits for each `realtime` process; 0 is no limit ---------------------------------------------------
+SOCKETS_PER_ADDRESS: int = env.int("SOCKETS_PER_ADDRESS", default=5000)
+SOCKETS_PER_USER: int = env.int("SOCKETS_PER_USER", default=20)
+# How many proxies of ours stand in front and add to X-Forwarded-For; with 0 the header is not believed.
+TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=0)
+
 # --- Language, time, static files ------------------------------------------------------------------------------------
 LANGUAGE_CODE = "ko"
 USE_I18N = True
@@ -253,7 +259,10 @@ LOG_FORMAT: str = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "kernel.middleware.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "kernel.middleware.RequestIdFilter"},
+        "faults_of_clients": {"()": "kernel.logs.FaultsOfClients"},
+    },
     "formatters": {
         "text": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
         "json": {
@@ -268,6 +277,7 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        "uvicorn.error": {"filters": ["faults_of_clients"]},
         "django.request": {
             "level": "CRITICAL"
         },  # refusals are answers, not log lines; crashes are logged by kernel.api

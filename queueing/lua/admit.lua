@@ -2,7 +2,7 @@
 -- alone says how many: run twice at once or after a pause, it lets in no more.
 -- ARGV 4: at most so many in one call.
 -- Result: {again (1: there is more to do, call at once), size, inside, policy is to be looked up again, draw is to be
---          recorded, nobody is left, threshold, epoch, then user, place, until of each who was let in}
+--          recorded, nobody is left, threshold, epoch, now, then user, place, until of each who was let in}
 if (policy.closed == '1' or policy.is_on ~= '1') and redis.call('EXISTS', QUEUE, KEPT, ACTIVE) > 0 then
     count('dropped:closed', redis.call('ZCARD', QUEUE))
     count('out:closed', redis.call('SCARD', ACTIVE))
@@ -159,4 +159,4 @@ else
     end
     remember('ticked', now)
 end
-return {again, size, inside, stale, draw_is_due, nobody, policy.threshold, epoch, unpack(admitted)}
+return {again, size, inside, stale, draw_is_due, nobody, policy.threshold, epoch, now, unpack(admitted)}
