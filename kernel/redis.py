@@ -6,6 +6,7 @@ and done before anything else as soon as Redis answers again.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from threading import Lock
@@ -86,7 +87,17 @@ def _attempt(command: Callable[["Redis"], Result]) -> Result:
     except (BreakerOpen, RedisError, OSError) as error:
         if isinstance(error, ResponseError) and not str(error).startswith(_CAN_NOT_WORK):
             raise
+        global _last_outage
+        _last_outage = time.monotonic()
         raise RedisUnavailable(str(error)) from error
+
+
+_last_outage = float("-inf")
+
+
+def was_away_since(moment: float) -> bool:
+    """Whether this process has found Redis unreachable since then (`time.monotonic`). It may have forgotten everything."""
+    return _last_outage >= moment
 
 
 class LuaScript:

@@ -1,9 +1,18 @@
 """Tables `queue_policies` and `queue_draws`."""
 
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
 
 from events.models import Event
+
+
+def validate_moment(moment: datetime) -> None:
+    """Raises ValidationError for what is a slip of the pen, and no moment at which a line could open."""
+    if not 2000 <= moment.year <= 2100:
+        raise ValidationError("The year must be from 2000 to 2100.")
 
 
 def _within(field: str, least: float, most: float) -> models.CheckConstraint:
@@ -29,7 +38,7 @@ class QueuePolicy(models.Model):
     grace_seconds = models.IntegerField(null=True, blank=True)
     idle_inside_seconds = models.IntegerField(null=True, blank=True)
     # Who comes before this moment is drawn by lot at it. NULL: the line is open from the beginning.
-    opens_at = models.DateTimeField(null=True, blank=True)
+    opens_at = models.DateTimeField(null=True, blank=True, validators=[validate_moment])
     # When the line was last cleared: what was proven before is worth nothing.
     cleared_at = models.DateTimeField(null=True, editable=False)
     updated_at = models.DateTimeField(db_default=Now(), auto_now=True)

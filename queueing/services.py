@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -73,8 +73,8 @@ def follow(*, event_id: UUID, users: Sequence[str]) -> tuple[Found, list[int]]:
     """Where many users are whose sockets are open: `waiting_room.follow`. Raises EventNotFound, WaitingRoomUnavailable."""
     with _needing_redis():
         found, positions = _knowing_the_policy(event_id, lambda policy: waiting_room.follow(event_id, users, policy))
-        if any(positions):
-            _have_it_ticked(event_id, replace(found, state="waiting"))
+        if any(positions) and not found.is_ticking:
+            waiting_room.look_after(event_id)
     return found, positions
 
 
@@ -112,7 +112,8 @@ def _visit(event_id: UUID, visitor: Visitor, mode: Mode) -> Found:
 
     with _needing_redis():
         found = _knowing_the_policy(event_id, visit)
-        _have_it_ticked(event_id, found)
+        if found.asks_for_tick:
+            waiting_room.look_after(event_id)
     return found
 
 
@@ -143,19 +144,6 @@ def _needing_redis() -> Iterator[None]:
         raise WaitingRoomUnavailable from error
 
 
-_asked_for_ticks: dict[UUID, float] = {}
-
-
-def _have_it_ticked(event_id: UUID, found: Found) -> None:
-    """Whoever finds an event that no tick has visited lately says so; once a second, since it may be that no tick comes."""
-    if found.is_ticking or found.state not in ("active", "waiting"):
-        return
-    now = time.monotonic()
-    if now - _asked_for_ticks.get(event_id, 0) >= 1:
-        _asked_for_ticks[event_id] = now
-        waiting_room.look_after(event_id)
-
-
 # --- Those who want to buy --------------------------------------------------------------------------------------------
 
 
@@ -169,7 +157,8 @@ def enter(door: AtTheDoor, *, event_id: UUID, visitor: Visitor, keys: Sequence[s
         event_id, lambda policy: door(event_id, visitor, keys=keys, args=args, policy=policy)
     )
     if found.state in ("active", "off"):
-        _have_it_ticked(event_id, found)
+        if found.asks_for_tick:
+            waiting_room.look_after(event_id)
         return result
     if found.state == "closed" or not found.sale_from <= found.now < found.sale_to:
         raise NotOnSale

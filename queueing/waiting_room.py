@@ -7,6 +7,7 @@ policy: a hash that stands beside the line, so that a change counts from the nex
 Moments are microseconds since 1970 by Redis' clock.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from kernel.redis import LuaScript, attempt, attempt_or_owe, event_key
+from kernel.redis import LuaScript, attempt, attempt_or_owe, event_key, was_away_since
 
 State = Literal["off", "closed", "active", "waiting", "none"]
 Mode = Literal["check", "status", "enter", "look"]
@@ -35,19 +36,14 @@ def _script(name: str) -> LuaScript:
 _visit = LuaScript(f"{_VISIT}\nreturn visit()")
 _follow = LuaScript(_VISIT + (_LUA / "follow.lua").read_text())
 _admit, _leave, _clear = _script("admit"), _script("leave"), _script("clear")
-# KEYS: policy; ARGV: '1' if it is put only where there is one, then fields and values
-_put_policy = LuaScript("""
-if ARGV[1] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'fresh', time[1] * 1000000 + 60000000)
-return redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-""")
+_put_policy = LuaScript((_LUA / "put_policy.lua").read_text())
 
 _TEMPLATES = (
     "queue:{}", "queue:seen:{}", "queue:kept:{}", "queue:kept:until:{}", "active:{}", "active:until:{}", "active:seen:{}",
     "queue:state:{}", "queue:policy:{}", "queue:stats:{}", "queue:flow:{}", "queue:probes:{}", "queue:drawn:{}",
+    "queue:redeemed:{}",
 )  # fmt: skip
-POLICY, STATS, DRAWN = 8, 9, 12
+STATE, POLICY, STATS, DRAWN = 7, 8, 9, 12
 
 
 def _keys(event_id: UUID) -> list[str]:
@@ -66,7 +62,7 @@ def _run(
 
     def tell_and_run(redis: Any) -> Any:
         pipeline = redis.pipeline(transaction=True)
-        _put_policy.run(pipeline, keys=[keys[POLICY]], args=["", *_pairs(policy or {})])
+        _put_policy.run(pipeline, keys=[keys[POLICY], keys[STATE]], args=["", *_pairs(policy or {})])
         script.run(pipeline, keys=keys, args=args)
         return pipeline.execute()[-1]
 
@@ -123,6 +119,7 @@ class Found:
     sale_from: int
     sale_to: int
     rate: float
+    asks_for_tick: bool  # no tick has come by lately: see `look_after`
 
     @property
     def is_before_opening(self) -> bool:
@@ -130,7 +127,7 @@ class Found:
 
     @property
     def is_ticking(self) -> bool:
-        return self.now - self.last_tick < TICK_MISSED_US
+        return abs(self.now - self.last_tick) < TICK_MISSED_US  # later than now: the clock was set back
 
 
 TICK_MISSED_US = 5_000_000
@@ -151,7 +148,7 @@ def visit(event_id: UUID, visitor: Visitor, mode: Mode, lot: int | None = None, 
 
 def look(event_id: UUID, policy: Fields | None = None) -> Found:
     """The same for nobody in particular. Raises PolicyUnknown, RedisUnavailable."""
-    return _found(event_id, _run(_visit, event_id, ["", "", 0, "look", *[""] * 7], policy))
+    return _found(event_id, _run(_visit, event_id, [*_caller(event_id, ""), "look", *[""] * 7], policy))
 
 
 MOST_FOLLOWED = 500  # in one call: half a millisecond of Redis
@@ -163,7 +160,7 @@ def follow(event_id: UUID, users: Sequence[str], policy: Fields | None = None) -
     What was found of the room, and for each the position from 1, 0 without a place, -1 inside. No positions if the room is
     off or closed. Raises PolicyUnknown, RedisUnavailable.
     """
-    answer = _run(_follow, event_id, ["", "", 0, "look", *[""] * 7, *users], policy)
+    answer = _run(_follow, event_id, [*_caller(event_id, ""), "look", *[""] * 7, *users], policy)
     return _found(event_id, answer), answer[_FIELDS:]
 
 
@@ -195,7 +192,7 @@ return found""")
         return _found(event_id, found), found[_FIELDS] if len(found) > _FIELDS else None
 
 
-_FIELDS = 20
+_FIELDS = 21
 
 
 def _arguments(event_id: UUID, visitor: Visitor, mode: Mode, lot: int | None) -> list[Any]:
@@ -215,8 +212,8 @@ def _found(event_id: UUID, answer: Any) -> Found:
     if answer[0] == b"needs lot":
         raise LotNeeded(answer[1].decode())
     (state, position, size, before, inside, until, place, epoch, now, ticked, outflow, outflow_us, drawn, rebuilding,
-     threshold, paused, opens, sale_from, sale_to, rate) = answer[:_FIELDS]  # fmt: skip
-    _remember_crowd(event_id, is_crowded=size > 0)
+     threshold, paused, opens, sale_from, sale_to, rate, asks) = answer[:_FIELDS]  # fmt: skip
+    _remember_crowd(event_id, size=size, epoch=epoch)
     return Found(
         state=state.decode(),
         position=position,
@@ -238,26 +235,35 @@ def _found(event_id: UUID, answer: Any) -> Found:
         sale_from=sale_from,
         sale_to=sale_to,
         rate=float(rate),
+        asks_for_tick=bool(asks),
     )
 
 
 # --- Remembering that there was a crowd -------------------------------------------------------------------------------
 
-# Redis that has lost everything does not know that people were waiting; this process does. Whoever calls first then says
-# so, and nobody is let in until the line has had time to come back.
-_crowds: set[UUID] = set()
+# Redis that was away and has lost everything does not know that people were waiting; this process does, and in which epoch
+# it was. It says so with each call, and nobody is let in until the line has had time to come back. Not when Redis was there
+# all the time: then somebody has emptied it on purpose.
+CROWD_SECONDS = 60.0
+_crowds: dict[UUID, tuple[int, float]] = {}  # the epoch, and when the line was last seen
 
 
-def _remember_crowd(event_id: UUID, *, is_crowded: bool) -> None:
-    if is_crowded:
-        _crowds.add(event_id)
+def _remember_crowd(event_id: UUID, *, size: int, epoch: int) -> None:
+    if size > 0:
+        _crowds[event_id] = epoch, time.monotonic()
     else:
-        _crowds.discard(event_id)
+        _crowds.pop(event_id, None)
+
+
+def _crowd_before_outage(event_id: UUID) -> int | str:
+    """The epoch in which this process saw a crowd that Redis may have lost since, or ''."""
+    epoch, seen = _crowds.get(event_id, (0, 0.0))
+    return epoch if epoch and time.monotonic() - seen < CROWD_SECONDS and was_away_since(seen) else ""
 
 
 def _caller(event_id: UUID, user: str) -> list[Any]:
     """ARGV 1-3 of every script."""
-    return [user, "1" if event_id in _crowds else "", settings.QUEUE_REBUILD_SECONDS * 1_000_000]
+    return [user, _crowd_before_outage(event_id), settings.QUEUE_REBUILD_SECONDS * 1_000_000]
 
 
 # --- Everything else --------------------------------------------------------------------------------------------------
@@ -283,7 +289,7 @@ def admit(event_id: UUID, policy: Fields | None = None) -> Tick:
     """Drops the dead and lets in whom the policy allows. Raises PolicyUnknown, RedisUnavailable."""
     answer = _run(_admit, event_id, [*_caller(event_id, ""), MOST_IN_ONE_CALL], policy)
     again, size, inside, old, draw, nobody, threshold, epoch, now, *admitted = answer
-    _remember_crowd(event_id, is_crowded=size > 0)
+    _remember_crowd(event_id, size=size, epoch=epoch)
     users, places, untils = admitted[0::3], admitted[1::3], admitted[2::3]
     return Tick(
         again=bool(again),
@@ -315,14 +321,15 @@ def leave(
 def clear(event_id: UUID, policy: Fields | None = None) -> tuple[int, int]:
     """Sends everybody away. How many stood in line and were inside. Raises PolicyUnknown, RedisUnavailable."""
     stood, inside = _run(_clear, event_id, _caller(event_id, ""), policy)
-    _remember_crowd(event_id, is_crowded=False)
+    _crowds.pop(event_id, None)
     return stood, inside
 
 
 def renew_policy(event_id: UUID, policy: Fields) -> None:
     """Tells Redis the policy, if it knows one already; if it is away, as soon as it is back."""
-    key = _keys(event_id)[POLICY]
-    attempt_or_owe(key, lambda redis: _put_policy.run(redis, keys=[key], args=["1", *_pairs(policy)]))
+    keys = _keys(event_id)
+    told = [keys[POLICY], keys[STATE]]
+    attempt_or_owe(told[0], lambda redis: _put_policy.run(redis, keys=told, args=["1", *_pairs(policy)]))
 
 
 def _pairs(policy: Fields) -> list[str | int | float]:
@@ -379,7 +386,7 @@ def draw_was_recorded(event_id: UUID) -> None:
 
     def forget(redis: Any) -> None:
         pipeline = redis.pipeline(transaction=True)
-        pipeline.hdel(keys[7], "draw_due")
+        pipeline.hdel(keys[STATE], "draw_due")
         pipeline.delete(keys[DRAWN])
         pipeline.execute()
 

@@ -4,14 +4,17 @@ With DATABASE_URL set, the test database is made on that server instead. Redis i
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from kernel.embedded import Servers
 from tests.harness import INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, running_web
+from tests.round_trips import Counted, counting_proxy
 
 servers = Servers(ROOT / ".local" / "test", durable=False)
 servers.start_redis()
@@ -24,6 +27,7 @@ os.environ.update(
     DEBUG="true",
     JWT_SECRET=TOKENS["jwt_secret"],
     INTERNAL_API_TOKEN=INTERNAL_TOKEN,
+    QUEUE_REBUILD_SECONDS="5",
 )
 for name in ("AUTH_SERVICE_URL", "JWT_PUBLIC_KEY", "MAX_SEATS_PER_RESERVATION", "RESERVATION_SECONDS"):
     os.environ.pop(name, None)
@@ -116,6 +120,22 @@ def web(database_url: str, logs: Path) -> Iterator[Api]:
         LOCK_TIMEOUT_MS="4500",
     ) as api:
         yield api
+
+
+@pytest.fixture(scope="session")
+def counted_web(database_url: str, logs) -> Iterator[Counted]:
+    """`web` with one thread, whose round trips are counted."""
+    database, redis = urlsplit(database_url), urlsplit(servers.redis_url)
+    with (
+        counting_proxy(database.hostname, database.port or 5432) as postgresql,
+        counting_proxy(redis.hostname, redis.port or 6379) as redis_counter,
+    ):
+        urls = {
+            "DATABASE_URL": re.sub(r"@[^/]+/", f"@127.0.0.1:{postgresql.port}/", database_url),
+            "REDIS_URL": f"redis://127.0.0.1:{redis_counter.port}/0",
+        }
+        with running_web(logs / "counted.log", WEB_WORKERS="1", WEB_THREADS="1", **urls) as api:
+            yield Counted(api, postgresql, redis_counter)
 
 
 class AdminPages:

@@ -5,6 +5,9 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tests.harness import Api
 
 
 class Counter:
@@ -58,3 +61,17 @@ def _pass_on(client: socket.socket, host: str, port: int, counter: Counter) -> N
                     (server if key.fileobj is client else client).sendall(data)
                 except OSError:
                     return
+
+
+@dataclass
+class Counted:
+    api: Api
+    postgresql: Counter
+    redis: Counter
+
+    def during(self, call) -> tuple[int, int]:
+        """Round trips to PostgreSQL and to Redis that one request takes."""
+        self.postgresql.reset()
+        self.redis.reset()
+        assert call().status < 300
+        return self.postgresql.round_trips, self.redis.round_trips

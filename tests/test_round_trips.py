@@ -1,59 +1,24 @@
 """Round trips to PostgreSQL and Redis, counted on the wire between the `web` process and the servers."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from urllib.parse import urlsplit
-
 import pytest
 
-from tests.conftest import servers
-from tests.harness import HALL, STANDING, STANDING_A, Api, Database, new_user, running_web, seat
-from tests.round_trips import Counter, counting_proxy
-
-
-@dataclass
-class Counted:
-    api: Api
-    postgresql: Counter
-    redis: Counter
-
-    def during(self, call) -> tuple[int, int]:
-        """Round trips to PostgreSQL and to Redis that one request takes."""
-        self.postgresql.reset()
-        self.redis.reset()
-        assert call().status < 300
-        return self.postgresql.round_trips, self.redis.round_trips
-
-
-@pytest.fixture(scope="module")
-def process(database_url: str, logs) -> Iterator[Counted]:
-    database, redis = urlsplit(database_url), urlsplit(servers.redis_url)
-    with (
-        counting_proxy(database.hostname, database.port or 5432) as postgresql,
-        counting_proxy(redis.hostname, redis.port or 6379) as redis_counter,
-    ):
-        urls = {
-            "DATABASE_URL": re.sub(r"@[^/]+/", f"@127.0.0.1:{postgresql.port}/", database_url),
-            "REDIS_URL": f"redis://127.0.0.1:{redis_counter.port}/0",
-        }
-        with running_web(logs / "counted.log", WEB_WORKERS="1", WEB_THREADS="1", **urls) as api:
-            yield Counted(api, postgresql, redis_counter)
+from tests.harness import HALL, STANDING, STANDING_A, Database, new_user, seat
+from tests.round_trips import Counted
 
 
 @pytest.fixture
-def counted(process: Counted, world: Database) -> Counted:
+def counted(counted_web: Counted, world: Database) -> Counted:
     """A process that has done everything a few times: connections open, statements prepared, scripts loaded."""
     user = new_user()
     for n in range(11, 17):  # psycopg prepares a statement that it has seen a few times
-        reservation = process.api.reserve(user, HALL, seat(1, n)).json["reservation"]["id"]
-        process.api.cancel(user, reservation)
-        process.api.buy(user, STANDING, **{STANDING_A: 1})
-        process.api.get(f"/seats/events/{HALL}")
-        process.api.get(f"/events/{HALL}")
-        process.api.get("/events")
-        process.api.get(f"/tickets/availability/{STANDING_A}")
-    return process
+        reservation = counted_web.api.reserve(user, HALL, seat(1, n)).json["reservation"]["id"]
+        counted_web.api.cancel(user, reservation)
+        counted_web.api.buy(user, STANDING, **{STANDING_A: 1})
+        counted_web.api.get(f"/seats/events/{HALL}")
+        counted_web.api.get(f"/events/{HALL}")
+        counted_web.api.get("/events")
+        counted_web.api.get(f"/tickets/availability/{STANDING_A}")
+    return counted_web
 
 
 def test_reserving_takes_one_round_trip_to_postgresql_and_two_to_redis(counted: Counted, world: Database) -> None:

@@ -43,6 +43,7 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     timezone="UTC",
+    beat_scheduler="kernel.beat:Scheduler",
     # A run that could not start before the next one is due is dropped: `expires` is shorter than the period.
     beat_schedule={
         "admit": {"task": "queueing.tasks.admit", "schedule": 1.0, "options": {"expires": 0.9}},

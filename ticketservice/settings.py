@@ -70,6 +70,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "channels",
     "django_prometheus",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "kernel",
     "events",
     "tickets",
@@ -178,6 +180,21 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "kernel.api.exception_handler",
     "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "kernel.openapi.OperationSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.1",
+    "TITLE": "Ticket service",
+    "VERSION": "0.1.0",
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "SERVERS": [{"url": "/"}, {"url": "/api"}],
+    "SCHEMA_PATH_PREFIX": "",
+    "SORT_OPERATIONS": False,  # as in ticketservice.urls
+    "SORT_OPERATION_PARAMETERS": False,
+    "COMPONENT_SPLIT_PATCH": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "PREPROCESSING_HOOKS": ["ticketservice.openapi.one_of_each"],
+    "POSTPROCESSING_HOOKS": ["kernel.openapi_components.add_components", "ticketservice.openapi.complete"],
 }
 APPEND_SLASH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
