@@ -281,9 +281,15 @@ def refresh_policy(*, event_id: UUID) -> None:
 
 
 def record_draw(*, event_id: UUID) -> int:
-    """Makes the draw durable, which also lets its seed be shown. Twice is the same as once. Returns how many took part."""
-    participants = waiting_room.drawn(event_id)
-    codes = b"".join(draws.code(event_id, user_id) for user_id in participants)
-    QueueDraw.objects.filter(event_id=event_id, drawn_at__isnull=True).update(participants=codes, drawn_at=Now())
+    """Makes the draw durable, which also lets its seed be shown. Twice is the same as once. Returns how many took part.
+
+    A draw for an opening that was moved meanwhile does not count: there will be another.
+    """
+    opening, participants = waiting_room.drawn(event_id)
+    if not opening:
+        return 0
+    if opening == microseconds(policy_of(event_id).opens_at):
+        codes = b"".join(draws.code(event_id, user_id) for user_id in participants)
+        QueueDraw.objects.filter(event_id=event_id, drawn_at__isnull=True).update(participants=codes, drawn_at=Now())
     waiting_room.draw_was_recorded(event_id)
     return len(participants)

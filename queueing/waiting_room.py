@@ -366,18 +366,33 @@ def stats() -> dict[UUID, dict[str, float]]:
         pipeline = redis.pipeline(transaction=False)
         for event_id in events:
             pipeline.hgetall(_keys(event_id)[STATS])
-        return dict(zip(events, pipeline.execute(), strict=True))
+        found = dict(zip(events, pipeline.execute(), strict=True))
+        if forgotten := [str(event_id) for event_id, counted in found.items() if not counted]:
+            redis.srem(COUNTED, *forgotten)
+        return found
 
     return {
         event_id: {name.decode(): float(value) for name, value in counted.items()}
         for event_id, counted in attempt(read).items()
+        if counted
     }
 
 
-def drawn(event_id: UUID) -> list[UUID]:
-    """Who stood in line at the opening, in the order that was drawn. Raises RedisUnavailable."""
-    found: Any = attempt(lambda redis: redis.zrange(_keys(event_id)[DRAWN], 0, -1))
-    return [UUID(user.decode()) for user in found]
+def drawn(event_id: UUID) -> tuple[int, list[UUID]]:
+    """The opening whose draw is still to be recorded, and who stood in line at it, in the order that was drawn.
+
+    0 and nobody if there is none. Raises RedisUnavailable.
+    """
+    keys = _keys(event_id)
+
+    def read(redis: Any) -> Any:
+        pipeline = redis.pipeline(transaction=True)
+        pipeline.hmget(keys[STATE], "draw_due", "drawn")
+        pipeline.zrange(keys[DRAWN], 0, -1)
+        return pipeline.execute()
+
+    (is_due, opening), users = attempt(read)
+    return (int(float(opening)), [UUID(user.decode()) for user in users]) if is_due else (0, [])
 
 
 def draw_was_recorded(event_id: UUID) -> None:

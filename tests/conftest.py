@@ -44,6 +44,12 @@ import django  # noqa: E402 - reads the environment
 django.setup()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """A worker must not read the settings before its own conftest has said which servers they name."""
+    del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
 def pytest_unconfigure() -> None:
     servers.stop()
 

@@ -20,6 +20,7 @@ DEBUG: bool = env.bool("DEBUG", default=False)
 # --- Secrets ---------------------------------------------------------------------------------------------------------
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key"  # noqa: S105 - refused unless DEBUG
 SECRET_KEY: str = env.str("SECRET_KEY", default=DEVELOPMENT_SECRET_KEY)
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
 AUTH_SERVICE_URL: str = env.str("AUTH_SERVICE_URL", default="").rstrip("/")
 JWT_SECRET: str = env.str("JWT_SECRET", default="")
 JWT_PUBLIC_KEY: str = env.str("JWT_PUBLIC_KEY", default="", multiline=True)
