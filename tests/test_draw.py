@@ -11,18 +11,16 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from queueing import draws, services
-from tests.harness import HALL, ROOT, Answer, Api, Database, manage, new_user, running_web, token, wait_until
+from queueing import services
+from tests.harness import ROOT, Answer, Api, Database, manage, new_user, running_web, token, wait_until
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
@@ -285,83 +283,6 @@ def test_lots_survive_a_redis_that_has_lost_everything(event: str, database: Dat
         assert draw(web, event, "?participants=all")["participants"] == [code_of(event, user) for user in drawn]
 
 
-# --- Every place is equally likely ------------------------------------------------------------------------------------
-
-ARRIVALS = 10_000
-SEEDS = 200
-BINS = 20
-WATCHED = (0, 1, 4_999, 9_998, 9_999)  # arrivals whose places are looked at
-# User ids in the order of arrival: what a draw that does not draw would keep.
-CODES = [draws.code(uuid.UUID(HALL), uuid.UUID(int=(1 << 100) + number)) for number in range(ARRIVALS)]
-
-# By which number arrivals are ordered, the smallest first: as it is done, and as it might have been done.
-ORDERS: dict[str, Callable[[int, int], int]] = {
-    "the draw": lambda lot, _: lot,
-    "by user id": lambda _, arrival: arrival,
-    "a lot of 4 bits, then by user id": lambda lot, arrival: (lot >> 46) * ARRIVALS + arrival,
-    "2 % in favour of who comes first": lambda lot, arrival: lot + (arrival << 50) // ARRIVALS // 50,
-}
-
-
-@cache
-def lots() -> list[list[int]]:
-    """Of all arrivals, for each seed. The seeds are fixed: the same numbers each time."""
-    seeds = [hashlib.sha256(f"seed {number}".encode()).hexdigest() for number in range(SEEDS)]
-    return [[draws.lot(seed, code) for code in CODES] for seed in seeds]
-
-
-@cache
-def lines(order: str) -> list[list[int]]:
-    """For each seed, the arrivals in the order in which they stand."""
-    numbers = ([ORDERS[order](lot, arrival) for arrival, lot in enumerate(drawn)] for drawn in lots())
-    return [sorted(range(ARRIVALS), key=drawn.__getitem__) for drawn in numbers]
-
-
-def critical(freedom: int) -> float:
-    """What a chi-squared value exceeds by chance once in 1,000 times (Wilson and Hilferty)."""
-    part = 2 / (9 * freedom)
-    return freedom * (1 - part + 3.0902 * sqrt(part)) ** 3
-
-
-def chi_squared_of_places(order: str, arrival: int) -> float:
-    """How far the places of one arrival, over all seeds, are from uniform over BINS."""
-    counts = [0] * BINS
-    for line in lines(order):
-        counts[line.index(arrival) * BINS // ARRIVALS] += 1
-    return sum((count - SEEDS / BINS) ** 2 / (SEEDS / BINS) for count in counts)
-
-
-def chi_squared_of_correlation(order: str) -> float:
-    """How far arrival and place, of all and over all seeds, are from having nothing to do with each other."""
-    middle = (ARRIVALS - 1) / 2
-    variance = sum((arrival - middle) ** 2 for arrival in range(ARRIVALS))
-    covariances = (sum((place - middle) * arrival for place, arrival in enumerate(line)) for line in lines(order))
-    return sum((covariance / variance) ** 2 * (ARRIVALS - 1) for covariance in covariances)
-
-
-def flaws(order: str) -> set[str]:
-    """Which of the two measures say that not every place is equally likely."""
-    is_uneven = any(chi_squared_of_places(order, arrival) > critical(BINS - 1) for arrival in WATCHED)
-    is_correlated = chi_squared_of_correlation(order) > critical(SEEDS)
-    return {name for name, is_so in (("places", is_uneven), ("correlation", is_correlated)) if is_so}
-
-
-def test_every_place_is_equally_likely() -> None:
-    assert flaws("the draw") == set()
-
-
-@pytest.mark.parametrize(
-    ("order", "found"),
-    [
-        ("by user id", {"places", "correlation"}),
-        ("a lot of 4 bits, then by user id", {"places", "correlation"}),
-        ("2 % in favour of who comes first", {"correlation"}),
-    ],
-)
-def test_an_order_that_is_not_fair_would_be_found_out(order: str, found: set[str]) -> None:
-    assert flaws(order) == found
-
-
 # --- Anybody can check it ---------------------------------------------------------------------------------------------
 
 
@@ -379,16 +300,16 @@ def test_a_draw_of_10_000_is_recomputed_by_the_script_of_the_docs(
 ) -> None:
     open_in(web, event, 600)
     noted = draw(web, event)["commitment"]
-    users = [new_user() for _ in range(ARRIVALS)]
+    users = [new_user() for _ in range(10_000)]
     for user in users:
         found = services.check(
             event_id=uuid.UUID(event), visitor=services.visitor(event_id=uuid.UUID(event), user_id=uuid.UUID(user))
         )
-    assert (found.found.size, found.found.inside) == (ARRIVALS, 0)
+    assert (found.found.size, found.found.inside) == (10_000, 0)
     open_now(web, event, isPaused=True)
     services.admit()
     line = redis.zrange(f"queue:{event}", 0, -1)
-    assert services.record_draw(event_id=uuid.UUID(event)) == ARRIVALS
+    assert services.record_draw(event_id=uuid.UUID(event)) == 10_000
     saved = tmp_path / "draw.json"
     answer = draw(web, event, "?participants=all")
     saved.write_text(json.dumps(answer))
@@ -411,7 +332,7 @@ def test_a_draw_of_10_000_is_recomputed_by_the_script_of_the_docs(
     assert run("00" * 32).returncode == 1
     codes = answer["participants"]
     lots_drawn = [lot_of(answer["seed"], event, user) for user in line]
-    closest = min(range(ARRIVALS - 1), key=lambda place: lots_drawn[place + 1] - lots_drawn[place])
+    closest = min(range(9_999), key=lambda place: lots_drawn[place + 1] - lots_drawn[place])
     swapped = [*codes[:closest], codes[closest + 1], codes[closest], *codes[closest + 2 :]]
     for wrong in (swapped, [*codes[:-1], codes[-2]], codes[:-1]):
         saved.write_text(json.dumps(answer | {"participants": wrong}))
