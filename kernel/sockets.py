@@ -1,4 +1,4 @@
-"""WebSockets: what is sent waits in a bounded buffer, what comes in is limited, and how they are refused and dropped.
+"""WebSockets: who may have one, what may come in, and how they are refused and dropped. What goes out: see `kernel.outbox`.
 
 Refused connections are accepted and closed with a code and a reason, since browsers show nothing of a refused handshake.
 """
@@ -6,8 +6,7 @@ Refused connections are accepted and closed with a code and a reason, since brow
 import asyncio
 import random
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections import Counter
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -21,19 +20,16 @@ from kernel import metrics
 from kernel.api import parse_id
 from kernel.auth import InvalidToken, NotAuthenticated, User, verify
 from kernel.errors import InvalidInput, Kind, Refused
-from kernel.realtime import Message, News, as_event
+from kernel.outbox import TOO_SLOW, Outbox
+from kernel.realtime import Message
 from kernel.threads import in_thread
 
-MOST_BUFFERED = (
-    256 * 1024
-)  # characters for each socket; frames are shared, so many slow sockets cost little more than one
-SLOW_SECONDS = 10.0  # a socket that takes nothing for so long is closed
 LARGEST_FRAME = 4096  # bytes, from a client
 BURST, PER_SECOND = 30.0, 5.0  # frames from a client
 CLOSE_SECONDS = 5.0
 RETRY_SPREAD_MS = 5000
 
-MALFORMED, UNAUTHORISED, NOT_FOUND, TOO_SLOW, REPLACED, TOO_MANY = 4400, 4401, 4404, 4408, 4409, 4429
+MALFORMED, UNAUTHORISED, NOT_FOUND, REPLACED, TOO_MANY = 4400, 4401, 4404, 4409, 4429
 RESTARTING, TOO_BIG, FLOOD, TRY_LATER = 1012, 1009, 1008, 1013
 CODES = {
     Kind.INVALID: MALFORMED,
@@ -50,124 +46,6 @@ class Closed(Exception):
     def __init__(self, code: int, reason: str) -> None:
         self.code, self.reason = code, reason
         super().__init__(code, reason)
-
-
-# --- Out --------------------------------------------------------------------------------------------------------------
-
-
-class Outbox:
-    """What goes out to one client. Frames are handed straight to the server's `send`.
-
-    `send` is taken its first step at once, without a task: as long as the client keeps up that is all it takes. When it has
-    to wait, because the client does not read, a task waits for it, and what is said meanwhile is kept in the buffer.
-
-    `when_full` gives what is said instead of the buffer when it is full; None: the socket is closed.
-    """
-
-    __slots__ = ("_buffer", "_buffered", "_send", "_sent", "_waiting", "close_with", "is_closed", "when_full")
-
-    def __init__(self, send: Callable[[Any], Any], close_with: Callable[[int, str], None]) -> None:
-        self._send = send
-        self._buffer: deque[dict[str, str]] = deque()
-        self._buffered = 0
-        self._sent = 0  # frames that had to wait
-        self._waiting: asyncio.Task[None] | None = None
-        self.close_with = close_with
-        self.is_closed = False
-        self.when_full: Callable[[], News | None] = lambda: None
-
-    def hear(self, news: News) -> None:
-        self.say(news.event)
-
-    def tell(self, message: Message) -> None:
-        self.say(as_event(message))
-
-    def say(self, event: dict[str, str]) -> None:
-        """Sends a frame, now or when those before it are sent. Returns at once; to a closed socket nothing is said."""
-        if self.is_closed:
-            return
-        if self._waiting is not None:
-            self._keep(event)
-            return
-        try:
-            step = self._send(event).__await__()
-            waits_for = next(step)
-        except StopIteration:
-            return
-        except Exception:  # noqa: BLE001 - each server has its own exceptions for a client that is gone
-            self.is_closed = True
-            return
-        self._waiting = asyncio.create_task(self._send_on(_Rest(step, waits_for)))
-        asyncio.get_running_loop().call_later(SLOW_SECONDS, self._close_if_stuck, self._waiting, self._sent)
-
-    def stop(self) -> None:
-        """Nothing more is said."""
-        self.is_closed = True
-        self._buffer.clear()
-        if self._waiting is not None:
-            self._waiting.cancel()
-
-    def _keep(self, event: dict[str, str]) -> None:
-        size = len(event["text"])
-        if self._buffered + size <= MOST_BUFFERED:
-            self._buffer.append(event)
-            self._buffered += size
-            return
-        instead = self.when_full()
-        self._buffer.clear()
-        self._buffered = 0
-        if instead is None:
-            self._give_up()
-            return
-        metrics.live_slow.labels(outcome="refetch").inc()
-        self._buffer.append(instead.event)
-        self._buffered = len(instead.event["text"])
-
-    async def _send_on(self, rest: "_Rest") -> None:
-        try:
-            await rest
-            self._sent += 1
-            while self._buffer:
-                event = self._buffer.popleft()
-                self._buffered -= len(event["text"])
-                await self._send(event)
-                self._sent += 1
-        except Exception:  # noqa: BLE001 - as above
-            self.is_closed = True
-        finally:
-            self._waiting = None
-
-    def _close_if_stuck(self, waiting: asyncio.Task[None], sent: int) -> None:
-        if waiting is not self._waiting:
-            return
-        if sent == self._sent:
-            self._give_up()
-        else:
-            asyncio.get_running_loop().call_later(SLOW_SECONDS, self._close_if_stuck, waiting, self._sent)
-
-    def _give_up(self) -> None:
-        metrics.live_slow.labels(outcome="closed").inc()
-        self.close_with(TOO_SLOW, "too slow")
-
-
-class _Rest:
-    """The rest of a coroutine that has been taken its first step, for a task to await."""
-
-    __slots__ = ("_step", "_waits_for")
-
-    def __init__(self, step: Generator[Any, Any, Any], waits_for: Any) -> None:
-        self._step, self._waits_for = step, waits_for
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        try:
-            yield self._waits_for
-        except BaseException as error:  # noqa: BLE001 - cancelled: the coroutine is told
-            try:
-                waits_for = self._step.throw(error)
-            except StopIteration:
-                return
-            yield waits_for
-        yield from self._step
 
 
 # --- In ---------------------------------------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from dataclasses import replace
 from uuid import UUID
 
 from kernel.errors import Refused
+from kernel.outbox import Outbox
 from kernel.realtime import Message, News, hub
-from kernel.sockets import REPLACED, Outbox
+from kernel.sockets import REPLACED
 from kernel.threads import in_thread
 from queueing import realtime, services
 from queueing.estimates import estimate
