@@ -11,7 +11,7 @@ from redis import Redis
 
 from events import funnel
 from events.effects import event_was_changed
-from events.selectors import event_cache_key
+from events.selectors import event_cache_key, forget_event, forget_event_lists
 from kernel.caching import lease_key
 from kernel.jobs import enqueue
 from kernel.redis import RedisUnavailable, attempt, attempt_or_owe
@@ -116,3 +116,12 @@ def event_was_saved(*, event_id: UUID) -> None:
     tell(event_id, [])
     enqueue("seats.tasks.update_statuses", expires=30)
     enqueue("seats.tasks.generate_seats_of", event_id=str(event_id))
+
+
+def events_were_moved_in(*, event_ids: Sequence[UUID]) -> None:
+    """Until now they looked as if they had ended."""
+    for event_id in event_ids:
+        forget_event(event_id)
+        queueing.refresh_policy(event_id=event_id)
+        tell(event_id, [])
+    forget_event_lists()
