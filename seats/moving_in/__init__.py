@@ -91,8 +91,8 @@ def _finish(dsn: str, say: Say) -> None:
 
 def _refuse_changed(source: Source, known: stage.Record) -> None:
     """Raises CanNotMove when the old service goes on selling: what it sold since would be lost."""
-    digest = source.digest()
-    changed = [name for name in known.digest if known.digest[name] != digest.get(name)]
+    versions = source.versions()
+    changed = [name for name in known.versions if known.versions[name] != versions.get(name)]
     if changed:
         raise CanNotMove(
             f"The old service has changed since {known.snapshot_at:%F %T %Z}: {', '.join(changed)}. Nothing is on sale here"

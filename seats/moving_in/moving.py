@@ -8,7 +8,6 @@ nothing to do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -18,7 +17,7 @@ from kernel.database import after_commit, fetch_all, fetch_one
 from seats import effects
 from seats.moving_in import stage
 from seats.moving_in.errors import CanNotMove
-from seats.moving_in.measures import difference, digesting
+from seats.moving_in.measures import Measures, difference, digesting
 from seats.moving_in.progress import Progress
 from seats.moving_in.tables import HELD, LIVE, TABLES, TIME_ZONE, is_kept, kept, moved, values
 from seats.services import update_statuses
@@ -111,7 +110,7 @@ def move_batches(*, batch: int, progress: Progress) -> None:
     stage.run(f"ANALYZE {', '.join(TABLES)}")
 
 
-def open_sale() -> dict[str, dict[str, Any]]:
+def open_sale() -> dict[str, Measures]:
     """Gives events and holds what they had, if all that was kept is there, and ends the move; all of it, or nothing.
 
     Returns by table what was moved, in counts and sums. Raises CanNotMove.
@@ -129,17 +128,15 @@ def open_sale() -> dict[str, dict[str, Any]]:
     return found
 
 
-def _verified(name: str) -> dict[str, Any]:
-    """Counts and sums of what was kept of a table. Raises CanNotMove unless the rows here are the same."""
+def _verified(name: str) -> Measures:
+    """Counts and sums of what is here of a table. Raises CanNotMove unless it is what was kept, value by value."""
     table, there, here = TABLES[name], f"({kept(name)})", f"({moved(name)})"
-    found = stage.measure(table, there)
-    differs: Any = difference(found, stage.measure(table, here))
-    if not differs and fetch_one(digesting(table, there), {}) != fetch_one(digesting(table, here), {}):
-        differs = "values"
-    if differs:
+    found = stage.measure(table, here)
+    if fetch_one(digesting(table, there), {}) != fetch_one(digesting(table, here), {}):
+        differs = difference(stage.measure(table, there), found)
         raise CanNotMove(
-            f"{name} differs from what was read (there, here): {differs}. Does something else write into this database?"
-            " Nothing is on sale yet. Stop it, and run again with --start-over."
+            f"{name} differs from what was read (there, here): {differs or 'values'}. Does something else write into this"
+            " database? Nothing is on sale yet. Stop it, and run again with --start-over."
         )
     return found
 

@@ -1,8 +1,8 @@
 """What an operator is told."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
+from seats.moving_in.measures import Measures
 from seats.moving_in.refusals import Finding, findings
 from seats.moving_in.source import Source
 from seats.moving_in.tables import HELD, LIVE, is_kept, kept
@@ -63,7 +63,7 @@ def _say(title: str, found: Sequence[Finding], say: Say) -> None:
             say(f"    and {finding.rows - len(finding.examples):,} more")
 
 
-def say_moved(moved: dict[str, dict[str, Any]], refused: dict[str, int], say: Say) -> None:
+def say_moved(moved: dict[str, Measures], refused: dict[str, int], say: Say) -> None:
     say("Moved, and verified: what was read and what is here have the same counts, sums and values.")
     for table, measured in moved.items():
         shown = [f"{name} {value:,}" for name, value in measured.items() if name in _SHOWN or " " in name]

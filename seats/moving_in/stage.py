@@ -16,14 +16,14 @@ from django.db import OperationalError, connection
 
 from kernel.database import fetch_all, fetch_one
 from seats.moving_in.errors import CanNotMove
-from seats.moving_in.measures import counting_statuses, difference, measured, measuring
+from seats.moving_in.measures import Measures, difference, measured, measuring
 from seats.moving_in.progress import Progress
 from seats.moving_in.source import Source
 from seats.moving_in.tables import HELD, REFUSED, TABLES, Table
 
 _RECORD = f"""
 CREATE TABLE moving_in (
-    source text NOT NULL, snapshot text NOT NULL, snapshot_at timestamptz NOT NULL DEFAULT now(), digest jsonb NOT NULL,
+    source text NOT NULL, snapshot text NOT NULL, snapshot_at timestamptz NOT NULL DEFAULT now(), versions jsonb NOT NULL,
     finished_at timestamptz
 );
 CREATE TABLE moving_in_steps (step text PRIMARY KEY, up_to bigint NOT NULL);
@@ -61,7 +61,7 @@ class Record:
     source: str
     snapshot: str
     snapshot_at: datetime
-    digest: dict[str, str]
+    versions: dict[str, str]
     finished_at: datetime | None
 
 
@@ -83,7 +83,7 @@ def only_one() -> Iterator[None]:
 def record() -> Record | None:
     if not fetch_one("SELECT to_regclass('moving_in') IS NOT NULL AS is_there", {})["is_there"]:
         return None
-    return Record(**fetch_one("SELECT source, snapshot, snapshot_at, digest, finished_at FROM moving_in", {}))
+    return Record(**fetch_one("SELECT source, snapshot, snapshot_at, versions, finished_at FROM moving_in", {}))
 
 
 def fill(source: Source, progress: Progress) -> None:
@@ -102,8 +102,8 @@ def fill(source: Source, progress: Progress) -> None:
             raise CanNotMove(f"{table.name} was not copied as it is (there, here): {differs}")
     run(_INDEXES)
     run(
-        "INSERT INTO moving_in (source, snapshot, digest) VALUES (%(source)s, %(snapshot)s, %(digest)s::jsonb)",
-        {"source": source.name, "snapshot": source.snapshot, "digest": orjson.dumps(source.digest()).decode()},
+        "INSERT INTO moving_in (source, snapshot, versions) VALUES (%(source)s, %(snapshot)s, %(versions)s::jsonb)",
+        {"source": source.name, "snapshot": source.snapshot, "versions": orjson.dumps(source.versions()).decode()},
     )
 
 
@@ -116,9 +116,8 @@ def _copy(source: Source, table: Table, progress: Progress) -> None:
             progress.show(f"reading {table.name}", done, total)
 
 
-def measure(table: Table, rows: str) -> dict[str, Any]:
-    statuses = counting_statuses(table, rows)
-    return measured(fetch_one(measuring(table, rows), {}), fetch_all(statuses, {}) if statuses else [])
+def measure(table: Table, rows: str) -> Measures:
+    return measured(fetch_all(measuring(table, rows), {}))
 
 
 def refuse_strangers() -> None:
