@@ -42,7 +42,8 @@ CREATE TABLE keyword_mappings (
 );
 """
 # Of each event's 1000 seats: 1-200 sold, two to a reservation; 201-210 locked; 211-250 were cancelled, and seat 1 was, too,
-# before it was sold. Event 1 is on sale; its first reservation was made half an hour after midnight in Seoul.
+# before it was sold. The sale of event 2 has begun, though its status
+# says otherwise. The first reservation was made half an hour after midnight in Seoul.
 ROWS = """
 SET timezone = 'Asia/Seoul';
 CREATE FUNCTION made(kind text, event bigint, number bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS
@@ -53,8 +54,9 @@ INSERT INTO seat_layouts VALUES (made('1a40', 0, 1), 'hall', NULL, 1000,
     '{"sections": [{"name": "A", "rows": 20, "seatsPerRow": 50, "price": 100000, "startRow": 1}]}',
     '2026-03-01 00:30:00', '2026-03-01 00:30:00');
 INSERT INTO events SELECT made('e0e0', e, 0), '공연 ' || e, 'says "yes"' || E'\\n\\ttwo\\\\lines', '고척돔', NULL,
-    '2030-06-01 00:30:00', '2026-03-01 00:00:00', '2030-05-31 23:59:59.123456', NULL,
-    CASE e WHEN 1 THEN 'on_sale' ELSE 'upcoming' END, CASE e WHEN 0 THEN NULL ELSE made('1a40', 0, 1) END, '아이유', false,
+    '2030-06-01 00:30:00', CASE WHEN e <= 2 THEN '2026-03-01 00:00:00' ELSE '2030-05-01 00:00:00' END::timestamp,
+    '2030-05-31 23:59:59.123456', NULL, CASE WHEN e <= 1 THEN 'on_sale' ELSE 'upcoming' END,
+    CASE e WHEN 0 THEN NULL ELSE made('1a40', 0, 1) END, '아이유', false,
     '2026-03-01 08:59:59', '2026-03-01 09:00:00' FROM generate_series(0, {events}) e;
 INSERT INTO ticket_types SELECT made('71c0', e, 1), made('e0e0', e, 0), '스탠딩', 50000, 1000, 1000 - 3 * 4, NULL
     FROM generate_series(0, {events}) e;

@@ -80,7 +80,14 @@ FROM (
 """
 _NOBODYS_SEATS = f"""
 SELECT 'seats', o.place, o.id, 'locked or sold without a live reservation', o.status FROM moving_in_seats o
-WHERE o.status <> 'available' AND {is_kept("seats", "o")}
+WHERE o.status IN ('locked', 'reserved', 'sold') AND NOT EXISTS (
+    SELECT FROM moving_in_reservation_items i JOIN moving_in_reservations r ON r.id = i.reservation_id
+    WHERE i.seat_id = o.id AND r.status IN {LIVE}
+)
+"""
+_SEATS_LEFT_BEHIND = f"""
+SELECT 'seats', o.place, o.id, 'its reservation is left out', o.status FROM moving_in_seats o
+WHERE o.status IN ('locked', 'reserved', 'sold') AND {is_kept("seats", "o")}
   AND NOT EXISTS (SELECT FROM {_LIVE_ITEMS} item WHERE item.seat_id = o.id)
 """
 _BROKEN_RESERVATIONS = f"""
@@ -195,7 +202,7 @@ def _hanging() -> Iterator[str]:
                 )
             """
     yield _BROKEN_RESERVATIONS
-    yield _NOBODYS_SEATS
+    yield _SEATS_LEFT_BEHIND
 
 
 def _add(query: str) -> int:
