@@ -1,5 +1,6 @@
 """What follows when something happened to seats and reservations. Everything here is safe to lose."""
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -17,7 +18,11 @@ from kernel.jobs import enqueue
 from kernel.redis import RedisUnavailable, attempt, attempt_or_owe
 from queueing import services as queueing
 from seats import metrics, realtime
+from seats.invariants import Audit
 from seats.locks import TOUCHED_EVENTS, Hold, tell
+
+MOST_LOGGED = 20
+logger = logging.getLogger(__name__)
 
 
 def seats_were_locked(*, event_id: UUID, seat_ids: Sequence[UUID], hold: Hold) -> None:
@@ -125,3 +130,13 @@ def events_were_moved_in(*, event_ids: Sequence[UUID]) -> None:
         queueing.refresh_policy(event_id=event_id)
         tell(event_id, [])
     forget_event_lists()
+
+
+def audit_was_made(found: Audit) -> None:
+    """Tells what it found; the first rows of each check only, so that a log is not flooded."""
+    for outcome in found.outcomes:
+        metrics.invariant_violations.labels(check=outcome.check).set(outcome.count)
+        for row in outcome.rows[:MOST_LOGGED]:
+            logger.error("%s: %s", outcome.check, row)
+    if not found.waiting_room_was_checked:
+        logger.warning("the audit did not look at the waiting rooms: Redis does not answer")
