@@ -17,6 +17,8 @@ from events.models import Event
 from kernel.database import after_commit
 from kernel.redis import RedisUnavailable
 from queueing import draws, effects, waiting_room
+from queueing.auditing import ROOM_RULES as ROOM_RULES
+from queueing.auditing import inconsistencies as inconsistencies
 from queueing.errors import LineClosed, NotAdmitted, OpeningIsOver, WaitingRoomUnavailable
 from queueing.estimates import Estimate, estimate
 from queueing.models import QueueDraw, QueuePolicy

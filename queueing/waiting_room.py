@@ -23,6 +23,9 @@ Mode = Literal["check", "status", "enter", "look"]
 MOST_IN_ONE_CALL = 2000
 EVENTS = "queue:events"  # the events that the tick looks after
 COUNTED = "queue:counted"  # the events that were ever looked after
+LONGEST_POSSIBLE_US = 86_400_000_000  # an admission or a kept place: a day, as the policy's constraints say
+CLOCK_SLACK_US = 60_000_000
+MOST_INCONSISTENCIES = 1000  # of one check and event
 
 _LUA = Path(__file__).parent / "lua"
 _ROOM = (_LUA / "room.lua").read_text()
@@ -36,6 +39,7 @@ def _script(name: str) -> LuaScript:
 _visit = LuaScript(f"{_VISIT}\nreturn visit()")
 _follow = LuaScript(_VISIT + (_LUA / "follow.lua").read_text())
 _admit, _leave, _clear = _script("admit"), _script("leave"), _script("clear")
+_audit = LuaScript((_LUA / "audit.lua").read_text())
 _put_policy = LuaScript((_LUA / "put_policy.lua").read_text())
 
 _TEMPLATES = (
@@ -393,6 +397,37 @@ def drawn(event_id: UUID) -> tuple[int, list[UUID]]:
 
     (is_due, opening), users = attempt(read)
     return (int(float(opening)), [UUID(user.decode()) for user in users]) if is_due else (0, [])
+
+
+def known_events() -> list[UUID]:
+    """The events that have or had a line or somebody inside. Raises RedisUnavailable."""
+
+    def read(redis: Any) -> list[set[bytes]]:
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.smembers(EVENTS)
+        pipeline.smembers(COUNTED)
+        found: list[set[bytes]] = pipeline.execute()
+        return found
+
+    return sorted(UUID(event_id.decode()) for event_id in set().union(*attempt(read)))
+
+
+def inconsistencies(event_ids: Sequence[UUID]) -> dict[UUID, list[tuple[str, str, int | None]]]:
+    """By event, what lua/audit.lua finds: (check, user, moment). Reads only. Raises RedisUnavailable."""
+
+    def look(redis: Any) -> dict[UUID, Any]:
+        pipeline = redis.pipeline(transaction=False)
+        for event_id in event_ids:
+            _audit.run(pipeline, keys=_keys(event_id), args=[LONGEST_POSSIBLE_US, CLOCK_SLACK_US, MOST_INCONSISTENCIES])
+        return dict(zip(event_ids, pipeline.execute(), strict=True))
+
+    return {
+        event_id: [
+            (check.decode(), user.decode(), int(float(moment)) if moment else None)
+            for check, user, moment in zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
+        ]
+        for event_id, flat in attempt(look).items()
+    }
 
 
 def draw_was_recorded(event_id: UUID) -> None:
