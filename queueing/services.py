@@ -17,6 +17,8 @@ from events.models import Event
 from kernel.database import after_commit
 from kernel.redis import RedisUnavailable
 from queueing import draws, effects, waiting_room
+from queueing.auditing import ROOM_RULES as ROOM_RULES
+from queueing.auditing import inconsistencies as inconsistencies
 from queueing.errors import LineClosed, NotAdmitted, OpeningIsOver, WaitingRoomUnavailable
 from queueing.estimates import Estimate, estimate
 from queueing.models import QueueDraw, QueuePolicy
@@ -67,6 +69,15 @@ def check(*, event_id: UUID, visitor: Visitor) -> Standing:
 def status(*, event_id: UUID, visitor: Visitor) -> Standing:
     """Where the visitor is; keeps the place or the admission alive. Raises EventNotFound or WaitingRoomUnavailable."""
     return _standing(event_id, visitor, _visit(event_id, visitor, "status"))
+
+
+def follow(*, event_id: UUID, users: Sequence[str]) -> tuple[Found, list[int]]:
+    """Where many users are whose sockets are open: `waiting_room.follow`. Raises EventNotFound, WaitingRoomUnavailable."""
+    with _needing_redis():
+        found, positions = _knowing_the_policy(event_id, lambda policy: waiting_room.follow(event_id, users, policy))
+        if any(positions) and not found.is_ticking:
+            waiting_room.look_after(event_id)
+    return found, positions
 
 
 def leave(*, event_id: UUID, user_id: UUID) -> None:
@@ -190,19 +201,20 @@ def admit() -> dict[str, int]:
 
 
 def _tick(event_id: UUID, give_up: float) -> int:
-    admitted = 0
+    admitted: list[tuple[str, int, int]] = []
     while True:
         tick = _knowing_the_policy(event_id, lambda policy: waiting_room.admit(event_id, policy))
-        admitted += len(tick.admitted)
+        admitted += tick.admitted
         if not tick.again or time.monotonic() > give_up:
             break
+    effects.line_moved(event_id, tick, admitted)
     if tick.policy_is_old:
         effects.policy_is_old(event_id)
     if tick.draw_is_due:
         effects.draw_was_held(event_id)
     if tick.nobody_is_left:
         waiting_room.look_no_longer_after(event_id)
-    return admitted
+    return len(admitted)
 
 
 # --- Administrators ---------------------------------------------------------------------------------------------------
@@ -228,7 +240,9 @@ def clear(*, event_id: UUID) -> tuple[int, int]:
     QueuePolicy.objects.update_or_create(event_id=event_id, defaults={"cleared_at": Now()})
     refresh_policy(event_id=event_id)
     with _needing_redis():
-        return _knowing_the_policy(event_id, lambda policy: waiting_room.clear(event_id, policy))
+        gone = _knowing_the_policy(event_id, lambda policy: waiting_room.clear(event_id, policy))
+    effects.line_was_cleared(event_id)
+    return gone
 
 
 def change_policy(*, event_id: UUID, changes: Mapping[str, Any]) -> Policy:
@@ -274,9 +288,15 @@ def refresh_policy(*, event_id: UUID) -> None:
 
 
 def record_draw(*, event_id: UUID) -> int:
-    """Makes the draw durable, which also lets its seed be shown. Twice is the same as once. Returns how many took part."""
-    participants = waiting_room.drawn(event_id)
-    codes = b"".join(draws.code(event_id, user_id) for user_id in participants)
-    QueueDraw.objects.filter(event_id=event_id, drawn_at__isnull=True).update(participants=codes, drawn_at=Now())
+    """Makes the draw durable, which also lets its seed be shown. Twice is the same as once. Returns how many took part.
+
+    A draw for an opening that was moved meanwhile does not count: there will be another.
+    """
+    opening, participants = waiting_room.drawn(event_id)
+    if not opening:
+        return 0
+    if opening == microseconds(policy_of(event_id).opens_at):
+        codes = b"".join(draws.code(event_id, user_id) for user_id in participants)
+        QueueDraw.objects.filter(event_id=event_id, drawn_at__isnull=True).update(participants=codes, drawn_at=Now())
     waiting_room.draw_was_recorded(event_id)
     return len(participants)

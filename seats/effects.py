@@ -1,6 +1,7 @@
 """What follows when something happened to seats and reservations. Everything here is safe to lose."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -11,29 +12,31 @@ from redis import Redis
 
 from events import funnel
 from events.effects import event_was_changed
-from events.selectors import event_cache_key
+from events.selectors import event_cache_key, forget_event, forget_event_lists
 from kernel.caching import lease_key
 from kernel.jobs import enqueue
-from kernel.redis import RedisUnavailable, attempt, attempt_or_owe
+from kernel.redis import RedisUnavailable, attempt
 from queueing import services as queueing
 from seats import metrics, realtime
-from seats.locks import TOUCHED_EVENTS, Hold, tell
+from seats.invariants import Audit
+from seats.locks import Hold, tell, tell_stock
+
+MOST_LOGGED = 20
+logger = logging.getLogger(__name__)
 
 
-def seats_were_locked(*, event_id: UUID, seat_ids: Sequence[UUID], hold: Hold) -> None:
-    messages = [realtime.seat_changed("seat-locked", event_id=event_id, seat_id=seat) for seat in seat_ids]
-    hold.let_go_and_tell(messages, "reserved")
-    metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(seat_ids))
+def seats_were_locked(*, event_id: UUID, changes: Mapping[UUID, int], hold: Hold) -> None:
+    """`changes`, here and below: the seats, and the number of each change."""
+    hold.let_go_and_tell(realtime.seats_changed("seat-locked", event_id=event_id, changes=changes), "reserved")
+    metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(changes))
 
 
-def seats_were_sold(*, event_id: UUID | None, user_id: UUID, seat_ids: Sequence[UUID]) -> None:
+def seats_were_sold(*, event_id: UUID | None, user_id: UUID, changes: Mapping[UUID, int]) -> None:
     if event_id is None:
         return
     queueing.free_place(event_id=event_id, user_id=user_id, cause="bought")
-    if seat_ids:
-        tell(
-            event_id, [realtime.seat_changed("seat-sold", event_id=event_id, seat_id=seat) for seat in seat_ids], "paid"
-        )
+    if changes:
+        tell(event_id, realtime.seats_changed("seat-sold", event_id=event_id, changes=changes), "paid")
     else:
         with suppress(RedisUnavailable):
             attempt(lambda redis: _count_paid(redis, event_id))
@@ -46,8 +49,8 @@ def _count_paid(redis: Redis, event_id: UUID) -> None:
     pipeline.execute()
 
 
-def seats_were_released(*, event_id: UUID, seat_ids: Sequence[UUID]) -> None:
-    tell(event_id, [realtime.seat_changed("seat-released", event_id=event_id, seat_id=seat) for seat in seat_ids])
+def seats_were_released(*, event_id: UUID, changes: Mapping[UUID, int]) -> None:
+    tell(event_id, realtime.seats_changed("seat-released", event_id=event_id, changes=changes))
 
 
 def reservation_was_cancelled(*, event_id: UUID, user_id: UUID) -> None:
@@ -65,28 +68,10 @@ def tickets_were_taken(*, event_id: UUID, stock: Sequence[dict[str, Any]], quant
 
 
 def stock_has_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]], reserved: int = 0) -> None:
-    """`stock`: {id, available_quantity, total_quantity} as it is now; by so many new reservations. One round trip."""
-    messages = [
-        realtime.stock_changed(
-            event_id=event_id,
-            ticket_type_id=changed["id"],
-            available=changed["available_quantity"],
-            total=changed["total_quantity"],
-        )
-        for changed in stock
-    ]
+    """`stock`: {id, available_quantity, total_quantity, change}; by so many new reservations. One round trip."""
+    changes = realtime.stock_changed(event_id=event_id, stock=stock)
     cached = event_cache_key(event_id)
-
-    def tell_stock(redis: Redis) -> None:
-        pipeline = redis.pipeline(transaction=False)
-        pipeline.delete(cached, lease_key(cached))
-        pipeline.sadd(TOUCHED_EVENTS, str(event_id))
-        if reserved:
-            funnel.count(pipeline, event_id, "reserved", reserved)
-        pipeline.publish(realtime.channel(event_id), orjson.dumps({"messages": messages}))
-        pipeline.execute()
-
-    attempt_or_owe(cached, tell_stock)
+    tell_stock(event_id, changes, forget=[cached, lease_key(cached)], reserved=reserved)
 
 
 def reservations_were_ended(*, reason: str, count: int) -> None:
@@ -116,3 +101,22 @@ def event_was_saved(*, event_id: UUID) -> None:
     tell(event_id, [])
     enqueue("seats.tasks.update_statuses", expires=30)
     enqueue("seats.tasks.generate_seats_of", event_id=str(event_id))
+
+
+def events_were_moved_in(*, event_ids: Sequence[UUID]) -> None:
+    """Until now they looked as if they had ended."""
+    for event_id in event_ids:
+        forget_event(event_id)
+        queueing.refresh_policy(event_id=event_id)
+        tell(event_id, [])
+    forget_event_lists()
+
+
+def audit_was_made(found: Audit) -> None:
+    """Tells what it found; the first rows of each check only, so that a log is not flooded."""
+    for outcome in found.outcomes:
+        metrics.invariant_violations.labels(check=outcome.check).set(outcome.count)
+        for row in outcome.rows[:MOST_LOGGED]:
+            logger.error("%s: %s", outcome.check, row)
+    if not found.waiting_room_was_checked:
+        logger.warning("the audit did not look at the waiting rooms: Redis does not answer")
