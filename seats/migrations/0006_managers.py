@@ -31,7 +31,7 @@ def make_managers(apps: Any, schema_editor: Any) -> None:  # noqa: ARG001 - Djan
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("seats", "0004_names"),
+        ("seats", "0005_names"),
         ("events", "0002_names"),
         ("tickets", "0002_names"),
         ("queueing", "0002_names"),

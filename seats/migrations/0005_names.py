@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("events", "0002_names"),
-        ("seats", "0003_refund_due"),
+        ("seats", "0004_change_numbers"),
         ("tickets", "0002_names"),
     ]
 
