@@ -1,6 +1,9 @@
 """System checks: relations between settings that would bite only under load, or only on the day of the sale."""
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
@@ -39,6 +42,18 @@ def settings_are_possible(**_: Any) -> list[CheckMessage]:
         )
     if settings.SOLD_SEAT_WIRE_VALUE not in ("sold", "reserved"):
         found.append(Error("SOLD_SEAT_WIRE_VALUE must be 'sold' or 'reserved'.", id="ticketservice.E004"))
+    if settings.VENUE_TIME_ZONE not in available_timezones():
+        found.append(Error("VENUE_TIME_ZONE must name a time zone, such as Asia/Seoul.", id="ticketservice.E005"))
+    place = urlsplit(settings.REALTIME_URL)
+    is_port = re.fullmatch(r":\d{1,5}", settings.REALTIME_URL)
+    is_address = place.scheme in ("ws", "wss", "http", "https") and place.netloc
+    if settings.REALTIME_URL and not (is_port or is_address):
+        found.append(
+            Error(
+                "REALTIME_URL must look like wss://live.example.org, or :8001 for a port of the same host.",
+                id="ticketservice.E006",
+            )
+        )
     return found
 
 

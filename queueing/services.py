@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -224,6 +224,11 @@ def overview(*, event_id: UUID) -> Found:
     """How many wait and are inside. Raises EventNotFound or WaitingRoomUnavailable."""
     with _needing_redis():
         return _knowing_the_policy(event_id, lambda policy: waiting_room.look(event_id, policy))
+
+
+def wait_at_the_end(found: Found) -> Estimate:
+    """Of somebody who would join now."""
+    return estimate(replace(found, position=found.size + 1))
 
 
 def clear(*, event_id: UUID) -> tuple[int, int]:

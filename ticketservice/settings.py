@@ -61,19 +61,20 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # --- Applications ----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "daphne",  # before staticfiles: runserver then serves sockets, too
-    "django.contrib.admin",
+    "kernel",  # before the admin, some of whose templates it replaces
+    "kernel.admin_site.ServiceAdmin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "corsheaders",
     "rest_framework",
     "channels",
     "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "kernel",
     "events",
     "tickets",
     "queueing",
@@ -91,6 +92,7 @@ MIDDLEWARE = [
 ]
 ADMIN_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -228,9 +230,17 @@ TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=0)
 
 # --- Language, time, static files ------------------------------------------------------------------------------------
 LANGUAGE_CODE = "ko"
+LANGUAGES = [("ko", "한국어"), ("en", "English")]  # of the admin; the API speaks LANGUAGE_CODE
+LANGUAGE_COOKIE_PATH = "/admin/"
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
+# In which time the admin shows and reads moments. Everything else is UTC.
+VENUE_TIME_ZONE: str = env.str("VENUE_TIME_ZONE", default="Asia/Seoul")
+# Where browsers find the sockets of `realtime`. Empty: where the page came from; `:8001`: there, on that port.
+REALTIME_URL: str = env.str("REALTIME_URL", default="").rstrip("/")
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # the admin has its styles also where nobody ran collectstatic

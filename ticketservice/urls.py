@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.i18n import set_language
 from django_prometheus.exports import ExportToDjangoView
 from rest_framework.routers import SimpleRouter
 
@@ -44,6 +45,7 @@ service = [*router.urls, *health, path("metrics", ExportToDjangoView)]
 urlpatterns = [
     *service,
     path("api/", include(service)),
+    path("admin/language/", set_language, name="set_language"),
     re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),
     re_path(r"^api-docs/?$", api_docs.Page.as_view()),
     path("admin/", admin.site.urls),

@@ -11,6 +11,7 @@ from seats.services.generating import change_layout, generate_missing_seats, gen
 from seats.services.releasing import cancel_reservation, expire_due, refund_reservation
 from seats.services.reserving import SeatSale, refuse_too_many, reserve_seats
 from seats.services.statuses import update_status_of, update_statuses
+from seats.services.stocking import change_total
 from seats.services.sweeping import sweep
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "cancel_event",
     "cancel_reservation",
     "change_layout",
+    "change_total",
     "confirm_reservation",
     "expire_due",
     "generate_missing_seats",
