@@ -4,6 +4,7 @@ import logging
 import re
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 
 from django.conf import settings
@@ -31,6 +32,21 @@ def request_id(get_response: GetResponse) -> GetResponse:
         finally:
             current_request_id.reset(token)
         response["X-Request-Id"] = name
+        return response
+
+    return middleware
+
+
+def read_to_the_end(get_response: GetResponse) -> GetResponse:
+    """Reads a body that no view has asked for: the server closes a connection on which something is left unread, and the
+    client's next request on it is lost. Too large a body is left alone.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
+            with suppress(Exception):  # read already, too large, or the client is gone
+                request.body  # noqa: B018 - reading it is what is wanted
         return response
 
     return middleware

@@ -38,7 +38,7 @@ class Inconsistency:
 
 
 def inconsistencies(*, event_id: UUID | None = None) -> list[Inconsistency]:
-    """Of one event, or of every one that has or had a line; each as it is at one moment.
+    """Of one event, or of every one that has or had a line. Finds nothing that was wrong only while it looked.
 
     Raises WaitingRoomUnavailable.
     """
@@ -46,8 +46,8 @@ def inconsistencies(*, event_id: UUID | None = None) -> list[Inconsistency]:
         events = [event_id] if event_id else waiting_room.known_events()
         return [
             Inconsistency(check, event, user, moment)
-            for event, found in waiting_room.inconsistencies(events).items()
-            for check, user, moment in found
+            for event in events
+            for check, user, moment in waiting_room.inconsistencies(event)
         ]
     except RedisUnavailable as error:
         raise WaitingRoomUnavailable from error

@@ -39,7 +39,7 @@ def _script(name: str) -> LuaScript:
 _visit = LuaScript(f"{_VISIT}\nreturn visit()")
 _follow = LuaScript(_VISIT + (_LUA / "follow.lua").read_text())
 _admit, _leave, _clear = _script("admit"), _script("leave"), _script("clear")
-_audit = LuaScript((_LUA / "audit.lua").read_text())
+_audit, _audit_line = LuaScript((_LUA / "audit.lua").read_text()), LuaScript((_LUA / "audit_line.lua").read_text())
 _put_policy = LuaScript((_LUA / "put_policy.lua").read_text())
 
 _TEMPLATES = (
@@ -47,7 +47,7 @@ _TEMPLATES = (
     "queue:state:{}", "queue:policy:{}", "queue:stats:{}", "queue:flow:{}", "queue:probes:{}", "queue:drawn:{}",
     "queue:redeemed:{}",
 )  # fmt: skip
-STATE, POLICY, STATS, DRAWN = 7, 8, 9, 12
+QUEUE, SEEN, STATE, POLICY, STATS, DRAWN = 0, 1, 7, 8, 9, 12
 
 
 def _keys(event_id: UUID) -> list[str]:
@@ -412,22 +412,20 @@ def known_events() -> list[UUID]:
     return sorted(UUID(event_id.decode()) for event_id in set().union(*attempt(read)))
 
 
-def inconsistencies(event_ids: Sequence[UUID]) -> dict[UUID, list[tuple[str, str, int | None]]]:
-    """By event, what lua/audit.lua finds: (check, user, moment). Reads only. Raises RedisUnavailable."""
-
-    def look(redis: Any) -> dict[UUID, Any]:
-        pipeline = redis.pipeline(transaction=False)
-        for event_id in event_ids:
-            _audit.run(pipeline, keys=_keys(event_id), args=[LONGEST_POSSIBLE_US, CLOCK_SLACK_US, MOST_INCONSISTENCIES])
-        return dict(zip(event_ids, pipeline.execute(), strict=True))
-
-    return {
-        event_id: [
-            (check.decode(), user.decode(), int(float(moment)) if moment else None)
-            for check, user, moment in zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
-        ]
-        for event_id, flat in attempt(look).items()
-    }
+def inconsistencies(event_id: UUID) -> list[tuple[str, str, int | None]]:
+    """What lua/audit.lua finds: (check, user, moment). Reads only, a thousand places at a time. Raises RedisUnavailable."""
+    keys = _keys(event_id)
+    flat = _audit(keys=keys, args=[LONGEST_POSSIBLE_US, CLOCK_SLACK_US, MOST_INCONSISTENCIES])
+    found = [
+        (check.decode(), user.decode(), int(float(moment)) if moment else None)
+        for check, user, moment in zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
+    ]
+    for check, here, there in (("in_line_unseen", QUEUE, SEEN), ("seen_not_in_line", SEEN, QUEUE)):
+        after = b"-inf"
+        while after:
+            after, *missing = _audit_line(keys=[keys[here], keys[there]], args=[after, 1000])
+            found += [(check, user.decode(), None) for user in missing]
+    return found
 
 
 def draw_was_recorded(event_id: UUID) -> None:

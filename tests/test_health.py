@@ -1,11 +1,12 @@
 """/health*: what works, told within a second also when a component hangs."""
 
+import http.client
 import os
 import signal
 import time
 
 from kernel.embedded import Servers
-from tests.harness import Api, Database
+from tests.harness import HALL, Api, Database
 
 
 def states(api: Api) -> dict[str, int]:
@@ -43,3 +44,13 @@ def test_metrics_are_there(web: Api, world: Database) -> None:
     assert answer.status == 200
     assert b"event_views_total" in answer.json
     assert b"seats_reserved_total" in answer.json
+
+
+def test_a_body_that_nobody_asked_for_does_not_cost_the_connection(web: Api, world: Database) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=10)
+    for _ in range(20):
+        connection.request("POST", f"/queue/leave/{HALL}", b'{"something": 1}', {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 401
+    connection.close()

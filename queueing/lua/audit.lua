@@ -1,4 +1,4 @@
--- Do the sets of one event agree? Reads only.
+-- Do the sets of one event agree, but for who is in line and when they were heard of: see audit_line.lua. Reads only.
 -- KEYS as in room.lua; ARGV 1: the longest that an admission or a kept place may last, 2: by how much a clock may have been
 -- set back, both in us; 3: at most so many of each check
 -- Result: check, user, moment ('' if it is not about one) of each that does not agree
@@ -26,8 +26,6 @@ local function note_outside(check, key, least, most)
 end
 
 note('in_line_and_inside', redis.call('ZINTER', 2, QUEUE, ACTIVE))
-note('in_line_unseen', redis.call('ZDIFF', 2, QUEUE, SEEN))
-note('seen_not_in_line', redis.call('ZDIFF', 2, SEEN, QUEUE))
 note('inside_without_end', redis.call('ZDIFF', 2, ACTIVE, UNTIL))
 note('end_not_inside', redis.call('ZDIFF', 2, UNTIL, ACTIVE))
 note('inside_unseen', redis.call('ZDIFF', 2, ACTIVE, SEEN_INSIDE))

@@ -103,5 +103,6 @@ def _refuse_changed(source: Source, known: stage.Record) -> None:
 def _take_back(known: stage.Record, say: Say) -> None:
     if known.finished_at is not None:
         raise CanNotMove("The move is finished: what it has brought is not taken back.")
-    moving.take_back()
+    with transaction.atomic():
+        stage.take_back()
     say("Took back what the unfinished move had brought.")

@@ -144,11 +144,3 @@ def _verified(name: str) -> Measures:
 def _follow_up(event_ids: Sequence[UUID]) -> None:
     effects.events_were_moved_in(event_ids=event_ids)
     update_statuses()
-
-
-def take_back() -> None:
-    """Empties the tables of what an unfinished move has brought, and forgets the move."""
-    with transaction.atomic():
-        stage.refuse_strangers()
-        stage.run(f"TRUNCATE {', '.join(TABLES)}, idempotency_keys, queue_policies, queue_draws")
-        stage.drop(with_record=True)

@@ -131,7 +131,29 @@ def refuse_strangers() -> None:
 
 def refuse_what_is_there() -> None:
     """Raises CanNotMove unless the tables are empty."""
-    _refuse_rows({name: fetch_one(f"SELECT count(*) AS rows FROM {name}", {})["rows"] for name in TABLES})
+    _refuse_rows({name: _count(name) for name in TABLES})
+
+
+def take_back() -> None:
+    """Empties the tables of what an unfinished move has brought, and forgets the move.
+
+    Raises CanNotMove when there are rows here that it has not brought, or rows of other tables that refer to its rows.
+    """
+    refuse_strangers()
+    referring = fetch_all(
+        "SELECT DISTINCT conrelid::regclass::text AS name FROM pg_constraint WHERE contype = 'f'"
+        " AND confrelid = ANY(%(tables)s::regclass[]) AND conrelid <> ALL(%(tables)s::regclass[])",
+        {"tables": list(TABLES)},
+    )
+    others = [table["name"] for table in referring]
+    _refuse_rows({name: _count(name) for name in others})
+    run(f"TRUNCATE {', '.join([*TABLES, *others])}")
+    drop(with_record=True)
+
+
+def _count(table: str) -> int:
+    rows: int = fetch_one(f"SELECT count(*) AS rows FROM {table}", {})["rows"]
+    return rows
 
 
 def _refuse_rows(counts: dict[str, int]) -> None:
