@@ -53,7 +53,7 @@ SHOW = "달빛정원 앙코르 콘서트 [보름]"
 @contextmanager
 def running_service(port: int) -> Iterator[dict[str, str]]:
     """`manage.py run` in a folder of its own; its environment."""
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         given = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         given |= {"LOCAL_DIR": directory, "PORT": str(port), "MAX_SEATS_PER_RESERVATION": "4", "LOG_LEVEL": "WARNING"}
         log = (Path(directory) / "log").open("w")
@@ -316,7 +316,7 @@ def take_pictures(base: str, environment: dict[str, str], program: str) -> list[
     crowd = threading.Thread(target=sale.come_and_wait, args=([str(uuid.uuid4()) for _ in range(700)], stop))
     crowd.start()
     try:
-        with tempfile.TemporaryDirectory() as directory:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
             browser = Browser(program, directory)
             try:
                 browser.sign_in(organiser, base)
