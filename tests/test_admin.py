@@ -5,6 +5,7 @@ import gettext
 import itertools
 import json
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -220,14 +221,21 @@ def test_impossible_dates_are_refused_and_said(
     assert world.everything() == before
 
 
-def test_stock_that_is_sold_while_the_form_is_open_stays_sold(web: Api, manager: Client, world: Database) -> None:
+def test_stock_that_is_sold_while_the_form_is_open_stays_sold(
+    web: Api, manager: Client, world: Database, redis: Any
+) -> None:
     url = f"{EVENTS}/{STANDING}/change/"
     form = form_of(manager, url)
     assert web.buy(new_user(), STANDING, **{STANDING_A: 4}).status == 201
     (name,) = [name for name, value in form.items() if value == STANDING_A and name.endswith("-id")]
     prefix = name.removesuffix("id")
     form |= {f"{prefix}name": "스탠딩 앞", f"{prefix}total_quantity": "120", "why": WHY}
+    heard = redis.pubsub()
+    heard.subscribe(f"live:{STANDING}")
     assert manager.post(url, form).status_code == 302
+    told = [heard.get_message(timeout=1) or {} for _ in range(6)]
+    assert '"availableQuantity":116' in "".join(str(message.get("data")) for message in told)
+    heard.close()
     (stock,) = world.rows("SELECT name, available_quantity, total_quantity FROM ticket_types WHERE id = %s", STANDING_A)
     assert stock == {"name": "스탠딩 앞", "available_quantity": 116, "total_quantity": 120}
     assert web.get(f"/tickets/availability/{STANDING_A}").json["available_quantity"] == 116
@@ -261,16 +269,22 @@ def test_a_new_ticket_type_is_all_left(manager: Client, world: Database) -> None
     assert world.one("SELECT available_quantity FROM ticket_types WHERE name = '휠체어석'") == 8
 
 
-def test_a_form_that_was_open_while_the_event_was_cancelled_does_not_put_it_back(
+def test_a_form_that_is_saved_while_the_event_is_cancelled_does_not_put_it_back(
     manager: Client, world: Database
 ) -> None:
-    from events.models import Event
-
-    stale = Event.objects.get(id=HALL)
-    world.rows("UPDATE events SET status = 'cancelled' WHERE id = %s", HALL)
+    """The form's request reads the event before, and writes it after the other's commit."""
     url = f"{EVENTS}/{HALL}/change/"
-    assert stale.status == "on_sale"
-    assert manager.post(url, form_of(manager, url) | {"title": "다른 제목"}).status_code == 302
+    form = form_of(manager, url) | {"title": "다른 제목"}
+    other = Database(world.url)
+    other.rows("BEGIN")
+    other.rows("UPDATE events SET status = 'cancelled' WHERE id = %s", HALL)
+    commit = threading.Timer(1.0, lambda: other.rows("COMMIT"))
+    commit.start()
+    try:
+        assert manager.post(url, form).status_code == 302
+    finally:
+        commit.join()
+        other.close()
     (row,) = world.rows("SELECT title, status FROM events WHERE id = %s", HALL)
     assert row == {"title": "다른 제목", "status": "cancelled"}
 

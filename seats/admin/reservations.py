@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -117,7 +118,7 @@ class ReservationAdmin(ActingAdmin):
     fieldsets = (
         (None, {"fields": (("reservation_number", "shown_event"), ("user_id", "created"))}),
         (_("State"), {"fields": (("shown_status", "deadline_moment"), ("shown_payment", "amount"))}),
-        (_("payment"), {"fields": (("payment_method", "payment_id"), "refund_due")}),
+        (capfirst(_("payment")), {"fields": (("payment_method", "payment_id"), "refund_due")}),
     )
     inlines = (ReservationItemInline,)
     acts = (

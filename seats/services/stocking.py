@@ -12,7 +12,7 @@ _CHANGE_TOTAL = """
 UPDATE ticket_types SET available_quantity = available_quantity + %(total)s - total_quantity, total_quantity = %(total)s,
     updated_at = now()
 WHERE id = %(ticket_type_id)s AND available_quantity + %(total)s - total_quantity >= 0
-RETURNING id, event_id, available_quantity, total_quantity
+RETURNING id, event_id, available_quantity, total_quantity, nextval('change_number') AS change
 """
 
 
