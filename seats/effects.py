@@ -21,14 +21,15 @@ from seats.locks import TOUCHED_EVENTS, Hold, tell
 
 
 def seats_were_locked(*, event_id: UUID, seat_ids: Sequence[UUID], hold: Hold) -> None:
+    metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(seat_ids))
     messages = [realtime.seat_changed("seat-locked", event_id=event_id, seat_id=seat) for seat in seat_ids]
     hold.let_go_and_tell(messages, "reserved")
-    metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(seat_ids))
 
 
 def seats_were_sold(*, event_id: UUID | None, user_id: UUID, seat_ids: Sequence[UUID]) -> None:
     if event_id is None:
         return
+    metrics.reservations_confirmed.labels(event_id=str(event_id)).inc()
     queueing.free_place(event_id=event_id, user_id=user_id, cause="bought")
     if seat_ids:
         tell(
@@ -37,7 +38,6 @@ def seats_were_sold(*, event_id: UUID | None, user_id: UUID, seat_ids: Sequence[
     else:
         with suppress(RedisUnavailable):
             attempt(lambda redis: _count_paid(redis, event_id))
-    metrics.reservations_confirmed.labels(event_id=str(event_id)).inc()
 
 
 def _count_paid(redis: Redis, event_id: UUID) -> None:
@@ -59,9 +59,9 @@ def seats_were_generated(*, event_id: UUID) -> None:
 
 
 def tickets_were_taken(*, event_id: UUID, stock: Sequence[dict[str, Any]], quantity: int, hold: Hold) -> None:
+    metrics.tickets_reserved.labels(event_id=str(event_id)).inc(quantity)
     stock_has_changed(event_id=event_id, stock=stock, reserved=1)
     hold.let_go()
-    metrics.tickets_reserved.labels(event_id=str(event_id)).inc(quantity)
 
 
 def stock_has_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]], reserved: int = 0) -> None:

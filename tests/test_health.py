@@ -36,10 +36,3 @@ def test_redis_hangs(web: Api, world: Database, redis_server: Servers) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
         time.sleep(1.1)
-
-
-def test_metrics_are_there(web: Api, world: Database) -> None:
-    answer = web.get("/metrics")
-    assert answer.status == 200
-    assert b"event_views_total" in answer.json
-    assert b"seats_reserved_total" in answer.json
