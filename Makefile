@@ -10,7 +10,7 @@ run: .venv/installed ## start the whole service on this machine, on port $PORT (
 	@exec $(BIN)/python manage.py run
 
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Settings as in production, so that `check --deploy` judges those. There is no database behind them: what
 # makemigrations says about that is shown only when it fails.
@@ -31,7 +31,7 @@ check: .venv/installed ## formatting, lint, types, import rules, migrations, dep
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
 clean: ## stop the development servers; delete their data and the virtual environment
-	-@for directory in .local .local/test; do \
+	-@for directory in .local .local/test .local/test-gw0 .local/test-gw1; do \
 	    test ! -e $$directory/ports.json || LOCAL_DIR=$$directory $(BIN)/python manage.py embedded --stop; \
 	done
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles

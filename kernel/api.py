@@ -160,7 +160,7 @@ class PayloadTooLarge(Refused):
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's hook: every exception of a view becomes an answer here, and only here."""
     request: Request = context["request"]
-    status, body, headers = _answer_to(error, wants_problem=wants_problem(request))
+    status, body, headers = _logged_answer_to(error, wants_problem=wants_problem(request))
     response = Response(body, status=status, headers=headers)
     if isinstance(body, dict) and "type" in body:
         response.content_type = PROBLEM_JSON
@@ -169,7 +169,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
 
 def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
     """The same for code that runs outside of DRF."""
-    status, body, headers = _answer_to(error, wants_problem=wants_problem(request))
+    status, body, headers = _logged_answer_to(error, wants_problem=wants_problem(request))
     content_type = PROBLEM_JSON if "type" in body else JSON
     return HttpResponse(orjson.dumps(body), status=status, headers=headers, content_type=content_type)
 
@@ -178,8 +178,15 @@ def wants_problem(request: HttpRequest | Request) -> bool:
     return PROBLEM_JSON in request.META.get("HTTP_ACCEPT", "")
 
 
-def _answer_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Status, body and headers for an exception."""
+def _logged_answer_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
+    answer = answer_to(error, wants_problem=wants_problem)
+    if answer[0] == 500:
+        logger.error("unexpected failure", exc_info=error)
+    return answer
+
+
+def answer_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Status, body and headers for an exception; a 500 for one that is no refusal."""
     refusal = _as_refusal(error)
     if isinstance(refusal, drf.APIException):  # wrong method, wrong media type
         status, code, message = refusal.status_code, refusal.default_code.upper(), str(refusal.detail)
@@ -192,7 +199,6 @@ def _answer_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str,
             body["code"] = code
         headers = {"Retry-After": str(refusal.retry_after)} if refusal.retry_after is not None else {}
     else:
-        logger.error("unexpected failure", exc_info=error)
         status, code, message, headers = 500, "INTERNAL_ERROR", "서버 오류가 발생했습니다.", {}
         body = {"error": message, "requestId": current_request_id.get()}
     refusals.labels(code).inc()

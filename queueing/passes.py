@@ -16,7 +16,11 @@ LONGEST = 200  # characters; nothing of ours is longer
 
 
 def give_pass(event_id: UUID, user_id: UUID, found: Found) -> str:
-    return _sign("pass", event_id, user_id, f"{found.epoch}.{found.now}.{found.until}")
+    return sign_pass(event_id, user_id, epoch=found.epoch, now=found.now, until=found.until)
+
+
+def sign_pass(event_id: UUID, user_id: UUID, *, epoch: int, now: int, until: int) -> str:
+    return _sign("pass", event_id, user_id, f"{epoch}.{now}.{until}")
 
 
 def give_ticket(event_id: UUID, user_id: UUID, found: Found) -> str:

@@ -56,6 +56,10 @@ def _position(found: Found) -> int | None:
     return None if found.state == "waiting" and found.is_before_opening else found.position
 
 
+def _is_admitting(found: Found) -> bool:
+    return found.is_ticking and not (found.is_paused or found.is_rebuilding or found.is_before_opening)
+
+
 def _wait(standing: Standing) -> int:
     return standing.wait.seconds if standing.wait else 0
 
@@ -75,7 +79,7 @@ def _state(standing: Standing) -> dict[str, Any]:
             "estimatedWaitRange": [wait.least, wait.most],
             "estimateIsMeasured": wait.is_measured,
             "isPaused": found.is_paused,
-            "isAdmitting": found.is_ticking and not found.is_paused and not found.is_rebuilding,
+            "isAdmitting": _is_admitting(found),
         }
         return answer | ({"opensAt": _moment(found.opens)} if found.is_before_opening else {})
     return {"state": "none"}
@@ -89,7 +93,7 @@ def overview(event_id: UUID, found: Found) -> dict[str, Any]:
         "threshold": found.threshold,
         "available": max(0, found.threshold - found.inside),
         "isPaused": found.is_paused,
-        "isAdmitting": found.is_ticking and not found.is_paused and not found.is_rebuilding,
+        "isAdmitting": _is_admitting(found),
         "admittedLastMinute": found.outflow,
     }
 

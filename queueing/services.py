@@ -69,6 +69,15 @@ def status(*, event_id: UUID, visitor: Visitor) -> Standing:
     return _standing(event_id, visitor, _visit(event_id, visitor, "status"))
 
 
+def follow(*, event_id: UUID, users: Sequence[str]) -> tuple[Found, list[int]]:
+    """Where many users are whose sockets are open: `waiting_room.follow`. Raises EventNotFound, WaitingRoomUnavailable."""
+    with _needing_redis():
+        found, positions = _knowing_the_policy(event_id, lambda policy: waiting_room.follow(event_id, users, policy))
+        if any(positions) and not found.is_ticking:
+            waiting_room.look_after(event_id)
+    return found, positions
+
+
 def leave(*, event_id: UUID, user_id: UUID) -> None:
     """Gives up the place, in line or inside. Raises EventNotFound or WaitingRoomUnavailable."""
     with _needing_redis():
@@ -190,19 +199,20 @@ def admit() -> dict[str, int]:
 
 
 def _tick(event_id: UUID, give_up: float) -> int:
-    admitted = 0
+    admitted: list[tuple[str, int, int]] = []
     while True:
         tick = _knowing_the_policy(event_id, lambda policy: waiting_room.admit(event_id, policy))
-        admitted += len(tick.admitted)
+        admitted += tick.admitted
         if not tick.again or time.monotonic() > give_up:
             break
+    effects.line_moved(event_id, tick, admitted)
     if tick.policy_is_old:
         effects.policy_is_old(event_id)
     if tick.draw_is_due:
         effects.draw_was_held(event_id)
     if tick.nobody_is_left:
         waiting_room.look_no_longer_after(event_id)
-    return admitted
+    return len(admitted)
 
 
 # --- Administrators ---------------------------------------------------------------------------------------------------
@@ -223,7 +233,9 @@ def clear(*, event_id: UUID) -> tuple[int, int]:
     QueuePolicy.objects.update_or_create(event_id=event_id, defaults={"cleared_at": Now()})
     refresh_policy(event_id=event_id)
     with _needing_redis():
-        return _knowing_the_policy(event_id, lambda policy: waiting_room.clear(event_id, policy))
+        gone = _knowing_the_policy(event_id, lambda policy: waiting_room.clear(event_id, policy))
+    effects.line_was_cleared(event_id)
+    return gone
 
 
 def change_policy(*, event_id: UUID, changes: Mapping[str, Any]) -> Policy:

@@ -34,20 +34,16 @@ def _script(name: str) -> LuaScript:
 
 
 _visit = LuaScript(f"{_VISIT}\nreturn visit()")
+_follow = LuaScript(_VISIT + (_LUA / "follow.lua").read_text())
 _admit, _leave, _clear = _script("admit"), _script("leave"), _script("clear")
-# KEYS: policy; ARGV: '1' if it is put only where there is one, then fields and values
-_put_policy = LuaScript("""
-if ARGV[1] == '1' and redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-local time = redis.call('TIME')
-redis.call('HSET', KEYS[1], 'fresh', time[1] * 1000000 + 60000000)
-return redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-""")
+_put_policy = LuaScript((_LUA / "put_policy.lua").read_text())
 
 _TEMPLATES = (
     "queue:{}", "queue:seen:{}", "queue:kept:{}", "queue:kept:until:{}", "active:{}", "active:until:{}", "active:seen:{}",
     "queue:state:{}", "queue:policy:{}", "queue:stats:{}", "queue:flow:{}", "queue:probes:{}", "queue:drawn:{}",
+    "queue:redeemed:{}",
 )  # fmt: skip
-POLICY, STATS, DRAWN = 8, 9, 12
+STATE, POLICY, STATS, DRAWN = 7, 8, 9, 12
 
 
 def _keys(event_id: UUID) -> list[str]:
@@ -66,7 +62,7 @@ def _run(
 
     def tell_and_run(redis: Any) -> Any:
         pipeline = redis.pipeline(transaction=True)
-        _put_policy.run(pipeline, keys=[keys[POLICY]], args=["", *_pairs(policy or {})])
+        _put_policy.run(pipeline, keys=[keys[POLICY], keys[STATE]], args=["", *_pairs(policy or {})])
         script.run(pipeline, keys=keys, args=args)
         return pipeline.execute()[-1]
 
@@ -131,7 +127,7 @@ class Found:
 
     @property
     def is_ticking(self) -> bool:
-        return self.now - self.last_tick < TICK_MISSED_US
+        return abs(self.now - self.last_tick) < TICK_MISSED_US  # later than now: the clock was set back
 
 
 TICK_MISSED_US = 5_000_000
@@ -152,7 +148,20 @@ def visit(event_id: UUID, visitor: Visitor, mode: Mode, lot: int | None = None, 
 
 def look(event_id: UUID, policy: Fields | None = None) -> Found:
     """The same for nobody in particular. Raises PolicyUnknown, RedisUnavailable."""
-    return _found(event_id, _run(_visit, event_id, ["", "", 0, "look", *[""] * 7], policy))
+    return _found(event_id, _run(_visit, event_id, [*_caller(event_id, ""), "look", *[""] * 7], policy))
+
+
+MOST_FOLLOWED = 500  # in one call: half a millisecond of Redis
+
+
+def follow(event_id: UUID, users: Sequence[str], policy: Fields | None = None) -> tuple[Found, list[int]]:
+    """Where up to MOST_FOLLOWED users are; for each of them a sign of life, and nothing else changes.
+
+    What was found of the room, and for each the position from 1, 0 without a place, -1 inside. No positions if the room is
+    off or closed. Raises PolicyUnknown, RedisUnavailable.
+    """
+    answer = _run(_follow, event_id, [*_caller(event_id, ""), "look", *[""] * 7, *users], policy)
+    return _found(event_id, answer), answer[_FIELDS:]
 
 
 class AtTheDoor:
@@ -204,7 +213,7 @@ def _found(event_id: UUID, answer: Any) -> Found:
         raise LotNeeded(answer[1].decode())
     (state, position, size, before, inside, until, place, epoch, now, ticked, outflow, outflow_us, drawn, rebuilding,
      threshold, paused, opens, sale_from, sale_to, rate, asks) = answer[:_FIELDS]  # fmt: skip
-    _remember_crowd(event_id, is_crowded=size > 0)
+    _remember_crowd(event_id, size=size, epoch=epoch)
     return Found(
         state=state.decode(),
         position=position,
@@ -232,28 +241,29 @@ def _found(event_id: UUID, answer: Any) -> Found:
 
 # --- Remembering that there was a crowd -------------------------------------------------------------------------------
 
-# Redis that was away and has lost everything does not know that people were waiting; this process does. Whoever calls
-# first then says so, and nobody is let in until the line has had time to come back.
+# Redis that was away and has lost everything does not know that people were waiting; this process does, and in which epoch
+# it was. It says so with each call, and nobody is let in until the line has had time to come back. Not when Redis was there
+# all the time: then somebody has emptied it on purpose.
 CROWD_SECONDS = 60.0
-_crowds: dict[UUID, float] = {}  # when a line was last seen
+_crowds: dict[UUID, tuple[int, float]] = {}  # the epoch, and when the line was last seen
 
 
-def _remember_crowd(event_id: UUID, *, is_crowded: bool) -> None:
-    if is_crowded:
-        _crowds[event_id] = time.monotonic()
+def _remember_crowd(event_id: UUID, *, size: int, epoch: int) -> None:
+    if size > 0:
+        _crowds[event_id] = epoch, time.monotonic()
     else:
         _crowds.pop(event_id, None)
 
 
-def _saw_crowd_before_outage(event_id: UUID) -> bool:
-    seen = _crowds.get(event_id)
-    return seen is not None and time.monotonic() - seen < CROWD_SECONDS and was_away_since(seen)
+def _crowd_before_outage(event_id: UUID) -> int | str:
+    """The epoch in which this process saw a crowd that Redis may have lost since, or ''."""
+    epoch, seen = _crowds.get(event_id, (0, 0.0))
+    return epoch if epoch and time.monotonic() - seen < CROWD_SECONDS and was_away_since(seen) else ""
 
 
 def _caller(event_id: UUID, user: str) -> list[Any]:
     """ARGV 1-3 of every script."""
-    rebuild_us = settings.QUEUE_REBUILD_SECONDS * 1_000_000
-    return [user, "1" if _saw_crowd_before_outage(event_id) else "", rebuild_us]
+    return [user, _crowd_before_outage(event_id), settings.QUEUE_REBUILD_SECONDS * 1_000_000]
 
 
 # --- Everything else --------------------------------------------------------------------------------------------------
@@ -270,14 +280,16 @@ class Tick:
     policy_is_old: bool
     draw_is_due: bool
     nobody_is_left: bool
+    epoch: int
+    now: int
     admitted: list[tuple[str, int, int]]
 
 
 def admit(event_id: UUID, policy: Fields | None = None) -> Tick:
     """Drops the dead and lets in whom the policy allows. Raises PolicyUnknown, RedisUnavailable."""
     answer = _run(_admit, event_id, [*_caller(event_id, ""), MOST_IN_ONE_CALL], policy)
-    again, size, inside, old, draw, nobody, threshold, *admitted = answer
-    _remember_crowd(event_id, is_crowded=size > 0)
+    again, size, inside, old, draw, nobody, threshold, epoch, now, *admitted = answer
+    _remember_crowd(event_id, size=size, epoch=epoch)
     users, places, untils = admitted[0::3], admitted[1::3], admitted[2::3]
     return Tick(
         again=bool(again),
@@ -287,6 +299,8 @@ def admit(event_id: UUID, policy: Fields | None = None) -> Tick:
         policy_is_old=bool(old),
         draw_is_due=bool(draw),
         nobody_is_left=bool(nobody),
+        epoch=epoch,
+        now=now,
         admitted=[(user.decode(), place, until) for user, place, until in zip(users, places, untils, strict=True)],
     )
 
@@ -307,14 +321,15 @@ def leave(
 def clear(event_id: UUID, policy: Fields | None = None) -> tuple[int, int]:
     """Sends everybody away. How many stood in line and were inside. Raises PolicyUnknown, RedisUnavailable."""
     stood, inside = _run(_clear, event_id, _caller(event_id, ""), policy)
-    _remember_crowd(event_id, is_crowded=False)
+    _crowds.pop(event_id, None)
     return stood, inside
 
 
 def renew_policy(event_id: UUID, policy: Fields) -> None:
     """Tells Redis the policy, if it knows one already; if it is away, as soon as it is back."""
-    key = _keys(event_id)[POLICY]
-    attempt_or_owe(key, lambda redis: _put_policy.run(redis, keys=[key], args=["1", *_pairs(policy)]))
+    keys = _keys(event_id)
+    told = [keys[POLICY], keys[STATE]]
+    attempt_or_owe(told[0], lambda redis: _put_policy.run(redis, keys=told, args=["1", *_pairs(policy)]))
 
 
 def _pairs(policy: Fields) -> list[str | int | float]:
@@ -371,7 +386,7 @@ def draw_was_recorded(event_id: UUID) -> None:
 
     def forget(redis: Any) -> None:
         pipeline = redis.pipeline(transaction=True)
-        pipeline.hdel(keys[7], "draw_due")
+        pipeline.hdel(keys[STATE], "draw_due")
         pipeline.delete(keys[DRAWN])
         pipeline.execute()
 

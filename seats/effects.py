@@ -1,6 +1,6 @@
 """What follows when something happened to seats and reservations. Everything here is safe to lose."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -14,27 +14,25 @@ from events.effects import event_was_changed
 from events.selectors import event_cache_key
 from kernel.caching import lease_key
 from kernel.jobs import enqueue
-from kernel.redis import RedisUnavailable, attempt, attempt_or_owe
+from kernel.redis import RedisUnavailable, attempt
 from queueing import services as queueing
 from seats import metrics, realtime
-from seats.locks import TOUCHED_EVENTS, Hold, tell
+from seats.locks import Hold, tell, tell_stock
 
 
-def seats_were_locked(*, event_id: UUID, seat_ids: Sequence[UUID], hold: Hold) -> None:
-    metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(seat_ids))
-    messages = [realtime.seat_changed("seat-locked", event_id=event_id, seat_id=seat) for seat in seat_ids]
-    hold.let_go_and_tell(messages, "reserved")
+def seats_were_locked(*, event_id: UUID, changes: Mapping[UUID, int], hold: Hold) -> None:
+    """`changes`, here and below: the seats, and the number of each change."""
+    metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(changes))
+    hold.let_go_and_tell(realtime.seats_changed("seat-locked", event_id=event_id, changes=changes), "reserved")
 
 
-def seats_were_sold(*, event_id: UUID | None, user_id: UUID, seat_ids: Sequence[UUID]) -> None:
+def seats_were_sold(*, event_id: UUID | None, user_id: UUID, changes: Mapping[UUID, int]) -> None:
     if event_id is None:
         return
     metrics.reservations_confirmed.labels(event_id=str(event_id)).inc()
     queueing.free_place(event_id=event_id, user_id=user_id, cause="bought")
-    if seat_ids:
-        tell(
-            event_id, [realtime.seat_changed("seat-sold", event_id=event_id, seat_id=seat) for seat in seat_ids], "paid"
-        )
+    if changes:
+        tell(event_id, realtime.seats_changed("seat-sold", event_id=event_id, changes=changes), "paid")
     else:
         with suppress(RedisUnavailable):
             attempt(lambda redis: _count_paid(redis, event_id))
@@ -46,8 +44,8 @@ def _count_paid(redis: Redis, event_id: UUID) -> None:
     pipeline.execute()
 
 
-def seats_were_released(*, event_id: UUID, seat_ids: Sequence[UUID]) -> None:
-    tell(event_id, [realtime.seat_changed("seat-released", event_id=event_id, seat_id=seat) for seat in seat_ids])
+def seats_were_released(*, event_id: UUID, changes: Mapping[UUID, int]) -> None:
+    tell(event_id, realtime.seats_changed("seat-released", event_id=event_id, changes=changes))
 
 
 def reservation_was_cancelled(*, event_id: UUID, user_id: UUID) -> None:
@@ -65,28 +63,10 @@ def tickets_were_taken(*, event_id: UUID, stock: Sequence[dict[str, Any]], quant
 
 
 def stock_has_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]], reserved: int = 0) -> None:
-    """`stock`: {id, available_quantity, total_quantity} as it is now; by so many new reservations. One round trip."""
-    messages = [
-        realtime.stock_changed(
-            event_id=event_id,
-            ticket_type_id=changed["id"],
-            available=changed["available_quantity"],
-            total=changed["total_quantity"],
-        )
-        for changed in stock
-    ]
+    """`stock`: {id, available_quantity, total_quantity, change}; by so many new reservations. One round trip."""
+    changes = realtime.stock_changed(event_id=event_id, stock=stock)
     cached = event_cache_key(event_id)
-
-    def tell_stock(redis: Redis) -> None:
-        pipeline = redis.pipeline(transaction=False)
-        pipeline.delete(cached, lease_key(cached))
-        pipeline.sadd(TOUCHED_EVENTS, str(event_id))
-        if reserved:
-            funnel.count(pipeline, event_id, "reserved", reserved)
-        pipeline.publish(realtime.channel(event_id), orjson.dumps({"messages": messages}))
-        pipeline.execute()
-
-    attempt_or_owe(cached, tell_stock)
+    tell_stock(event_id, changes, forget=[cached, lease_key(cached)], reserved=reserved)
 
 
 def reservations_were_ended(*, reason: str, count: int) -> None:

@@ -22,14 +22,17 @@ from kernel.caching import lease_key
 from kernel.redis import LuaScript, RedisUnavailable, attempt, attempt_or_owe, event_key
 from queueing.services import AtTheDoor, Visitor, enter, enter_without_redis
 from seats.errors import RequestInProgress, SeatBeingChosen
-from seats.realtime import channel
+from seats.realtime import Change, channel, told_key
 
 LIFE_MS = 10_000
 TOUCHED_EVENTS = "events:touched"  # events whose places changed since their status was last looked at
 
 _SCRIPTS = Path(__file__).parent / "lua"
 _take = AtTheDoor((_SCRIPTS / "take.lua").read_text())
-_let_go = LuaScript((_SCRIPTS / "let_go.lua").read_text())
+_NEWS = (_SCRIPTS / "news.lua").read_text()
+_let_go = LuaScript(_NEWS + (_SCRIPTS / "let_go.lua").read_text())
+_tell_stock = LuaScript(_NEWS + (_SCRIPTS / "tell_stock.lua").read_text())
+_count = LuaScript((_SCRIPTS / "count.lua").read_text())
 
 
 def seat_lock_key(event_id: UUID, seat_id: UUID) -> str:
@@ -59,26 +62,28 @@ class Hold:
     def let_go(self) -> None:
         """One round trip; safe to lose, the locks end by themselves."""
         if self.keys:
-            self._run(versions=0, messages=(), stage="")
+            self._run(versions=0, changes=(), stage="")
 
-    def let_go_and_tell(self, messages: Sequence[dict[str, Any]], stage: Stage | Literal[""] = "") -> None:
-        """The same, and the seat map has changed: its next versions, its cache forgotten, the messages published.
+    def let_go_and_tell(self, changes: Sequence[Change], stage: Stage | Literal[""] = "") -> None:
+        """The same, and the seat map has changed: its next versions, its cache forgotten, the changes published.
 
-        Each message is a version. Without messages it is one version that can only be fetched. `stage` counts one more who
+        Each change is a version. Without changes it is one version that can only be fetched. `stage` counts one more who
         has come so far in the event's funnel. Call after the commit.
         """
-        self._run(versions=max(1, len(messages)), messages=messages, stage=stage)
+        self._run(versions=1, changes=changes, stage=stage)
 
-    def _run(self, *, versions: int, messages: Sequence[dict[str, Any]], stage: str) -> None:
+    def _run(self, *, versions: int, changes: Sequence[Change], stage: str) -> None:
         version, answer = seat_map_version_key(self.event_id), seat_map_key(self.event_id)
         keys = [version, answer, lease_key(answer), TOUCHED_EVENTS, funnel_key(self.event_id), FUNNEL_EVENTS]
         event = [str(self.event_id), channel(self.event_id)]
-        told = [orjson.dumps(list(messages)), stage, FUNNEL_SECONDS]
+        places, told = _told(self.event_id, changes)
         try:
-            _let_go(keys=[*keys, *self.keys], args=[self.token, versions, *event, *told])
+            _let_go(
+                keys=[*keys, *places, *self.keys], args=[self.token, versions, *event, stage, FUNNEL_SECONDS, *told]
+            )
         except RedisUnavailable:
             if versions:  # what was told nobody heard; that the map is another one is told when Redis is back
-                attempt_or_owe(answer, lambda redis: _let_go.run(redis, keys=keys, args=["", 1, *event, "[]", "", 0]))
+                attempt_or_owe(answer, lambda redis: _let_go.run(redis, keys=keys, args=["", 1, *event, "", 0]))
 
 
 def take(*, event_id: UUID, buyer: Visitor, seat_ids: Sequence[UUID] = (), request: str | None = None) -> Hold:
@@ -101,9 +106,35 @@ def take(*, event_id: UUID, buyer: Visitor, seat_ids: Sequence[UUID] = (), reque
     raise RequestInProgress if request is not None and place == 1 else SeatBeingChosen
 
 
-def tell(event_id: UUID, messages: Sequence[dict[str, Any]], stage: Stage | Literal[""] = "") -> None:
+def tell(event_id: UUID, changes: Sequence[Change], stage: Stage | Literal[""] = "") -> None:
     """The seat map has changed: see `Hold.let_go_and_tell`."""
-    Hold(event_id, "", ()).let_go_and_tell(messages, stage)
+    Hold(event_id, "", ()).let_go_and_tell(changes, stage)
+
+
+def tell_stock(event_id: UUID, changes: Sequence[Change], *, forget: Sequence[str], reserved: int) -> None:
+    """Stock has changed, by so many new reservations: keys forgotten, the changes published. Call after the commit."""
+    places, told = _told(event_id, changes)
+    keys = [*forget, TOUCHED_EVENTS, funnel_key(event_id), FUNNEL_EVENTS, *places]
+    args = [str(event_id), channel(event_id), reserved, FUNNEL_SECONDS, *told]
+    attempt_or_owe(forget[0], lambda redis: _tell_stock.run(redis, keys=keys, args=args))
+
+
+def _told(event_id: UUID, changes: Sequence[Change]) -> tuple[list[str], list[Any]]:
+    """KEYS and ARGV of changes, as the scripts take them."""
+    told: list[Any] = []
+    for change in changes:
+        told += change.number, orjson.dumps(change.message)
+    return [told_key(event_id, change.place_id) for change in changes], told
+
+
+def count_versions(event_id: UUID, *, redis_was_restarted: bool = False) -> int:
+    """The seat map's version. If none was counted yet, or Redis may have come back with an old one, counting starts anew.
+
+    Raises RedisUnavailable.
+    """
+    answer = seat_map_key(event_id)
+    keys = [seat_map_version_key(event_id), answer, lease_key(answer)]
+    return int(_count(keys=keys, args=["1" if redis_was_restarted else ""]))
 
 
 def take_touched_events() -> list[UUID]:

@@ -4,6 +4,8 @@ A push is a hint, the snapshot is the truth. What is published is `{"messages": 
 changed: that is the version after the last of the messages, each of which is one version further.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -11,6 +13,12 @@ from uuid import UUID
 from kernel.api import timestamp
 from kernel.redis import event_key
 from seats.models import Seat
+
+
+def hello(event_id: UUID, version: int) -> dict[str, Any]:
+    """What is heard first. Heard again, it says that something was missed: fetch anew what is shown."""
+    return {"type": "hello", "eventId": event_id, "version": version}
+
 
 SeatChange = Literal["seat-locked", "seat-released", "seat-sold"]
 STATUS_AFTER: dict[SeatChange, str] = {
@@ -20,30 +28,53 @@ STATUS_AFTER: dict[SeatChange, str] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is told of a seat or of stock. Of the same place a later change has a higher number: they may be told in
+    another order than they happened in, and then the older one is left out.
+    """
+
+    place_id: UUID | str
+    number: int
+    message: dict[str, Any]
+
+
+def told_key(event_id: UUID, place_id: UUID | str) -> str:
+    return event_key("told:{}:{}", event_id, place_id)
+
+
 def channel(event_id: UUID) -> str:
     return event_key("live:{}", event_id)
 
 
-def seat_changed(change: SeatChange, *, event_id: UUID, seat_id: UUID) -> dict[str, Any]:
-    """No user id in it: everybody hears it."""
-    return {
-        "type": change,
-        "eventId": event_id,
-        "seatId": seat_id,
-        "status": STATUS_AFTER[change],
-        "timestamp": timestamp(datetime.now(UTC)),
-    }
+def seats_changed(what: SeatChange, *, event_id: UUID, changes: Mapping[UUID, int]) -> list[Change]:
+    """`changes`: the seats, and the number of each change. No user id in it: everybody hears it."""
+    now = timestamp(datetime.now(UTC))
+    status = STATUS_AFTER[what]
+    return [
+        Change(seat, number, {"type": what, "eventId": event_id, "seatId": seat, "status": status, "timestamp": now})
+        for seat, number in changes.items()
+    ]
 
 
-def stock_changed(*, event_id: UUID, ticket_type_id: UUID, available: int, total: int) -> dict[str, Any]:
-    return {
-        "type": "ticket-updated",
-        "eventId": event_id,
-        "ticketTypeId": ticket_type_id,
-        "availableQuantity": available,
-        "totalQuantity": total,
-        "timestamp": timestamp(datetime.now(UTC)),
-    }
+def stock_changed(*, event_id: UUID, stock: Sequence[Mapping[str, Any]]) -> list[Change]:
+    """`stock`: {id, available_quantity, total_quantity, change}; ids may be text."""
+    now = timestamp(datetime.now(UTC))
+    return [
+        Change(
+            changed["id"],
+            changed["change"],
+            {
+                "type": "ticket-updated",
+                "eventId": event_id,
+                "ticketTypeId": changed["id"],
+                "availableQuantity": changed["available_quantity"],
+                "totalQuantity": changed["total_quantity"],
+                "timestamp": now,
+            },
+        )
+        for changed in stock
+    ]
 
 
 def status_changed(*, event_id: UUID, status: str) -> dict[str, Any]:

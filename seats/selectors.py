@@ -18,7 +18,7 @@ from kernel.api import timestamp
 from kernel.database import fetch_all
 from kernel.redis import RedisUnavailable, attempt
 from seats.errors import NoSeatSelection, ReservationNotFound, SeatMapEventNotFound, SeatReservationNotFound
-from seats.locks import seat_map_key, seat_map_version_key
+from seats.locks import count_versions, seat_map_key, seat_map_version_key
 from seats.models import Reservation, ReservationItem, Seat
 
 SEAT_MAP_SECONDS = 5
@@ -45,7 +45,7 @@ def seat_map(event_id: UUID) -> SeatMap:
 
 
 def _seat_map(event_id: UUID) -> bytes:
-    version = _seat_map_version(event_id)  # before the rows: what changes while they are read has a higher one
+    version = seat_map_version(event_id)  # before the rows: what changes while they are read has a higher one
     event = Event.objects.filter(id=event_id).values("id", "title", "seat_layout__layout_config").first()
     if event is None:
         raise SeatMapEventNotFound
@@ -67,13 +67,26 @@ def _with_wire_status(seats: Iterable[Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _seat_map_version(event_id: UUID) -> int:
-    """The version that `seats/lua/let_go.lua` counts; the time in ms where nothing has been counted yet."""
+def seat_map_version(event_id: UUID) -> int:
+    """The version that `seats/lua/let_go.lua` counts. Without Redis it is the time in ms: more than was ever counted.
+
+    One round trip, if the version was asked for before. Raises SeatMapEventNotFound.
+    """
     try:
         counted = attempt(lambda redis: redis.get(seat_map_version_key(event_id)))
+        if counted is not None:
+            return int(counted)
+        if Event.objects.filter(id=event_id).exists():
+            return count_versions(event_id)
     except RedisUnavailable:
-        counted = None
-    return int(counted) if counted is not None else int(time.time() * 1000)
+        if Event.objects.filter(id=event_id).exists():
+            return int(time.time() * 1000)
+    raise SeatMapEventNotFound
+
+
+def seat_map_version_after_restart(event_id: UUID) -> int:
+    """The same when Redis was restarted: more than before, whatever Redis remembers. Raises RedisUnavailable."""
+    return count_versions(event_id, redis_was_restarted=True)
 
 
 # --- What is left -----------------------------------------------------------------------------------------------------

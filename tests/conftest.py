@@ -1,6 +1,9 @@
 """Real servers for the tests: PostgreSQL and Redis of their own, and the `web` process as production runs it.
 
 With DATABASE_URL set, the test database is made on that server instead. Redis is always the tests' own: they stop it.
+
+`make test` runs two workers (pytest-xdist), since most of what tests do is wait. They share PostgreSQL, which the process
+that started them has started; each has a database and a Redis of its own.
 """
 
 import os
@@ -16,8 +19,12 @@ from kernel.embedded import Servers
 from tests.harness import INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, running_web
 from tests.round_trips import Counted, counting_proxy
 
-servers = Servers(ROOT / ".local" / "test", durable=False)
+worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+servers = Servers(ROOT / ".local" / f"test{worker and '-'}{worker}", durable=False)
 servers.start_redis()
+if worker:
+    named = os.environ.get("TEST_DATABASE_NAME") or f"test_{urlsplit(os.environ['DATABASE_URL']).path.lstrip('/')}"
+    os.environ["TEST_DATABASE_NAME"] = f"{named}_{worker}"
 if not os.environ.get("DATABASE_URL"):
     servers.start_postgres()
     os.environ["DATABASE_URL"] = servers.database_url

@@ -198,6 +198,21 @@ class Database:
         self.rows("INSERT INTO queue_policies (event_id, threshold, admissions_per_second, burst)"
                   " SELECT id, 1000000, 1000000, 1000000 FROM events")  # fmt: skip
 
+    def add_event(self) -> str:
+        """Another event, on sale, with one seat; its id. Processes remember the seed of a draw: one event for each."""
+        event_id = str(uuid.uuid4())
+        self.rows(
+            "INSERT INTO events (id, title, venue, event_date, sale_start_date, sale_end_date, status) VALUES (%s, 'e', 'v',"
+            " now() + interval '9 d', now() - interval '1 d', now() + interval '8 d', 'on_sale')",
+            event_id,
+        )
+        self.rows(
+            "INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)"
+            " VALUES (%s, 'R', 1, 1, 'R-1-1', 1000)",
+            event_id,
+        )
+        return event_id
+
     def everything(self) -> dict[str, Any]:
         """A picture of all rows, to show that nothing has changed."""
         tables = ("events", "ticket_types", "seats", "reservations", "reservation_items", "idempotency_keys")

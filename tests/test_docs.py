@@ -1,15 +1,19 @@
 """The documents say what the code does, as far as that can be compared."""
 
 import importlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from kernel.api import HTTP_STATUS
 from kernel.errors import Refused
-from tests.harness import ROOT
+from queueing import metrics, serializers, waiting_room
+from queueing.selectors import DEFAULTS
+from tests.harness import ROOT, Api, Database, new_user, token
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").rglob("*.md"))]
 APPS = ["kernel", "events", "tickets", "queueing", "seats"]
@@ -81,3 +85,82 @@ def test_decisions_are_numbered_without_gaps() -> None:
     numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("*.md"))]
 
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+# --- The waiting room -------------------------------------------------------------------------------------------------
+
+
+def test_every_key_of_the_waiting_room_is_described() -> None:
+    described = re.sub(r"\{\w+\}", "{}", (ROOT / "docs/redis.md").read_text())
+    keys = [*waiting_room._TEMPLATES, waiting_room.EVENTS, waiting_room.COUNTED]
+
+    assert len(keys) >= 15
+    assert [key for key in keys if not re.search(rf"^\| `{re.escape(key)}`", described, re.MULTILINE)] == []
+
+
+def test_every_field_of_the_waiting_room_s_hashes_is_described() -> None:
+    described = (ROOT / "docs/redis.md").read_text()
+    scripts = "\n".join(file.read_text() for file in (ROOT / "queueing/lua").glob("*.lua"))
+    known = set(re.findall(r"\b(?:state|policy)\.(\w+)", scripts))
+    counted = set(re.findall(r"count\('(\w+:?)'?", scripts))
+
+    assert len(known) > 20
+    assert len(counted) >= 5
+    assert {field for field in known | counted if f"`{field}" not in described} == set()
+
+
+def test_the_policy_is_described_with_its_defaults_and_bounds() -> None:
+    text = (ROOT / "docs/waiting-room.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|(?: `(\w+)`)? \| ([^|]*)\|", text, re.MULTILINE)
+    real = {}
+    for name, field in serializers.PolicyChanges().fields.items():
+        setting = DEFAULTS.get(serializers.POLICY_NAMES[name], "")
+        default = getattr(settings, setting) if setting else {"isPaused": False, "opensAt": None}[name]
+        least, most = getattr(field, "min_value", None), getattr(field, "max_value", None)
+        bounds = "" if least is None else f"{least:,} - {most:,}"
+        real[name] = (json.dumps(int(default) if isinstance(default, float) else default), setting, bounds)
+
+    assert {name: (default, setting, bounds.strip()) for name, default, setting, bounds in rows} == real
+    example = (ROOT / ".env.example").read_text()
+    assert [f"#{s}={d}" for d, s, _ in real.values() if s and f"#{s}={d}\n" not in example] == []
+    (rebuild,) = re.findall(r"^#QUEUE_REBUILD_SECONDS=(\d+)$", example, re.MULTILINE)  # the tests set another
+    assert f"`QUEUE_REBUILD_SECONDS` ({rebuild})" in text
+
+
+def test_the_metrics_of_the_waiting_room_are_described() -> None:
+    described = re.findall(
+        r"^\| `(\w+)` \| (gauge|counter|histogram) \|", (ROOT / "docs/waiting-room.md").read_text(), re.MULTILINE
+    )
+    real = [
+        (family.name + ("_total" if family.type == "counter" else ""), family.type)
+        for family in metrics.WaitingRooms().describe()
+    ]
+
+    assert described == real
+
+
+def test_examples_of_the_waiting_room_have_the_fields_of_real_answers(web: Api, world: Database) -> None:
+    text = (ROOT / "docs/waiting-room.md").read_text()
+    examples = {frozenset(json.loads(example)) for example in re.findall(r"```json\n(.*?)```", text, re.DOTALL)}
+    headers = {"Authorization": f"Bearer {token(new_user(), role='admin')}"}
+    event = world.add_event()
+    first, second, third = new_user(), new_user(), new_user()
+
+    answers = [
+        web.post(f"/queue/admin/policy/{event}", {"threshold": 1}, headers=headers),
+        web.post(f"/queue/check/{event}", user=first),
+        web.post(f"/queue/check/{event}", user=second),
+        web.get(f"/queue/status/{event}", user=third),
+        web.get(f"/queue/admin/{event}", headers=headers),
+        web.post(f"/queue/admin/clear/{event}", headers=headers),
+        web.post(f"/queue/admin/policy/{event}", {"opensAt": "2100-01-01T00:00:00Z"}, headers=headers),
+        web.post(f"/queue/check/{event}", user=first),
+        web.get(f"/queue/draw/{event}"),
+    ]
+    assert {answer.status for answer in answers} == {200}
+    fields = [frozenset(answer.json) for answer in answers]
+    assert examples == {*fields[1:], fields[0], fields[-1] | {"participants"}}
+    # Of status and heartbeat it is said that they have the same fields.
+    for user, checked in ((first, fields[7]), (third, fields[3])):
+        for answer in (web.get(f"/queue/status/{event}", user=user), web.post(f"/queue/heartbeat/{event}", user=user)):
+            assert frozenset(answer.json) == checked

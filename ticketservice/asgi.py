@@ -1,6 +1,10 @@
 """`realtime`: WebSockets, on an ASGI server. `runserver` serves HTTP here, too."""
 
+import asyncio
 import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
@@ -10,4 +14,52 @@ from kernel.multiprocess import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 share_metrics(settings.METRICS_DIR)  # before Django loads the apps
-application = ProtocolTypeRouter({"http": get_asgi_application(), "websocket": URLRouter([])})
+http = get_asgi_application()
+
+from django.urls import re_path  # noqa: E402 - what follows needs Django to be set up
+
+from kernel import sockets  # noqa: E402
+from queueing.consumers import QueueConsumer  # noqa: E402
+from seats.consumers import SeatConsumer  # noqa: E402
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
+    """Before the server stops, sockets are sent away with a hint when to come back: it would only cut them off."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            _drain_first(asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM))
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _drain_first(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
+    """On SIGTERM: drains, then does what the server would have done. A second signal does it at once."""
+    if not callable(stop):
+        return
+    draining: list[asyncio.Task[None]] = []
+
+    def terminate() -> None:
+        if draining:
+            stop(signal.SIGTERM, None)
+            return
+        draining.append(loop.create_task(sockets.drain()))
+        draining[0].add_done_callback(lambda _: stop(signal.SIGTERM, None))
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+
+
+async def no_such_socket(scope: dict[str, Any], receive: Receive, send: Send) -> None:  # noqa: ARG001
+    await send({"type": "websocket.close"})
+
+
+routes = [
+    re_path(r"^ws/seats/(?P<event_id>[^/]+)/?$", SeatConsumer.as_asgi()),
+    re_path(r"^ws/queue/(?P<event_id>[^/]+)/?$", QueueConsumer.as_asgi()),
+    re_path(r"", no_such_socket),  # type: ignore[arg-type]  # Django's stubs think of views
+]
+application = ProtocolTypeRouter({"http": http, "websocket": URLRouter(routes), "lifespan": lifespan})

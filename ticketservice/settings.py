@@ -72,6 +72,8 @@ INSTALLED_APPS = [
     "rest_framework",
     "channels",
     "django_prometheus",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "kernel",
     "events",
     "tickets",
@@ -181,6 +183,21 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "kernel.api.exception_handler",
     "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "kernel.openapi.OperationSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.1",
+    "TITLE": "Ticket service",
+    "VERSION": "0.1.0",
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "SERVERS": [{"url": "/"}, {"url": "/api"}],
+    "SCHEMA_PATH_PREFIX": "",
+    "SORT_OPERATIONS": False,  # as in ticketservice.urls
+    "SORT_OPERATION_PARAMETERS": False,
+    "COMPONENT_SPLIT_PATCH": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "PREPROCESSING_HOOKS": ["ticketservice.openapi.one_of_each"],
+    "POSTPROCESSING_HOOKS": ["kernel.openapi_components.add_components", "ticketservice.openapi.complete"],
 }
 APPEND_SLASH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
@@ -202,6 +219,12 @@ QUEUE_GRACE_SECONDS: int = env.int("QUEUE_GRACE_SECONDS", default=300)
 QUEUE_IDLE_INSIDE_SECONDS: int = env.int("QUEUE_IDLE_INSIDE_SECONDS", default=300)
 # How long nobody is let in after Redis has lost a line, so that those who stood in it can come back first.
 QUEUE_REBUILD_SECONDS: int = env.int("QUEUE_REBUILD_SECONDS", default=15)
+
+# --- Live sockets: limits for each `realtime` process; 0 is no limit ---------------------------------------------------
+SOCKETS_PER_ADDRESS: int = env.int("SOCKETS_PER_ADDRESS", default=5000)
+SOCKETS_PER_USER: int = env.int("SOCKETS_PER_USER", default=20)
+# How many proxies of ours stand in front and add to X-Forwarded-For; with 0 the header is not believed.
+TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=0)
 
 # --- Language, time, static files ------------------------------------------------------------------------------------
 LANGUAGE_CODE = "ko"
@@ -251,7 +274,10 @@ SLOW_REQUEST_MS: int = env.int("SLOW_REQUEST_MS", default=1000)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "kernel.middleware.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "kernel.middleware.RequestIdFilter"},
+        "faults_of_clients": {"()": "kernel.logs.FaultsOfClients"},
+    },
     "formatters": {
         "text": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
         "json": {
@@ -266,6 +292,7 @@ LOGGING = {
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        "uvicorn.error": {"filters": ["faults_of_clients"]},
         "django.request": {
             "level": "CRITICAL"
         },  # refusals are answers, not log lines; crashes are logged by kernel.api

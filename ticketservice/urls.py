@@ -16,6 +16,7 @@ from seats.views import (
     SeatViewSet,
 )
 from tickets.views import TicketViewSet
+from ticketservice import api_docs
 from ticketservice.health import Alive, Component, Ready
 
 router = SimpleRouter()
@@ -31,7 +32,8 @@ router.register("internal/event-status", EventStatusViewSet, basename="event-sta
 router.register("internal/reservations", InternalReservationViewSet, basename="internal-reservation")
 
 health = [
-    re_path(r"^health(?:/live)?/?$", Alive.as_view()),
+    re_path(r"^health/?$", Alive.as_view()),
+    re_path(r"^health/live/?$", Alive.as_view()),
     re_path(r"^health/db/?$", Component.as_view(components=("database",))),
     re_path(r"^health/redis/?$", Component.as_view(components=("redis",))),
     re_path(r"^health/all/?$", Component.as_view(components=("database", "redis"))),
@@ -42,6 +44,8 @@ service = [*router.urls, *health, path("metrics", metrics)]
 urlpatterns = [
     *service,
     path("api/", include(service)),
+    re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),
+    re_path(r"^api-docs/?$", api_docs.Page.as_view()),
     path("admin/", admin.site.urls),
     re_path("", not_found),  # JSON also where DEBUG would show a page
 ]

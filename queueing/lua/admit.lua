@@ -2,19 +2,39 @@
 -- alone says how many: run twice at once or after a pause, it lets in no more.
 -- ARGV 4: at most so many in one call.
 -- Result: {again (1: there is more to do, call at once), size, inside, policy is to be looked up again, draw is to be
---          recorded, nobody is left, threshold, then user, place, until of each who was let in}
+--          recorded, nobody is left, threshold, epoch, now, then user, place, until of each who was let in}
 if (policy.closed == '1' or policy.is_on ~= '1') and redis.call('EXISTS', QUEUE, KEPT, ACTIVE) > 0 then
     count('dropped:closed', redis.call('ZCARD', QUEUE))
     count('out:closed', redis.call('SCARD', ACTIVE))
     redis.call('DEL', QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE, FLOW, PROBES)
 end
 
--- At the opening: who stands here was drawn by lot. Remembered before anybody is let in.
-if policy.opens > 0 and policy.opens <= now and tonumber(state.drawn or 0) ~= policy.opens then
-    redis.call('ZRANGESTORE', DRAWN, QUEUE, '-inf', '(' .. LOTS, 'BYSCORE')
+-- Others have written to the line or the inside: who came that way has times from now on, who is gone has none.
+local function adopt(users, size, times, moment)
+    if size == redis.call('ZCARD', times) then return end
+    for _, who in ipairs(redis.call('ZDIFF', 2, users, times)) do redis.call('ZADD', times, moment, who) end
+    for _, who in ipairs(redis.call('ZDIFF', 2, times, users)) do redis.call('ZREM', times, who) end
+end
+adopt(QUEUE, redis.call('ZCARD', QUEUE), SEEN, now)
+adopt(ACTIVE, redis.call('SCARD', ACTIVE), UNTIL, now + policy.admission)
+adopt(ACTIVE, redis.call('SCARD', ACTIVE), SEEN_INSIDE, now)
+
+-- At the opening: who stands here was drawn by lot. Remembered before anybody is let in, and not while those come back who
+-- were lost: the list that is published must not leave them out.
+local is_rebuilt = tonumber(state.rebuild or 0) <= now
+if policy.opens > 0 and policy.opens <= now and is_rebuilt and tonumber(state.drawn or 0) ~= policy.opens then
+    redis.call('ZRANGESTORE', DRAWN, QUEUE, '-inf', string.format('(%.0f', LOTS), 'BYSCORE')
     remember('drawn', policy.opens, 'draw_due', 1)
 end
 local draw_is_due = tonumber(state.draw_due or 0)
+
+-- Nobody was heard of later than now: the clock was set back, and the silent would stay until it has caught up.
+local early = 0
+for _, seen in ipairs({SEEN, SEEN_INSIDE}) do
+    local users = redis.call('ZRANGEBYSCORE', seen, string.format('(%.0f', now), '+inf', 'LIMIT', 0, CHUNK)
+    for _, who in ipairs(users) do redis.call('ZADD', seen, now, who) end
+    early = math.max(early, #users)
+end
 
 local dead = {}
 for _ = 1, 5 do
@@ -41,7 +61,7 @@ if #forgotten > 0 then
     redis.call('ZREM', KEPT_UNTIL, unpack(forgotten))
 end
 local put_out_now = put_out_due(CHUNK)
-local again = (#dead == CHUNK or put_out_now >= CHUNK) and 1 or 0
+local again = (early == CHUNK or #dead == CHUNK or put_out_now >= CHUNK) and 1 or 0
 
 local admitted, horizon = {}, -1
 local room = 0
@@ -64,7 +84,8 @@ while done < room do
         admitted[#admitted + 1], admitted[#admitted + 2] = popped[number], place
         admitted[#admitted + 1] = now + policy.admission
         horizon = math.max(horizon, place)
-        local seconds = math.max(0, now - (place < LOTS and policy.opens or place)) / 1000000
+        local since = place >= LOTS and place or policy.opens > 0 and policy.opens or now
+        local seconds = math.max(0, now - since) / 1000000
         waited = waited + seconds
         local bucket = 'inf'
         for _, most in ipairs(buckets) do
@@ -91,6 +112,7 @@ if size + done == 0 then
 elseif not state.flowing then
     if is_open() then remember('flowing', now) end
 else
+    if tonumber(state.flowing) > now then remember('flowing', now) end -- the clock was set back
     if done > 0 then redis.call('HINCRBY', FLOW, second, done) end
     local outflow = 0
     for at, times in pairs(hash(FLOW)) do
@@ -114,7 +136,7 @@ if horizon >= 0 then
     redis.call('ZREMRANGEBYSCORE', PROBES, '-inf', horizon)
 end
 local outflow = tonumber(state.outflow or 0)
-if size > 0 and outflow > 0 and now - tonumber(state.probed or 0) >= 5000000 and redis.call('ZCARD', PROBES) < 1000 then
+if size > 0 and outflow > 0 and math.abs(now - tonumber(state.probed or 0)) >= 5000000 and redis.call('ZCARD', PROBES) < 1000 then
     local last = redis.call('ZREVRANGE', QUEUE, 0, 0, 'WITHSCORES')
     local foreseen = size * tonumber(state.outflow_us) / outflow
     redis.call('ZADD', PROBES, last[2], string.format('%.0f:%.0f', now, foreseen))
@@ -122,7 +144,7 @@ if size > 0 and outflow > 0 and now - tonumber(state.probed or 0) >= 5000000 and
 end
 
 local stale = 0
-if now > tonumber(policy.fresh or 0) then
+if is_policy_old() then
     redis.call('HSET', POLICY, 'fresh', now + 10000000)
     stale = 1
 end
@@ -132,6 +154,9 @@ if size == 0 and inside == 0 and redis.call('HLEN', KEPT) == 0 and draw_is_due =
     redis.call('HDEL', STATE, 'ticked', 'asked')
     for _, key in ipairs({STATE, POLICY, STATS}) do redis.call('EXPIRE', key, 2592000) end
 else
+    if not state.ticked then -- there was nobody
+        for _, key in ipairs({STATE, POLICY, STATS}) do redis.call('PERSIST', key) end
+    end
     remember('ticked', now)
 end
-return {again, size, inside, stale, draw_is_due, nobody, policy.threshold, unpack(admitted)}
+return {again, size, inside, stale, draw_is_due, nobody, policy.threshold, epoch, now, unpack(admitted)}

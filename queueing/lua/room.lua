@@ -1,9 +1,10 @@
 -- What all scripts of the waiting room begin with: its keys, its clock, its policy, and who is put where.
--- KEYS 1-13, see `_keys` in waiting_room.py. ARGV 1: user id, or ''; 2: '1' if the caller remembers a crowd; 3: how long, in
--- us, nobody is let in after Redis has lost a crowd.
+-- KEYS 1-14, see `_keys` in waiting_room.py. ARGV 1: user id, or ''; 2: the epoch in which the caller saw a crowd, or '';
+-- 3: how long, in us, nobody is let in after Redis has lost a crowd.
 -- Moments are Redis' own, in us. A place is the moment of joining, and never the same twice; below LOTS it is a lot.
 -- Result of every script, if nobody has told Redis the event's policy yet: {'no policy'}.
-local QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE, STATE, POLICY, STATS, FLOW, PROBES, DRAWN = unpack(KEYS, 1, 13)
+local QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE = unpack(KEYS, 1, 7)
+local STATE, POLICY, STATS, FLOW, PROBES, DRAWN, REDEEMED = unpack(KEYS, 8, 14)
 local LOTS = 1125899906842624 -- 2^50: lots are below, moments since 2005 are above
 local CHUNK = 1000 -- of unpack(), which has a limit of some thousands
 
@@ -22,6 +23,7 @@ if not policy.is_on then return {'no policy'} end
 for _, name in ipairs({'threshold', 'rate', 'burst', 'admission', 'idle', 'grace', 'idle_inside', 'opens', 'cleared',
                        'sale_from', 'sale_to'}) do
     policy[name] = tonumber(policy[name])
+    if not policy[name] then return {'no policy'} end
 end
 
 local state = hash(STATE)
@@ -31,15 +33,22 @@ local function remember(...)
     for place = 1, #pairs_, 2 do state[pairs_[place]] = pairs_[place + 1] end
 end
 
--- After a loss the line comes back with those who come back: for a while nobody is let in, so that nobody is passed over.
-local function rebuild()
-    if not state.rebuild then remember('rebuild', now + tonumber(ARGV[3]), 'tokens', 0, 'tokens_at', now) end
-end
-if not state.epoch then
-    remember('epoch', now)
-    if ARGV[2] == '1' then rebuild() end
-end
+-- An epoch begins when Redis has lost everything. The line comes back with those who come back: for a while nobody is let
+-- in, so that nobody is passed over. Once, and not after so long that all of them would have been forgotten.
+if not state.epoch then remember('epoch', now, 'tokens', math.max(policy.burst, policy.rate), 'tokens_at', now) end
 local epoch = tonumber(state.epoch)
+local function rebuild()
+    if state.rebuild or state.cleared or now - epoch >= policy.idle + policy.grace then return end
+    remember('rebuild', now + tonumber(ARGV[3]), 'tokens', 0, 'tokens_at', now)
+end
+if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= epoch then rebuild() end
+-- Moments later than they can be: the clock was set back, and nobody is to wait until it has caught up.
+if tonumber(state.tokens_at or 0) > now then remember('tokens_at', now) end
+if tonumber(state.rebuild or 0) > now + tonumber(ARGV[3]) then remember('rebuild', now + tonumber(ARGV[3])) end
+local function is_policy_old()
+    local fresh = tonumber(policy.fresh or 0)
+    return now > fresh or fresh > now + 60000000 -- no fresher than put_policy.lua says
+end
 
 local function count(what, times) redis.call('HINCRBY', STATS, what, times) end
 
@@ -83,7 +92,6 @@ end
 local function tokens()
     local most = math.max(policy.burst, policy.rate)
     local had = tonumber(state.tokens or most)
-    if tonumber(state.tokens_at or 0) > now then remember('tokens_at', now) end -- the clock was set back
     return math.min(most, had + (now - tonumber(state.tokens_at or now)) * policy.rate / 1000000)
 end
 

@@ -30,7 +30,7 @@ local function visit()
     end
 
     -- Nobody looks after an event without a crowd: its policy may have changed behind our back.
-    if now > tonumber(policy.fresh or 0) and (policy.closed == '1' or redis.call('EXISTS', QUEUE, ACTIVE) == 0) then
+    if is_policy_old() and (policy.closed == '1' or redis.call('EXISTS', QUEUE, ACTIVE) == 0) then
         return {'no policy'}
     end
     if policy.is_on ~= '1' then return found('off') end
@@ -76,32 +76,42 @@ local function visit()
         end
     end
 
-    -- Redis has lost everything since the proof was given: what it proves is given back.
+    -- Redis has lost everything since the proof was given: what it proves is given back, once. `issued` may be later than
+    -- the epoch, if the clock was set back by the loss.
     local function was_lost(proof_epoch, issued)
-        return proof_epoch and proof_epoch ~= epoch and issued < epoch and issued > policy.cleared
-            and issued > tonumber(state.cleared or 0)
+        return proof_epoch and proof_epoch ~= epoch and issued > policy.cleared and issued > tonumber(state.cleared or 0)
+            and redis.call('SISMEMBER', REDEEMED, user) == 0
+    end
+    local function redeem()
+        rebuild()
+        redis.call('SADD', REDEEMED, user)
+        redis.call('EXPIRE', REDEEMED, 86400) -- no admission lasts longer, see models.py
     end
     local proof_epoch, issued, till = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
     if was_lost(proof_epoch, issued) and till > now then
-        rebuild()
+        redeem()
         if redis.call('SCARD', ACTIVE) < policy.threshold then
             until_ = till
             let_in({user}, until_, 'restored')
             return found('active')
         end
-        place = proof_epoch -- before all who stood in that line
+        place = policy.seed == '' and proof_epoch or 0 -- before all who stood in that line, also those who were drawn
         stand(place)
         return found('waiting')
     end
     proof_epoch, issued = tonumber(ARGV[8]), tonumber(ARGV[9])
-    if was_lost(proof_epoch, issued) and issued > epoch - policy.idle - policy.grace then
-        rebuild()
-        place = tonumber(ARGV[10]) or tonumber(ARGV[11])
-        if not place then return {'needs lot', policy.seed} end
-        if place >= LOTS then remember('last', math.max(place, tonumber(state.last or 0))) end
-        stand(place)
-        count('returned', 1)
-        return found('waiting')
+    local patience = policy.idle + policy.grace
+    if was_lost(proof_epoch, issued) and issued > epoch - patience and now < epoch + patience then
+        local stood_at = tonumber(ARGV[10]) or tonumber(ARGV[11])
+        if not stood_at and policy.seed ~= '' then return {'needs lot', policy.seed} end
+        if stood_at then
+            redeem()
+            place = stood_at
+            if place >= LOTS then remember('last', math.max(place, tonumber(state.last or 0))) end
+            stand(place)
+            count('returned', 1)
+            return found('waiting')
+        end
     end
 
     if mode == 'status' then return found('none') end
@@ -110,6 +120,7 @@ local function visit()
         place = tonumber(ARGV[11])
         if not place then return {'needs lot', policy.seed} end
         stand(place)
+        count('joined', 1)
         return found('waiting')
     end
     local left = tokens()

@@ -1,18 +1,19 @@
 -- Lets go of locks, each only if it is still the owner's, and in the same breath tells what has changed in the seat map.
 -- KEYS: the map's version, its cached answer, the lease of who computes it, the set of touched events, the event's funnel,
---       the set of events that have one, then the locks
--- ARGV: owner's token, how many versions the map has gone on (0: unchanged), the event's id, its channel, messages (JSON),
---       the stage of the funnel that was reached ('': none), the funnel's life in s
+--       the set of events that have one, then what was told last of each changed seat, then the locks
+-- ARGV: owner's token, 1 if the map has changed, the event's id, its channel, the stage of the funnel that was reached ('':
+--       none), the funnel's life in s, then number and message of each change; without changes the map can only be fetched
 -- Result: the map's version, or 0 if it has not changed.
-for place = 7, #KEYS do
+local changes = (#ARGV - 6) / 2
+for place = 7 + changes, #KEYS do
     if redis.call('GET', KEYS[place]) == ARGV[1] then redis.call('DEL', KEYS[place]) end
 end
 if ARGV[2] == '0' then return 0 end
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('SADD', KEYS[4], ARGV[3])
-if ARGV[6] ~= '' then
-    redis.call('HINCRBY', KEYS[5], ARGV[6], 1)
-    redis.call('EXPIRE', KEYS[5], ARGV[7])
+if ARGV[5] ~= '' then
+    redis.call('HINCRBY', KEYS[5], ARGV[5], 1)
+    redis.call('EXPIRE', KEYS[5], ARGV[6])
     redis.call('SADD', KEYS[6], ARGV[3])
 end
 if redis.call('EXISTS', KEYS[1]) == 0 then
@@ -20,6 +21,8 @@ if redis.call('EXISTS', KEYS[1]) == 0 then
     local now = redis.call('TIME')
     redis.call('SET', KEYS[1], now[1] * 1000 + math.floor(now[2] / 1000))
 end
-local version = redis.call('INCRBY', KEYS[1], ARGV[2])
-redis.call('PUBLISH', ARGV[4], '{"version":' .. string.format('%.0f', version) .. ',"messages":' .. ARGV[5] .. '}')
+local messages = news(7, 7)
+if changes > 0 and #messages == 0 then return tonumber(redis.call('GET', KEYS[1])) end
+local version = redis.call('INCRBY', KEYS[1], math.max(1, #messages))
+redis.call('PUBLISH', ARGV[4], '{"version":' .. string.format('%.0f', version) .. ',"messages":[' .. table.concat(messages, ',') .. ']}')
 return version

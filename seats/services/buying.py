@@ -27,7 +27,7 @@ MOST_OF_ONE_TYPE = 2**31 - 1  # more than any stock; a larger quantity is refuse
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketSale:
-    """Tickets that a buyer holds. `stock` is what is left: {id, available_quantity, total_quantity}."""
+    """Tickets that a buyer holds. `stock` is what is left: {id, available_quantity, total_quantity, change}."""
 
     reservation_id: UUID
     number: str
@@ -65,7 +65,7 @@ items AS (
 stock AS (
     UPDATE ticket_types t SET available_quantity = t.available_quantity - p.quantity, updated_at = now()
     FROM reservation r, picked p WHERE t.id = p.id
-    RETURNING t.id, t.available_quantity, t.total_quantity
+    RETURNING t.id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
 ),
 {idempotency.REMEMBERED}
 SELECT e.is_on_sale, v.all_found, v.enough, v.total, r.id AS reservation_id,

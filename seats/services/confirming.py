@@ -35,9 +35,12 @@ held_seat AS MATERIALIZED (
         SELECT i.seat_id FROM reservation_items i JOIN confirmed ON confirmed.id = i.reservation_id WHERE i.is_live
     ) ORDER BY s.id FOR UPDATE
 ),
-sold AS (UPDATE seats s SET status = 'sold', updated_at = now() FROM held_seat h WHERE s.id = h.id RETURNING s.id)
+sold AS (
+    UPDATE seats s SET status = 'sold', updated_at = now() FROM held_seat h WHERE s.id = h.id
+    RETURNING s.id, nextval('change_number') AS change
+)
 SELECT (SELECT to_jsonb(target) FROM target) AS target, EXISTS (SELECT FROM confirmed) AS is_new,
-       (SELECT coalesce(array_agg(id), '{}') FROM sold) AS seat_ids
+       (SELECT coalesce(jsonb_object_agg(id, change), '{}') FROM sold) AS changes
 """
 
 
@@ -70,7 +73,7 @@ def confirm_reservation(*, reservation_id: UUID, amount: int, payment_method: st
             effects.seats_were_sold,
             event_id=event_id,
             user_id=UUID(target["user_id"]),
-            seat_ids=found["seat_ids"],
+            changes={UUID(seat_id): change for seat_id, change in found["changes"].items()},
         )
     else:
         _refuse_unless_same_payment(target, amount=amount, payment_id=payment_id)

@@ -46,7 +46,7 @@ held_seat AS MATERIALIZED (
 freed AS (
     UPDATE seats s SET status = 'available', updated_at = now() FROM held_seat h
     WHERE s.id = h.id AND s.status <> 'available'
-    RETURNING s.id, s.event_id
+    RETURNING s.id, s.event_id, nextval('change_number') AS change
 ),
 held_stock AS MATERIALIZED (
     SELECT t.id, item.quantity FROM ticket_types t
@@ -57,7 +57,7 @@ restocked AS (
     UPDATE ticket_types t SET available_quantity = t.available_quantity + h.quantity,
         total_quantity = greatest(t.total_quantity, t.available_quantity + h.quantity), updated_at = now()
     FROM held_stock h WHERE t.id = h.id
-    RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity
+    RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
 )
 SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT count(*) FROM ended) AS ended,
        (SELECT jsonb_agg(to_jsonb(freed)) FROM freed) AS seats,
@@ -179,7 +179,8 @@ def expire_holders(*, seat_ids: Sequence[UUID] = (), ticket_type_ids: Sequence[U
 def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Released:
     found = fetch_one(statement, parameters)
     for event_id, seats in _by_event(found["seats"]):
-        after_commit(effects.seats_were_released, event_id=event_id, seat_ids=[UUID(seat["id"]) for seat in seats])
+        changes = {UUID(seat["id"]): seat["change"] for seat in seats}
+        after_commit(effects.seats_were_released, event_id=event_id, changes=changes)
     for event_id, stock in _by_event(found["stock"]):
         after_commit(effects.stock_has_changed, event_id=event_id, stock=stock)
     if found["ended"]:

@@ -1,6 +1,6 @@
 """Locking seats for a buyer who has some minutes to pay."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,13 +27,17 @@ LARGEST_AMOUNT = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeatSale:
-    """Seats that a buyer holds until `expires_at`. `seats` are {id, seat_label, price}, in the order asked for."""
+    """Seats that a buyer holds until `expires_at`. `seats` are {id, seat_label, price}, in the order asked for.
+
+    `changes` are the numbers of the changes of the seats; empty if the sale was made before.
+    """
 
     reservation_id: UUID
     number: str
     total_amount: int
     expires_at: datetime
     seats: list[dict[str, Any]]
+    changes: Mapping[UUID, int]
 
 
 # Everything in one round trip. `picked` locks the seats in id order, which is why two buyers who want the same seats in
@@ -68,10 +72,12 @@ items AS (
 ),
 locked AS (
     UPDATE seats s SET status = 'locked', updated_at = now() FROM reservation r, picked p WHERE s.id = p.id
+    RETURNING s.id, nextval('change_number') AS change
 ),
 {idempotency.REMEMBERED}
 SELECT e.is_on_sale, e.most_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
-       (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, {idempotency.EARLIER_RECORD},
+       (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
+       {idempotency.EARLIER_RECORD},
        CASE WHEN NOT v.all_available THEN EXISTS (
            SELECT FROM reservation_items i JOIN reservations h ON h.id = i.reservation_id
            WHERE i.seat_id = ANY(%(seat_ids)s::uuid[]) AND i.is_live AND h.status = 'pending' AND h.deadline <= now()
@@ -96,7 +102,7 @@ def reserve_seats(
         except BaseException:
             hold.let_go()
             raise
-        after_commit(effects.seats_were_locked, event_id=event_id, seat_ids=seat_ids, hold=hold)
+        after_commit(effects.seats_were_locked, event_id=event_id, changes=sale.changes, hold=hold)
         return sale
 
     seat_ids = list(dict.fromkeys(seat_ids))  # a seat that is named twice is one seat
@@ -143,6 +149,7 @@ def _reserve(
         total_amount=found["total"],
         expires_at=found["expires_at"],
         seats=[by_id[seat_id] for seat_id in seat_ids],
+        changes={seat_id: found["changes"][str(seat_id)] for seat_id in seat_ids},
     )
 
 
@@ -191,4 +198,5 @@ def _seat_sale(reservation_id: UUID, seat_ids: Sequence[UUID]) -> SeatSale:
         total_amount=made.total_amount,
         expires_at=made.expires_at,
         seats=[{"id": seat_id, "seat_label": by_id[seat_id][0], "price": by_id[seat_id][1]} for seat_id in seat_ids],
+        changes={},
     )

@@ -24,10 +24,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--file", help="a saved answer of GET /queue/draw/EVENT?participants=all; - for standard input"
         )
+        parser.add_argument("--commitment", help="as it was published before the opening, for who has noted it")
         parser.add_argument("--user", type=UUID, help="also say at which place this user stood")
 
-    def handle(self, *, event: UUID, file: str | None, user: UUID | None, **_: Any) -> None:
-        seed, published, participants = self._published(file) if file else self._recorded(event)
+    def handle(self, *, event: UUID, file: str | None, commitment: str | None, user: UUID | None, **_: Any) -> None:
+        seed, shown, participants = self._published(file) if file else self._recorded(event)
+        published = commitment.lower() if commitment else shown
         if problems := draws.problems(seed=seed, published=published, participants=participants):
             raise CommandError(
                 "The draw is not as it should be:\n" + "\n".join(f"- {problem}" for problem in problems[:20])

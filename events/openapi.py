@@ -1,0 +1,119 @@
+"""Events, for the OpenAPI document."""
+
+from pathlib import Path
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+
+from events.errors import EventNotFound
+from events.models import Event as EventModel
+from events.views import LARGEST_PAGE, LONGEST_SEARCH
+from kernel.errors import InvalidInput
+from kernel.openapi import Described, Timestamp, refused_with
+
+EXAMPLES = Path(__file__).with_name("openapi_examples.json")
+
+# --- Shapes -----------------------------------------------------------------------------------------------------------
+
+
+class TicketType(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    price = serializers.IntegerField(help_text="Won.")
+    total_quantity = serializers.IntegerField()
+    available_quantity = serializers.IntegerField(help_text="Not held and not sold.")
+    description = serializers.CharField(allow_null=True)
+
+
+class EventInList(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    title = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    venue = serializers.CharField()
+    address = serializers.CharField(allow_null=True)
+    event_date = Timestamp()
+    sale_start_date = Timestamp()
+    sale_end_date = Timestamp()
+    poster_image_url = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(EventModel.Status.choices)
+    artist_name = serializers.CharField(allow_null=True)
+    ticket_type_count = serializers.RegexField(r"^[0-9]+$", help_text="A string of digits.")
+    min_price = serializers.IntegerField(allow_null=True, help_text="Won; null without ticket types.")
+    max_price = serializers.IntegerField(allow_null=True)
+
+
+class Event(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    title = serializers.CharField()
+    description = serializers.CharField(allow_null=True)
+    venue = serializers.CharField()
+    address = serializers.CharField(allow_null=True)
+    event_date = Timestamp()
+    sale_start_date = Timestamp()
+    sale_end_date = Timestamp()
+    poster_image_url = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField(
+        EventModel.Status.choices, help_text="May lag a second or two behind the clock; the dates count."
+    )
+    seat_layout_id = serializers.UUIDField(allow_null=True, help_text="null: no seat selection.")
+    artist_name = serializers.CharField(allow_null=True)
+    created_at = Timestamp()
+    updated_at = Timestamp()
+
+
+class Pagination(serializers.Serializer[Any]):
+    page = serializers.IntegerField(min_value=1)
+    limit = serializers.IntegerField(min_value=1, max_value=LARGEST_PAGE)
+    total = serializers.IntegerField()
+    totalPages = serializers.IntegerField()
+
+
+@extend_schema_serializer(many=False)
+class EventList(serializers.Serializer[Any]):
+    events = EventInList(many=True)
+    pagination = Pagination()
+
+
+class EventDetail(serializers.Serializer[Any]):
+    event = Event()
+    ticketTypes = TicketType(many=True, help_text="Dearest first.")
+
+
+# --- Operations -------------------------------------------------------------------------------------------------------
+
+
+class Events(Described):
+    target_class = "events.views.EventViewSet"
+    tag = "Events"
+    examples = EXAMPLES
+    operations = {
+        "list": extend_schema(
+            operation_id="listEvents",
+            summary="Events, a page at a time",
+            description="In the order of `sale_start_date`. Cached for up to 30 s; changes of an event show at once.",
+            parameters=[
+                OpenApiParameter("status", enum=EventModel.Status.values, description="Only events with this status."),
+                OpenApiParameter(
+                    "q",
+                    {"type": "string", "maxLength": LONGEST_SEARCH},
+                    description="Text in title, artist, venue or address, literally; Korean and English names"
+                    " that belong together find each other.",
+                ),
+                OpenApiParameter("page", {"type": "integer", "minimum": 1, "default": 1}),
+                OpenApiParameter(
+                    "limit",
+                    {"type": "integer", "minimum": 1, "default": 10},
+                    description=f"More than {LARGEST_PAGE} counts as {LARGEST_PAGE}.",
+                ),
+            ],
+            responses={200: EventList},
+            extensions=refused_with(InvalidInput("page must be a positive integer")),
+        ),
+        "retrieve": extend_schema(
+            operation_id="getEvent",
+            summary="An event and its ticket types",
+            responses={200: EventDetail},
+            extensions=refused_with(InvalidInput("Invalid id format"), EventNotFound),
+        ),
+    }

@@ -1,0 +1,44 @@
+"""Ticket types, for the OpenAPI document."""
+
+from pathlib import Path
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+
+from events.openapi import TicketType
+from kernel.errors import InvalidInput
+from kernel.openapi import Described, refused_with
+from tickets.errors import TicketTypeNotFound
+
+EXAMPLES = Path(__file__).with_name("openapi_examples.json")
+
+
+class TicketTypes(serializers.Serializer[Any]):
+    ticketTypes = TicketType(many=True, help_text="Dearest first. Empty for an event that does not exist.")
+
+
+class Availability(serializers.Serializer[Any]):
+    available_quantity = serializers.IntegerField(help_text="Not held and not sold.")
+    total_quantity = serializers.IntegerField()
+
+
+class Tickets(Described):
+    target_class = "tickets.views.TicketViewSet"
+    tag = "Tickets"
+    examples = EXAMPLES
+    operations = {
+        "event": extend_schema(
+            operation_id="listTicketTypes",
+            summary="What can be bought for an event",
+            responses={200: TicketTypes},
+            extensions=refused_with(InvalidInput("Invalid eventId format")),
+        ),
+        "availability": extend_schema(
+            operation_id="getAvailability",
+            summary="How many tickets are left",
+            description="Always the truth, never older than the last commit.",
+            responses={200: Availability},
+            extensions=refused_with(InvalidInput("Invalid ticketTypeId format"), TicketTypeNotFound),
+        ),
+    }

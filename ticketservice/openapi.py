@@ -1,0 +1,130 @@
+"""The OpenAPI document as a whole: what the apps describe, and the pages that are no app's."""
+
+from pathlib import Path
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import exceptions as drf
+from rest_framework import serializers
+
+import events.openapi  # noqa: F401 - describes its views by being imported, as the next ones
+import queueing.openapi  # noqa: F401
+import seats.openapi.operations  # noqa: F401
+import tickets.openapi  # noqa: F401
+from kernel.api import NotFound
+from kernel.openapi import Described
+from kernel.openapi_components import responses_of
+
+INTRODUCTION = Path(__file__).with_name("openapi.md")
+EXAMPLES = Path(__file__).with_name("openapi_examples.json")
+NOT_UNDER_API = [{"url": "/"}]
+
+
+# --- Pages ------------------------------------------------------------------------------------------------------------
+
+
+class Alive(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(["ok"])
+
+
+class ComponentState(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(["ok", "down"])
+    latencyMs = serializers.FloatField(required=False, help_text="When it answered.")
+    reason = serializers.CharField(required=False, help_text="When it did not.")
+
+
+class Health(serializers.Serializer[Any]):
+    status = serializers.ChoiceField(["ok", "down"])
+    components = serializers.DictField(child=ComponentState(), help_text="`database`, `redis`.")
+
+
+class HealthPage(Described):
+    tag = "Operation"
+    examples = EXAMPLES
+    needs_the_database = False
+
+
+class AlivePage(HealthPage):
+    target_class = "ticketservice.health.Alive"
+    operations = {"get": extend_schema(summary="Does the process answer?", responses={200: Alive})}
+
+
+class ComponentPage(HealthPage):
+    target_class = "ticketservice.health.Component"
+    operations = {
+        "get": extend_schema(summary="Do the components answer?", responses={200: Health, 503: Health}),
+    }
+
+
+class ReadyPage(HealthPage):
+    target_class = "ticketservice.health.Ready"
+    operations = {
+        "get": extend_schema(
+            summary="May traffic come here?",
+            description="Yes, while PostgreSQL answers; without Redis the sale goes on.",
+            responses={200: Health, 503: Health},
+        )
+    }
+
+
+class DocumentPage(Described):
+    target_class = "ticketservice.api_docs.Document"
+    tag = "This document"
+    needs_the_database = False
+    operations = {
+        "get": extend_schema(
+            operation_id="getApiDocument",
+            summary="This document",
+            responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "OpenAPI 3.1")},
+        )
+    }
+
+
+class DocumentationPage(Described):
+    target_class = "ticketservice.api_docs.Page"
+    tag = "This document"
+    needs_the_database = False
+    operations = {
+        "get": extend_schema(
+            operation_id="getApiPage",
+            summary="This document, to be read and tried",
+            responses={(200, "text/html"): OpenApiResponse(OpenApiTypes.STR)},
+        )
+    }
+
+
+METRICS = {
+    "get": {
+        "operationId": "getMetrics",
+        "summary": "Metrics for Prometheus",
+        "tags": ["Operation"],
+        "responses": {
+            "200": {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        },
+    }
+}
+
+
+# --- Hooks of drf-spectacular -----------------------------------------------------------------------------------------
+
+
+def one_of_each(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """Each path once: what is served under /api, too, is said by the document's servers."""
+    shown = []
+    for path, regex, method, view in endpoints:
+        plain = path.rstrip("/")
+        if plain == "/api/schema" or not plain.startswith("/api/"):
+            shown.append((plain, regex, method, view))
+    return shown
+
+
+def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """The introduction, the page that DRF does not know, and the answers to everything else."""
+    result["info"]["description"] = INTRODUCTION.read_text()
+    result["paths"]["/metrics"] = METRICS
+    for path in ("/api/schema", "/api-docs"):
+        result["paths"][path]["get"]["servers"] = NOT_UNDER_API
+    elsewhere = responses_of([NotFound, drf.MethodNotAllowed("PUT")])
+    result["components"]["responses"] = {"AnyOtherPath": elsewhere["404"], "AnyOtherMethod": elsewhere["405"]}
+    return result
