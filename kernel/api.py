@@ -26,6 +26,7 @@ from kernel.middleware import current_request_id
 logger = logging.getLogger(__name__)
 
 refusals = Counter("refusals_total", "Requests that were refused or failed, by the code of docs/errors.md", ["code"])
+refusals.labels("INTERNAL_ERROR")  # from 0: Prometheus would not see the first one rise
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"

@@ -1,10 +1,13 @@
 """/metrics as Prometheus reads it."""
 
+import re
 from collections import defaultdict
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness import Api
+
+ENDS = ("_bucket", "_sum", "_count")
 
 
 class Scrape:
@@ -18,6 +21,11 @@ class Scrape:
                 labels = frozenset(sample.labels.items())
                 assert labels not in self._samples[sample.name], f"{sample.name} {sample.labels} is there twice"
                 self._samples[sample.name][labels] = sample.value
+
+    def announced(self) -> set[str]:
+        """The names that samples may have of which there are none yet."""
+        found = re.findall(r"^# TYPE (\w+) (\w+)$", self.text, re.MULTILINE)
+        return {f"{name}{end}" for name, kind in found for end in (ENDS if kind == "histogram" else ("",))}
 
     def names(self) -> set[str]:
         return set(self._samples)

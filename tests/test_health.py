@@ -5,7 +5,8 @@ import signal
 import time
 
 from kernel.embedded import Servers
-from tests.harness import Api, Database
+from tests.harness import Api, Database, wait_until
+from tests.round_trips import Counted
 
 
 def states(api: Api) -> dict[str, int]:
@@ -36,3 +37,18 @@ def test_redis_hangs(web: Api, world: Database, redis_server: Servers) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
         time.sleep(1.1)
+
+
+def test_postgresql_hangs(counted_web: Counted, world: Database) -> None:
+    with counted_web.postgresql.hanging():
+        found = states(counted_web.api)
+    assert (found["/health/db"], found["/health/ready"], found["/health/all"]) == (503, 503, 503)
+    assert (found["/health"], found["/health/live"], found["/health/redis"]) == (200, 200, 200)
+    wait_until(lambda: counted_web.api.get("/health/ready").status == 200, seconds=20)
+
+
+def test_both_hang(counted_web: Counted, world: Database) -> None:
+    with counted_web.postgresql.hanging(), counted_web.redis.hanging():
+        for _ in range(3):  # the threads of the checks before still wait
+            assert states(counted_web.api)["/health/all"] == 503
+    wait_until(lambda: counted_web.api.get("/health/all").status == 200, seconds=20)

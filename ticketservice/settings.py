@@ -142,6 +142,11 @@ DATABASES = {
             "server_side_binding": True,
             "prepare_threshold": 2,
             "connect_timeout": 3,
+            # A server that has vanished without a word must not hold a thread for a quarter of an hour.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
             "application_name": "ticketservice",
         },
         "TEST": {"NAME": env.str("TEST_DATABASE_NAME", default=None)},
