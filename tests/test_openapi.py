@@ -17,7 +17,7 @@ from tests.described import JSON, Described
 from tests.harness import CONTRACT, ROOT, Api
 
 # Refusals that no operation answers with: any other path, any other method, what only organisers see, a base class.
-ELSEWHERE = {"NOT_FOUND", "METHOD_NOT_ALLOWED", "IMPOSSIBLE_LAYOUT", "LAYOUT_IN_USE", "REFUSED"}
+ELSEWHERE = {"NOT_FOUND", "METHOD_NOT_ALLOWED", "IMPOSSIBLE_LAYOUT", "LAYOUT_IN_USE", "STOCK_IS_SOLD", "REFUSED"}
 
 
 @pytest.fixture(scope="module")
