@@ -47,6 +47,7 @@ class News:
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages
+        self.packets: dict[str, Any] = {}  # the same as Socket.IO tells it, by namespace (kernel.socketio)
 
     @cached_property
     def event(self) -> dict[str, str]:
