@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import engineio
 from engineio.async_drivers import asgi
-from engineio.packet import MESSAGE, Packet
+from engineio.packet import MESSAGE, NOOP, Packet
 from engineio.payload import Payload
 
 from kernel import metrics
@@ -42,32 +42,31 @@ class Frame:
 
 
 class Waiting(asyncio.Queue[Packet | None]):
-    """engineio's queue of one client, with a bound: `when_full` is called, and then it is empty again."""
+    """engineio's queue of one client."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._size = 0  # characters
+        self.size = 0  # characters
         self.untaken = 0  # packets that are here, or taken but perhaps not yet sent
-        self.when_full: Callable[[], None] = lambda: None
 
     def _put(self, item: Packet | None) -> None:
         super()._put(item)
         self.untaken += 1
-        self._size += len(item.encode()) if item is not None else 0
-        if self._size > MOST_BUFFERED:
-            while not self.empty():
-                self.get_nowait()
-                self.task_done()
-            self.when_full()
+        self.size += len(item.encode()) if item is not None else 0
 
     def _get(self) -> Packet | None:
         item: Packet | None = super()._get()
-        self._size -= len(item.encode()) if item is not None else 0
+        self.size -= len(item.encode()) if item is not None else 0
         return item
 
     def task_done(self) -> None:
-        self.untaken -= 1
         super().task_done()
+        self.untaken -= 1
+
+    def clear(self) -> None:
+        while not self.empty():
+            self.get_nowait()
+            self.task_done()
 
 
 class Connection:
@@ -81,7 +80,6 @@ class Connection:
         self.clients = 0  # namespaces it is in
         self._eio = server.sockets[eio_sid]
         self._waiting: Waiting = self._eio.queue
-        self._waiting.when_full = lambda: self.drop(TOO_SLOW, "too slow")
         self._ending: asyncio.Task[None] | None = None
         asyncio.get_running_loop().call_later(EMPTY_SECONDS, self._close_if_empty)
 
@@ -93,6 +91,13 @@ class Connection:
             self.socket.outbox.say(frame.event)
         else:
             self._waiting.put_nowait(frame.packet)
+            if self._waiting.size > MOST_BUFFERED:
+                self._waiting.clear()
+                self.drop(TOO_SLOW, "too slow")
+
+    def end_poll(self) -> None:
+        """engineio would let a client that has gone wait for the end of its last poll."""
+        self._waiting.put_nowait(Packet(NOOP))
 
     def drop(self, code: int, reason: str) -> None:
         """Closes the connection from our side; a client of Socket.IO comes back by itself. Returns at once."""

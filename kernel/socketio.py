@@ -137,6 +137,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
         await super()._handle_eio_disconnect(eio_sid, reason)
         if connection.socket is not None:
             await connection.socket.close()
+        else:
+            connection.end_poll()
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         connection = self.eio.connections.get(eio_sid)

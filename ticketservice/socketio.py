@@ -10,10 +10,10 @@ from socketio.exceptions import ConnectionRefusedError as ConnectionRefused
 
 from kernel.api import parse_id
 from kernel.auth import InvalidToken, NotAuthenticated, UserNotFound, verify
+from kernel.engineio import Connection
 from kernel.errors import InvalidInput, Refused
 from kernel.limits import LARGEST_FRAME
 from kernel.realtime import hub
-from kernel.engineio import Connection
 from kernel.socketio import Client, Server
 from kernel.sockets import REPLACED
 from kernel.threads import in_thread
