@@ -13,7 +13,7 @@ from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 from kernel import metrics
 from kernel.engineio import RUBBISH, Connection, EngineServer, Frame, Receive, Scope, Send
 from kernel.limits import LARGEST_FRAME
-from kernel.realtime import Message, News
+from kernel.realtime import Message, News, keep
 from kernel.sockets import CLOSE_SECONDS, RESTARTING, is_draining
 
 RESERVED = {"connect", "connect_error", "disconnect", "disconnecting"}  # names that are no events
@@ -55,6 +55,7 @@ class Client:
     def __init__(self, connection: Connection, namespace: str) -> None:
         self.connection, self.namespace = connection, namespace
         self.is_gone = False
+        self.send_away: Callable[[], None] = lambda: None  # from this namespace; it will not come back by itself
         self._early: list[Frame] | None = []
 
     def hear(self, news: News) -> None:
@@ -171,6 +172,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
         if client is None:
             raise socketio.exceptions.ConnectionRefusedError("Invalid namespace")
         connection.clients += 1
+        client.send_away = lambda: keep(asyncio.create_task(self.disconnect(sid, namespace)))
         self._clients[sid] = client
         try:
             await client.come(auth)

@@ -6,6 +6,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,27 @@ def test_who_loses_the_connection_is_put_back(open_client: Open, web: Api, world
     assert not open_client(user=new_user()).of("session-restored")
 
 
+def test_a_process_that_stops_hands_its_clients_over(
+    database_url: str, logs: Path, open_python: Open, web: Api, world: Database
+) -> None:
+    user = new_user()
+    with running_realtime(logs / "socketio-stopped.log", DATABASE_URL=database_url) as stopped:
+        sockets = [
+            open_python(user=user, at=stopped, emits=[("join-seat-selection", HALL)], transports=[transport])
+            for transport in ("websocket", "polling")
+        ]
+        for client in sockets:
+            client.first("hello")
+        stopped.process.terminate()
+        for client in sockets:
+            client.first("disconnect")
+        stopped.process.wait(10)
+    assert "Traceback" not in stopped.log.read_text()
+    assert open_python(user=user).first("session-restored") == {
+        "eventIds": [HALL], "rooms": [{"room": "seats", "eventId": HALL}],
+    }  # fmt: skip
+
+
 # --- Limits -----------------------------------------------------------------------------------------------------------
 
 
@@ -266,9 +288,10 @@ def test_rubbish_closes_the_connection(realtime: Realtime, world: Database) -> N
                     raw.recv(timeout=5)
     with connect(engine_io(realtime)) as raw:
         raw.recv()
-        with pytest.raises(ConnectionClosed):
+        with suppress(ConnectionClosed):
             for _ in range(100):
                 raw.send("3")
+        with pytest.raises(ConnectionClosed):
             raw.recv(timeout=5)
 
     url = f"http://127.0.0.1:{realtime.port}/socket.io/?EIO=4&transport=polling"
@@ -287,6 +310,25 @@ def test_a_user_has_so_many_connections(open_python: Open, world: Database) -> N
     assert open_python(user=user).first("connect_error")["message"] == "Too many connections"
     clients[0].close()
     wait_until(lambda: open_python(user=user).of("connect"), seconds=5)
+
+
+@pytest.mark.parametrize("namespace", ["/", f"/queue/{HALL}"])
+def test_the_sixth_tab_replaces_the_first(
+    namespace: str, processes: list[Realtime], open_python: Open, web: Api, world: Database
+) -> None:
+    user = new_user()
+    emits = [("join-queue", HALL)] if namespace == "/" else []
+    tabs = [open_python(namespace, user=user, emits=emits, at=processes[1]) for _ in range(5)]
+    for tab in tabs:
+        tab.first("queue-position")
+    open_python(namespace, user=user, emits=emits, at=processes[1]).first("queue-position")
+
+    assert tabs[0].first("error")["code"] == "REPLACED"
+    if namespace == "/":
+        assert tabs[0].emit("heartbeat") == {"success": True}, "it stays in its other rooms"
+    else:
+        tabs[0].first("disconnect")
+    assert not [tab for tab in tabs[1:] if tab.of("error")]
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])

@@ -13,7 +13,7 @@ from kernel.auth import InvalidToken, NotAuthenticated, UserNotFound, verify
 from kernel.engineio import Connection
 from kernel.errors import InvalidInput, Refused
 from kernel.limits import LARGEST_FRAME
-from kernel.realtime import hub
+from kernel.realtime import Message, hub
 from kernel.socketio import Client, Server
 from kernel.sockets import REPLACED
 from kernel.threads import in_thread
@@ -84,9 +84,20 @@ class OneEvent(Client):
             leave()
         self._leave = leave
 
+    def close_with(self, code: int, reason: str) -> None:
+        if code == REPLACED:
+            self.tell(replaced())
+            self.send_away()
+        else:
+            super().close_with(code, reason)
+
     async def left(self, *, wanted_to: bool) -> None:  # noqa: ARG002 - a Client's
         if self._leave is not None:
             self._leave()
+
+
+def replaced() -> Message:
+    return {"type": "error", "code": "REPLACED", "message": "다른 창에서 대기열을 보고 있습니다."}
 
 
 class InLine:
@@ -101,7 +112,7 @@ class InLine:
             self._client.close_with(code, reason)
             return
         self._client.leave("queue", self._event_id)
-        self._client.tell({"type": "error", "code": "REPLACED", "message": "다른 창에서 대기열을 보고 있습니다."})
+        self._client.tell(replaced())
 
 
 class WebClient(Client):
