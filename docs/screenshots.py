@@ -37,7 +37,7 @@ from websockets.sync.client import connect
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 LARGEST = 250_000  # bytes of a picture
-COLOURS = 128
+COLOURS = 256
 WIDTH = 1360
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
