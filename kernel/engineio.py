@@ -21,7 +21,8 @@ from kernel.limits import LARGEST_FRAME, Guest
 from kernel.outbox import MOST_BUFFERED, TOO_SLOW, Outbox
 from kernel.sockets import FLOOD, TOO_BIG, end
 
-EMPTY_SECONDS = 10.0  # a connection that is in no namespace for so long is closed
+EMPTY_SECONDS = 10.0  # a connection that has come into no namespace for so long is closed
+LEFT_SECONDS = 2.0  # and one that has left all of them, or was refused
 # Messages, and what an upgrade and the heartbeat need. No binary packets, no acknowledgements: we ask for none.
 KNOWN_PACKET = re.compile(r"4[012].*|[1356]|[23](?:probe)?", re.ASCII | re.DOTALL)
 RUBBISH = 1007
@@ -82,7 +83,7 @@ class Connection:
         self._eio = server.sockets[eio_sid]
         self._waiting: Waiting = self._eio.queue
         self._ending: asyncio.Task[None] | None = None
-        asyncio.get_running_loop().call_later(EMPTY_SECONDS, self._close_if_empty)
+        self.close_if_empty_in(EMPTY_SECONDS)
 
     def say(self, frame: Frame) -> None:
         """Returns at once. To a closed connection nothing is said."""
@@ -114,6 +115,9 @@ class Connection:
         await self._eio.close(wait=False, abort=self.socket is not None, reason=reason)
         if self.socket is not None:
             await self.socket.end(code, reason)
+
+    def close_if_empty_in(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self._close_if_empty)
 
     def _close_if_empty(self) -> None:
         if not self.clients and not self.is_closed:

@@ -11,7 +11,7 @@ import socketio
 from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 
 from kernel import metrics
-from kernel.engineio import RUBBISH, Connection, EngineServer, Frame, Receive, Scope, Send
+from kernel.engineio import LEFT_SECONDS, RUBBISH, Connection, EngineServer, Frame, Receive, Scope, Send
 from kernel.limits import LARGEST_FRAME
 from kernel.realtime import Message, News, keep
 from kernel.sockets import CLOSE_SECONDS, RESTARTING, is_draining
@@ -187,6 +187,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
         if client is not None:
             client.is_gone = True
             client.connection.clients -= 1
+            client.connection.close_if_empty_in(LEFT_SECONDS)
             await client.left(wanted_to=reason == self.reason.CLIENT_DISCONNECT)
 
     async def _hear(self, name: str, namespace: str, sid: str, *args: Any) -> Any:  # noqa: ARG002

@@ -16,7 +16,19 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.harness import HALL, STANDING, STANDING_A, Api, Database, new_user, seat, token, wait_until
+from tests.harness import (
+    HALL,
+    INTERNAL,
+    STANDING,
+    STANDING_A,
+    THEATRE,
+    Api,
+    Database,
+    new_user,
+    seat,
+    token,
+    wait_until,
+)
 from tests.live import Realtime, running_realtime
 from tests.socketio_clients import Heard, JavaScript, OfPython
 from tests.test_live_queue import set_policy, tick_until, wait_in_line
@@ -162,7 +174,7 @@ def test_every_event_reaches_a_client_that_emits_when_it_connects(
         assert there.of("upgrade"), "begun by polling, both went on by WebSocket"
 
 
-def test_stock_reaches_who_joined_the_event(open_client: Open, web: Api, world: Database) -> None:
+def test_stock_and_status_reach_who_joined_the_event(open_client: Open, web: Api, world: Database) -> None:
     client = open_client(user=new_user())
     assert client.emit("join-event", STANDING) == {"success": True}, "the id alone will do"
     assert web.buy(new_user(), STANDING, **{STANDING_A: 2}).status == 201
@@ -174,6 +186,9 @@ def test_stock_reaches_who_joined_the_event(open_client: Open, web: Api, world: 
     assert client.emit("seat-selection-changed", {"eventId": STANDING, "seats": [seat(1, 1)]}) == {"success": True}
     assert client.emit("leave-event", {"eventId": STANDING}) == {"success": True}
     assert web.buy(new_user(), STANDING, **{STANDING_A: 1}).status == 201
+    assert client.emit("join-seat-selection", {"eventId": THEATRE}) == {"success": True}
+    assert web.post(f"/internal/events/{THEATRE}/cancel", headers=INTERNAL).status == 200
+    assert client.first("event-status-changed") == {"eventId": THEATRE, "status": "cancelled"}
     assert client.emit("join-event", {"eventId": NEITHER})["success"] is False
     assert client.emit("join-event", {"eventId": "rubbish"})["success"] is False
     assert client.emit("no-such-thing")["code"] == "UNKNOWN_MESSAGE"
