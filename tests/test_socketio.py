@@ -333,9 +333,10 @@ def test_the_sixth_tab_replaces_the_first(
 ) -> None:
     user = new_user()
     emits = [("join-queue", HALL)] if namespace == "/" else []
-    tabs = [open_python(namespace, user=user, emits=emits, at=processes[1]) for _ in range(5)]
-    for tab in tabs:
-        tab.first("queue-position")
+    tabs = []
+    for _ in range(5):  # one after the other: the first is the oldest
+        tabs.append(open_python(namespace, user=user, emits=emits, at=processes[1]))
+        tabs[-1].first("queue-position")
     open_python(namespace, user=user, emits=emits, at=processes[1]).first("queue-position")
 
     assert tabs[0].first("error")["code"] == "REPLACED"
