@@ -12,6 +12,9 @@ run: .venv/installed ## start the whole service on this machine, on port $PORT (
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+bench: .venv/installed ## measure throughput beside its limits; BENCH="--quick" takes a minute, BENCH=--help tells more
+	@$(BIN)/python -m bench $(BENCH)
+
 # Settings as in production, so that `check --deploy` judges those. There is no database behind them: what
 # makemigrations says about that is shown only when it fails.
 check: export DATABASE_URL := postgresql://ticketservice@127.0.0.1:1/ticketservice
@@ -40,7 +43,7 @@ screenshots: .venv/installed ## take the pictures of docs/admin.md with Chromium
 	$(BIN)/python docs/screenshots.py
 
 clean: ## stop the development servers; delete their data and the virtual environment
-	-@for directory in .local .local/test .local/test-gw0 .local/test-gw1; do \
+	-@for directory in .local .local/test .local/test-gw0 .local/test-gw1 .local/bench; do \
 	    test ! -e $$directory/ports.json || LOCAL_DIR=$$directory $(BIN)/python manage.py embedded --stop; \
 	done
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles
@@ -52,4 +55,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test check messages screenshots clean
+.PHONY: help run test check messages screenshots clean bench

@@ -59,7 +59,7 @@ def _tell_views(pipeline: Any, views: dict[UUID, int]) -> None:
 
 
 def funnels() -> Iterator[tuple[str, dict[Stage, int]]]:
-    """Event id and count by stage, of every event that is counted; nothing when Redis is away."""
+    """Event id and count by stage, of every event that is counted. Raises RedisUnavailable."""
 
     def read(redis: Any) -> list[tuple[str, list[bytes | None]]]:
         events = sorted(event.decode() for event in redis.smembers(EVENTS))
@@ -68,6 +68,5 @@ def funnels() -> Iterator[tuple[str, dict[Stage, int]]]:
             pipeline.hmget(funnel_key(event), STAGES)
         return list(zip(events, pipeline.execute(), strict=True))
 
-    with suppress(RedisUnavailable):
-        for event, found in attempt(read):
-            yield event, {stage: int(times or 0) for stage, times in zip(STAGES, found, strict=True)}
+    for event, found in attempt(read):
+        yield event, {stage: int(times or 0) for stage, times in zip(STAGES, found, strict=True)}

@@ -11,6 +11,7 @@ import orjson
 from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import Counter
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions as drf
 from rest_framework.negotiation import BaseContentNegotiation
@@ -23,6 +24,9 @@ from kernel.errors import InvalidInput, Kind, Refused, Unavailable
 from kernel.middleware import current_request_id
 
 logger = logging.getLogger(__name__)
+
+refusals = Counter("refusals_total", "Requests that were refused or failed, by the code of docs/errors.md", ["code"])
+refusals.labels("INTERNAL_ERROR")  # from 0: Prometheus would not see the first one rise
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -198,6 +202,7 @@ def answer_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, 
     else:
         status, code, message, headers = 500, "INTERNAL_ERROR", "서버 오류가 발생했습니다.", {}
         body = {"error": message, "requestId": current_request_id.get()}
+    refusals.labels(code).inc()
     if wants_problem:
         body = {
             "type": f"urn:ticketservice:{code.lower()}",
@@ -229,6 +234,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's hook, for what is not answered by DRF: the admin."""
     logger.exception("unexpected failure at %s", request.path)
+    refusals.labels("INTERNAL_ERROR").inc()
     return JsonResponse({"error": "서버 오류가 발생했습니다.", "requestId": current_request_id.get()}, status=500)
 
 

@@ -16,12 +16,17 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import orjson
+from prometheus_client import Counter
 
 from kernel.redis import LuaScript, RedisUnavailable, attempt_or_owe
 
 LEASE_MS = 3000  # a computation that takes longer loses its lease: the answer is right, but not stored
 WAIT_SECONDS = 2.0
 POLL_SECONDS = 0.01
+
+lookups = Counter(
+    "cache_lookups_total", "Cached answers that were asked for, by the first part of their key", ["cache", "outcome"]
+)
 
 # KEYS: answer, lease[, index]   ARGV: token, lease in ms[, index seconds]   ->  the answer, 1 (you compute) or 0 (wait)
 _look_up = LuaScript("""
@@ -71,17 +76,22 @@ def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index:
     keys = [key, lease_key(key), *([index] if index else [])]
     token = secrets.token_hex(8)
     give_up = time.monotonic() + WAIT_SECONDS
+    outcome = "not_cached"  # Redis is away, or who computes it takes too long
     try:
         while not isinstance(found := _look_up(keys=keys, args=[token, LEASE_MS, 2 * seconds]), bytes):
             if found == 1:
+                outcome = "computed"
                 return _compute_and_store(key, compute, token=token, seconds=seconds)
             if time.monotonic() > give_up:
                 break
             time.sleep(POLL_SECONDS)
         else:
+            outcome = "found"
             return found
     except RedisUnavailable:
         pass
+    finally:
+        lookups.labels(key.partition(":")[0], outcome).inc()
     return compute()
 
 

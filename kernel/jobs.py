@@ -34,6 +34,7 @@ class Job(Task):  # type: ignore[type-arg]  # generic only in its stubs
         name = current_request_id.set(self.request.id or "-")
         started = time.perf_counter()
         outcome = "failed"
+        outcomes.labels(job=self.name, outcome=outcome)  # from 0: Prometheus would not see the first one rise
         try:
             result = super().__call__(*args, **kwargs)
             outcome = "done"

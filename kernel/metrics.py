@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-live_sockets = Gauge("live_sockets", "Open sockets", ["kind"])
+live_sockets = Gauge("live_sockets", "Open sockets", ["kind"], multiprocess_mode="livesum")
 live_messages = Counter("live_messages_total", "Frames handed to listeners", ["kind"])
 live_slow = Counter("live_slow_clients_total", "Clients too slow for what they are told, by what was done", ["outcome"])
 live_closed = Counter("live_closed_total", "Sockets closed by us, by code", ["code"])

@@ -1,7 +1,8 @@
-"""Middleware: a request id for every request, and the admin's own middleware for the admin only."""
+"""Middleware: for every request an id and a place in the metrics; and the admin's own middleware, for the admin only."""
 
 import logging
 import re
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,10 +14,13 @@ from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.utils import timezone, translation
 from django.utils.module_loading import import_string
+from prometheus_client import Counter, Histogram
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
+logger = logging.getLogger(__name__)
+
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -47,6 +51,41 @@ def read_to_the_end(get_response: GetResponse) -> GetResponse:
         if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
             with suppress(Exception):  # read already, too large, or the client is gone
                 request.body  # noqa: B018 - reading it is what is wanted
+        return response
+
+    return middleware
+
+
+# The two of django-prometheus' figures that tell the others, under its names. Its own middleware counts 14 things for each
+# request, which takes 40 µs, a third of a cached answer; these take 3.
+responses = Counter("django_http_responses_total_by_status_view_method", "Answers", ["status", "view", "method"])
+latency = Histogram(
+    "django_http_requests_latency_seconds_by_view_method",
+    "How long answers took, without the wait for a thread",
+    ["view", "method"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+
+def observe(get_response: GetResponse) -> GetResponse:
+    """Counts and times each request by its view; logs one that took longer than SLOW_REQUEST_MS."""
+    series: dict[tuple[int, str, str], tuple[Counter, Histogram]] = {}  # looking a series up costs more than counting
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        started = time.perf_counter()
+        response = get_response(request)
+        took = time.perf_counter() - started
+        view = request.resolver_match.view_name if request.resolver_match else "none"
+        method = request.method if request.method in _METHODS else "other"
+        key = (response.status_code, view, method)
+        if (found := series.get(key)) is None:
+            found = series[key] = responses.labels(*key), latency.labels(view, method)
+        found[0].inc()
+        found[1].observe(took)
+        if took * 1000 > settings.SLOW_REQUEST_MS > 0:
+            facts = {"method": method, "path": request.path, "status": response.status_code, "ms": round(took * 1000)}
+            logger.warning("slow request", extra=facts)
         return response
 
     return middleware

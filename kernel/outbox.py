@@ -3,15 +3,25 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Protocol
 
 from kernel import metrics
-from kernel.realtime import Message, News, as_event
+from kernel.realtime import Listener, Message, News, as_event
 
 # Characters for each socket. Frames are shared, so that many slow sockets cost little more than one.
 MOST_BUFFERED = 256 * 1024
 SLOW_SECONDS = 10.0  # a socket that takes nothing for so long is closed
 TOO_SLOW = 4408
+
+
+class Receiver(Listener, Protocol):
+    """A client, to those who have something to say to it."""
+
+    def tell(self, message: Message) -> None:
+        """Returns at once."""
+
+    @property
+    def close_with(self) -> Callable[[int, str], None]: ...
 
 
 class Outbox:

@@ -6,7 +6,7 @@ Refused connections are accepted and closed with a code and a reason, since brow
 import asyncio
 import random
 import time
-from collections import Counter
+from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -14,18 +14,16 @@ from uuid import UUID
 import orjson
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 
 from kernel import metrics
 from kernel.api import parse_id
 from kernel.auth import InvalidToken, NotAuthenticated, User, verify
 from kernel.errors import InvalidInput, Kind, Refused
+from kernel.limits import LARGEST_FRAME, Guest
 from kernel.outbox import TOO_SLOW, Outbox
 from kernel.realtime import Message
 from kernel.threads import in_thread
 
-LARGEST_FRAME = 4096  # bytes, from a client
-BURST, PER_SECOND = 30.0, 5.0  # frames from a client
 CLOSE_SECONDS = 5.0
 RETRY_SPREAD_MS = 5000
 
@@ -71,12 +69,9 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def websocket_connect(self, message: Message) -> None:  # noqa: ARG002 - Channels' signature
         self.outbox = Outbox(self.base_send, self.drop)
-        self.address = _address(self.scope)
-        self._allowance, self._last = BURST, time.monotonic()
+        self.guest = Guest(self.scope)
         self._ending: asyncio.Task[None] | None = None
-        self._user_id = ""
         _open.add(self)
-        _addresses[self.address] += 1
         metrics.live_sockets.labels(kind=self.kind).inc()
         await self.accept("bearer" if "bearer" in self.scope["subprotocols"] else None)
         try:
@@ -90,18 +85,15 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     def _refuse_at_the_door(self) -> None:
         if _is_draining:
             raise Closed(RESTARTING, "restarting")
-        if 0 < settings.SOCKETS_PER_ADDRESS < _addresses[self.address]:
+        if self.guest.is_one_too_many():
             raise Closed(TOO_MANY, "too many connections")
 
     async def websocket_receive(self, message: Message) -> None:
         text = message.get("text")
         raw = text.encode() if text is not None else message.get("bytes") or b""
-        now = time.monotonic()
-        self._allowance = min(BURST, self._allowance + (now - self._last) * PER_SECOND) - 1
-        self._last = now
         if len(raw) > LARGEST_FRAME:
             self.drop(TOO_BIG, "frame too big")
-        elif self._allowance < 0:
+        elif not self.guest.may_speak():
             self.drop(FLOOD, "too many messages")
         elif text is None or not _is_heartbeat(raw):
             error = {"type": "error", "code": "UNKNOWN_MESSAGE", "message": "알 수 없는 메시지입니다."}
@@ -116,11 +108,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         finally:
             if self in _open:
                 _open.discard(self)
-                _addresses[self.address] -= 1
-                _users[self._user_id] -= 1
-                for counted, what in ((_addresses, self.address), (_users, self._user_id)):
-                    if counted[what] <= 0:
-                        del counted[what]
+                self.guest.leave()
                 metrics.live_sockets.labels(kind=self.kind).dec()
                 self.outbox.stop()
                 self.left()
@@ -134,12 +122,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._ending = asyncio.create_task(self._end(code, reason))
 
     async def _end(self, code: int, reason: str) -> None:
-        transport = getattr(getattr(self.base_send, "__self__", None), "transport", None)
-        try:
-            await asyncio.wait_for(self.close(code, reason), CLOSE_SECONDS if code != TOO_SLOW else 0.1)
-        except Exception:  # noqa: BLE001 - gone already, or so slow that it does not even take this
-            if transport is not None:  # uvicorn's: a plain close would wait for the client for ever
-                transport.abort()
+        await end(self.base_send, self.close(code, reason), is_slow=code == TOO_SLOW)
 
     # For subclasses
 
@@ -158,11 +141,19 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if len(token) > LARGEST_FRAME:
             raise InvalidToken
         user = await in_thread(verify, token)
-        self._user_id = user.user_id
-        _users[self._user_id] += 1
-        if 0 < settings.SOCKETS_PER_USER < _users[self._user_id]:
+        if not self.guest.may_be(user.user_id):
             raise Closed(TOO_MANY, "too many connections")
         return user
+
+
+async def end(send: Any, closing: Awaitable[None], *, is_slow: bool) -> None:
+    """Closes a socket, `send` being the server's, and cuts the line when its client does not even take that."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    try:
+        await asyncio.wait_for(closing, 0.1 if is_slow else CLOSE_SECONDS)
+    except Exception:  # noqa: BLE001 - gone already, or so slow
+        if transport is not None:  # uvicorn's: a plain close would wait for the client for ever
+            transport.abort()
 
 
 def _is_heartbeat(raw: bytes) -> bool:
@@ -180,23 +171,14 @@ def _token(scope: Any) -> str:
     return str(parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0])
 
 
-def _address(scope: Any) -> str:
-    """Where the client is, as far as it can be trusted: each proxy of ours has added one to X-Forwarded-For."""
-    address = str((scope.get("client") or ("",))[0])
-    if settings.TRUSTED_PROXIES > 0:
-        headers = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        hops = [hop.strip() for hop in b",".join(headers).decode("latin-1").split(",") if hop.strip()]
-        if hops:
-            return str(hops[-min(settings.TRUSTED_PROXIES, len(hops))])
-    return address
-
-
 # --- All of this process ----------------------------------------------------------------------------------------------
 
 _open: set[SocketConsumer] = set()
-_addresses: Counter[str] = Counter()
-_users: Counter[str] = Counter()
 _is_draining = False
+
+
+def is_draining() -> bool:
+    return _is_draining
 
 
 async def drain() -> None:

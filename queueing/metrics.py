@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from uuid import UUID
 
-from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kernel.redis import RedisUnavailable
+from kernel.scraping import read_at_scrape
 from queueing import waiting_room
 from queueing.waiting_room import PolicyUnknown
 
@@ -23,15 +22,11 @@ ERROR_BUCKETS = ("0.05", "0.1", "0.2", "0.3", "0.5", "1", "2")
 class WaitingRooms(Collector):
     """Events that have a line or somebody inside, and for 30 days those that had."""
 
-    def describe(self) -> Iterator[Metric]:
-        yield from self._families().values()
-
     def collect(self) -> Iterator[Metric]:
         families = self._families()
-        with suppress(RedisUnavailable):
-            busy = set(waiting_room.events())
-            for event_id, counted in waiting_room.stats().items():
-                _add(families, event_id, counted, is_busy=event_id in busy)
+        busy = set(waiting_room.events())
+        for event_id, counted in waiting_room.stats().items():
+            _add(families, event_id, counted, is_busy=event_id in busy)
         yield from families.values()
 
     @staticmethod
@@ -98,4 +93,4 @@ def _add(families: dict[str, Metric], event_id: UUID, counted: dict[str, float],
         families[family].add_metric([label], cumulative, counted[f"{kind}_sum"])  # type: ignore[attr-defined]
 
 
-REGISTRY.register(WaitingRooms())
+read_at_scrape("waiting_rooms", WaitingRooms())

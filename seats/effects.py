@@ -27,20 +27,20 @@ logger = logging.getLogger(__name__)
 
 def seats_were_locked(*, event_id: UUID, changes: Mapping[UUID, int], hold: Hold) -> None:
     """`changes`, here and below: the seats, and the number of each change."""
-    hold.let_go_and_tell(realtime.seats_changed("seat-locked", event_id=event_id, changes=changes), "reserved")
     metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(changes))
+    hold.let_go_and_tell(realtime.seats_changed("seat-locked", event_id=event_id, changes=changes), "reserved")
 
 
 def seats_were_sold(*, event_id: UUID | None, user_id: UUID, changes: Mapping[UUID, int]) -> None:
     if event_id is None:
         return
+    metrics.reservations_confirmed.labels(event_id=str(event_id)).inc()
     queueing.free_place(event_id=event_id, user_id=user_id, cause="bought")
     if changes:
         tell(event_id, realtime.seats_changed("seat-sold", event_id=event_id, changes=changes), "paid")
     else:
         with suppress(RedisUnavailable):
             attempt(lambda redis: _count_paid(redis, event_id))
-    metrics.reservations_confirmed.labels(event_id=str(event_id)).inc()
 
 
 def _count_paid(redis: Redis, event_id: UUID) -> None:
@@ -62,9 +62,9 @@ def seats_were_generated(*, event_id: UUID) -> None:
 
 
 def tickets_were_taken(*, event_id: UUID, stock: Sequence[dict[str, Any]], quantity: int, hold: Hold) -> None:
+    metrics.tickets_reserved.labels(event_id=str(event_id)).inc(quantity)
     stock_has_changed(event_id=event_id, stock=stock, reserved=1)
     hold.let_go()
-    metrics.tickets_reserved.labels(event_id=str(event_id)).inc(quantity)
 
 
 def stock_has_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]], reserved: int = 0) -> None:

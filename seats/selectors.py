@@ -12,8 +12,10 @@ from django.db.models import Prefetch
 from django.db.models.functions import Now
 
 from events.models import Event
+from events.selectors import IS_ON_SALE
 from kernel import caching
 from kernel.api import timestamp
+from kernel.database import fetch_all
 from kernel.redis import RedisUnavailable, attempt
 from seats.errors import NoSeatSelection, ReservationNotFound, SeatMapEventNotFound, SeatReservationNotFound
 from seats.locks import count_versions, seat_map_key, seat_map_version_key
@@ -85,6 +87,32 @@ def seat_map_version(event_id: UUID) -> int:
 def seat_map_version_after_restart(event_id: UUID) -> int:
     """The same when Redis was restarted: more than before, whatever Redis remembers. Raises RedisUnavailable."""
     return count_versions(event_id, redis_was_restarted=True)
+
+
+# --- What is left -----------------------------------------------------------------------------------------------------
+
+MOST_EVENTS = 200
+_PLACES_ON_SALE = f"""
+    WITH open AS MATERIALIZED (
+        SELECT e.id FROM events e WHERE {IS_ON_SALE} ORDER BY e.sale_start_date DESC, e.id LIMIT {MOST_EVENTS}
+    )
+    SELECT open.id AS event_id, seats.by_status AS seats, tickets.of_event AS tickets FROM open
+    LEFT JOIN (
+        SELECT event_id, jsonb_object_agg(status, places) AS by_status FROM (
+            SELECT s.event_id, s.status, count(*) AS places FROM seats s JOIN open ON open.id = s.event_id GROUP BY 1, 2
+        ) counted GROUP BY 1
+    ) seats ON seats.event_id = open.id
+    LEFT JOIN (
+        SELECT t.event_id, jsonb_agg(
+            jsonb_build_object('id', t.id, 'available', t.available_quantity, 'total', t.total_quantity)
+        ) AS of_event FROM ticket_types t JOIN open ON open.id = t.event_id GROUP BY 1
+    ) tickets ON tickets.event_id = open.id
+"""
+
+
+def places_on_sale() -> list[dict[str, Any]]:
+    """Of the events on sale, at most MOST_EVENTS of them: event_id, `seats` by status, `tickets` {id, available, total}."""
+    return fetch_all(_PLACES_ON_SALE, {})
 
 
 # --- Reservations -----------------------------------------------------------------------------------------------------

@@ -266,12 +266,12 @@ def running_web(log: Path, **environment: str) -> Iterator[Api]:
     port = free_port()
     with running_process("web", log, PORT=str(port), **environment) as process:
         api = Api(port)
-        wait_until(lambda: process.poll() is not None or _is_up(api), seconds=60)
+        wait_until(lambda: process.poll() is not None or is_up(api), seconds=60)
         assert process.poll() is None, log.read_text()[-3000:]
         yield api
 
 
-def _is_up(api: Api) -> bool:
+def is_up(api: Api) -> bool:
     try:
         return api.get("/health").status == 200
     except OSError:

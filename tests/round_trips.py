@@ -1,4 +1,4 @@
-"""A TCP proxy that counts round trips: how often a client sends something and then hears something."""
+"""A TCP proxy that counts round trips: how often a client sends something and then hears something. It can hang, too."""
 
 import selectors
 import socket
@@ -14,6 +14,17 @@ class Counter:
     def __init__(self) -> None:
         self.round_trips = 0
         self.port = 0
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Takes connections and all that comes, and passes nothing on: as a server that was stopped, for who asks here."""
+        self.goes_on.clear()
+        try:
+            yield
+        finally:
+            self.goes_on.set()
 
     def reset(self) -> None:
         self.round_trips = 0
@@ -49,6 +60,7 @@ def _pass_on(client: socket.socket, host: str, port: int, counter: Counter) -> N
             ready.register(end, selectors.EVENT_READ)
         while True:
             for key, _ in ready.select():
+                counter.goes_on.wait()
                 try:
                     data = key.fileobj.recv(65536)
                     if not data:

@@ -6,7 +6,8 @@ import signal
 import time
 
 from kernel.embedded import Servers
-from tests.harness import HALL, Api, Database
+from tests.harness import HALL, Api, Database, wait_until
+from tests.round_trips import Counted
 
 
 def states(api: Api) -> dict[str, int]:
@@ -39,13 +40,6 @@ def test_redis_hangs(web: Api, world: Database, redis_server: Servers) -> None:
         time.sleep(1.1)
 
 
-def test_metrics_are_there(web: Api, world: Database) -> None:
-    answer = web.get("/metrics")
-    assert answer.status == 200
-    assert b"event_views_total" in answer.json
-    assert b"seats_reserved_total" in answer.json
-
-
 def test_a_body_that_nobody_asked_for_does_not_cost_the_connection(web: Api, world: Database) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=10)
     for _ in range(20):
@@ -54,3 +48,18 @@ def test_a_body_that_nobody_asked_for_does_not_cost_the_connection(web: Api, wor
         answer.read()
         assert answer.status == 401
     connection.close()
+
+
+def test_postgresql_hangs(counted_web: Counted, world: Database) -> None:
+    with counted_web.postgresql.hanging():
+        found = states(counted_web.api)
+    assert (found["/health/db"], found["/health/ready"], found["/health/all"]) == (503, 503, 503)
+    assert (found["/health"], found["/health/live"], found["/health/redis"]) == (200, 200, 200)
+    wait_until(lambda: counted_web.api.get("/health/ready").status == 200, seconds=20)
+
+
+def test_both_hang(counted_web: Counted, world: Database) -> None:
+    with counted_web.postgresql.hanging(), counted_web.redis.hanging():
+        for _ in range(3):  # the threads of the checks before still wait
+            assert states(counted_web.api)["/health/all"] == 503
+    wait_until(lambda: counted_web.api.get("/health/all").status == 200, seconds=20)

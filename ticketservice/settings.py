@@ -12,6 +12,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from kernel.multiprocess import default_directory
+
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -83,6 +85,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "kernel.middleware.request_id",
     "kernel.middleware.read_to_the_end",
+    "kernel.middleware.observe",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
@@ -131,7 +134,7 @@ _SESSION = {
     # The hot statements have one good plan; planning them anew for every call costs more than running them.
     "plan_cache_mode": "force_generic_plan",
 }
-_database = env.db_url("DATABASE_URL", engine="django.db.backends.postgresql")
+_database = env.db_url("DATABASE_URL", engine="django_prometheus.db.backends.postgresql")
 DATABASES = {
     "default": {
         **_database,
@@ -143,6 +146,11 @@ DATABASES = {
             "server_side_binding": True,
             "prepare_threshold": 2,
             "connect_timeout": 3,
+            # A server that has vanished without a word must not hold a thread for a quarter of an hour.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
             "application_name": "ticketservice",
         },
         "TEST": {"NAME": env.str("TEST_DATABASE_NAME", default=None)},
@@ -267,8 +275,20 @@ if not DEBUG:
 else:
     SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"]
 
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+# The processes of one service on one machine count into one directory, so that any of them tells of all. In memory, where
+# nobody tidies up what is not touched for days.
+METRICS_DIR = Path(
+    env.str("PROMETHEUS_MULTIPROC_DIR", default="")
+    or default_directory(f"{BASE_DIR} {env.str('DATABASE_URL')} {REDIS_URL}")
+)
+# `worker` answers no HTTP: on a machine of its own it is scraped here. 0: it is not.
+METRICS_PORT: int = env.int("METRICS_PORT", default=0)
+
 # --- Logs ------------------------------------------------------------------------------------------------------------
 LOG_FORMAT: str = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
+# How long an answer may take before a line in the log tells of it; 0: none does.
+SLOW_REQUEST_MS: int = env.int("SLOW_REQUEST_MS", default=1000)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

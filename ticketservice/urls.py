@@ -3,11 +3,11 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.i18n import set_language
-from django_prometheus.exports import ExportToDjangoView
 from rest_framework.routers import SimpleRouter
 
 from events.views import EventViewSet
 from kernel.api import bad_request, not_found, server_error
+from kernel.scraping import metrics
 from queueing.views import QueueAdminViewSet, QueueViewSet
 from seats.views import (
     EventStatusViewSet,
@@ -40,7 +40,7 @@ health = [
     re_path(r"^health/all/?$", Component.as_view(components=("database", "redis"))),
     re_path(r"^health/ready/?$", Ready.as_view()),
 ]
-service = [*router.urls, *health, path("metrics", ExportToDjangoView)]
+service = [*router.urls, *health, path("metrics", metrics)]
 
 urlpatterns = [
     *service,

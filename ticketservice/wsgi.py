@@ -2,7 +2,11 @@
 
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from kernel.multiprocess import share_metrics
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
+share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 application = get_wsgi_application()

@@ -6,9 +6,14 @@ import signal
 import threading
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from prometheus_client import start_http_server
 
+from kernel.multiprocess import NAME as METRICS_VARIABLE
+from kernel.multiprocess import prepare
 from kernel.processes import Processes
+from kernel.scraping import OfThisMachine
 
 # `admission` and `ticks` run in the worker's own process: no second process to talk to every second. What they run is
 # bounded by the time-outs of PostgreSQL and Redis. `work` runs in children, which a time limit can end.
@@ -29,13 +34,17 @@ class Command(BaseCommand):
         asked_to_stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: asked_to_stop.set())
+        prepare(settings.METRICS_DIR)
+        environment = {**os.environ, METRICS_VARIABLE: str(settings.METRICS_DIR)}
+        if settings.METRICS_PORT:
+            start_http_server(settings.METRICS_PORT, registry=OfThisMachine())
         commands = {}
         for name, pool in QUEUES.items():
             options = pool.format(concurrency=concurrency)
             commands[name] = f"{WORKER.format(name=name, loglevel=shlex.quote(loglevel), pool=options)} {QUIET}"
         processes = Processes(lambda _, line: self.stdout.write(line))
         try:
-            processes.start(commands, dict.fromkeys(commands, os.environ))
+            processes.start(commands, dict.fromkeys(commands, environment))
             while not asked_to_stop.wait(0.5):
                 if ended := processes.ended():
                     raise CommandError(f"the worker of {ended[0]} ended with exit code {ended[1]}")
