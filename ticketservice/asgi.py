@@ -19,6 +19,7 @@ http = get_asgi_application()
 from django.urls import re_path  # noqa: E402 - what follows needs Django to be set up
 
 from kernel import sockets  # noqa: E402
+from kernel.middleware import chosen_id, current_request_id  # noqa: E402
 from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
 
@@ -62,4 +63,14 @@ routes = [
     re_path(r"^ws/queue/(?P<event_id>[^/]+)/?$", QueueConsumer.as_asgi()),
     re_path(r"", no_such_socket),  # type: ignore[arg-type]  # Django's stubs think of views
 ]
-application = ProtocolTypeRouter({"http": http, "websocket": URLRouter(routes), "lifespan": lifespan})
+sockets_by_path = URLRouter(routes)
+
+
+async def websocket(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Gives the log lines of a socket the id with which it came. The server runs each one in a context of its own."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    current_request_id.set(chosen_id(given.decode("latin-1")))
+    await sockets_by_path(scope, receive, send)
+
+
+application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

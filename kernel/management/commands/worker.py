@@ -18,7 +18,7 @@ from kernel.scraping import OfThisMachine
 # `admission` and `ticks` run in the worker's own process: no second process to talk to every second. What they run is
 # bounded by the time-outs of PostgreSQL and Redis. `work` runs in children, which a time limit can end.
 QUEUES = {"admission": "--pool solo", "ticks": "--pool solo", "work": "--pool prefork --concurrency {concurrency}"}
-WORKER = "celery --app ticketservice worker --queues {name} --hostname {name}@%h --loglevel {loglevel} {pool}"
+WORKER = "celery --quiet --app ticketservice worker --queues {name} --hostname {name}@%h --loglevel {loglevel} {pool}"
 QUIET = "--without-gossip --without-mingle --without-heartbeat"
 
 
