@@ -5,7 +5,7 @@ WORKDIR /srv
 COPY requirements.txt .
 RUN pip install --no-cache-dir --requirement requirements.txt && useradd --system --create-home ticketservice
 COPY . .
-# The admin's style sheets; the settings only have to load for this.
+# The files of the admin and of /api-docs; the settings only have to load for this.
 RUN DEBUG=true JWT_SECRET=only-for-this-step DATABASE_URL=postgresql://localhost/none REDIS_URL=redis://localhost \
     python manage.py collectstatic --noinput
 USER ticketservice

@@ -4,13 +4,16 @@ BIN := .venv/bin
 RANDOM_SECRET = $(shell head -c 48 /dev/urandom | base64)
 
 help: ## show this
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 18
 
 run: .venv/installed ## start the whole service on this machine, on port $PORT (8000)
 	@exec $(BIN)/python manage.py run
 
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+bench: .venv/installed ## measure throughput beside its limits; BENCH="--quick" takes a minute, BENCH=--help tells more
+	@$(BIN)/python -m bench $(BENCH)
 
 # Settings as in production, so that `check --deploy` judges those. There is no database behind them: what
 # makemigrations says about that is shown only when it fails.
@@ -30,8 +33,17 @@ check: .venv/installed ## formatting, lint, types, import rules, migrations, dep
 	@said=$$($(BIN)/python manage.py makemigrations --check --dry-run 2>&1) || { echo "$$said"; exit 1; }
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
+messages: .venv/installed ## after a text of the admin has changed: extract the catalogues of locale/, and compile them
+	@command -v msgfmt xgettext > /dev/null || { echo 'On Debian: apt-get install gettext' >&2; exit 1; }
+	$(BIN)/python manage.py makemessages --locale ko --locale en --no-location --no-wrap --no-obsolete \
+	    --ignore '.venv/*' --ignore 'tests/*' --ignore 'docs/*' --ignore 'staticfiles/*'
+	$(BIN)/python manage.py compilemessages --ignore '.venv/*'
+
+screenshots: .venv/installed ## take the pictures of docs/admin.md with Chromium
+	$(BIN)/python docs/screenshots.py
+
 clean: ## stop the development servers; delete their data and the virtual environment
-	-@for directory in .local .local/test .local/test-gw0 .local/test-gw1; do \
+	-@for directory in .local .local/test .local/test-gw0 .local/test-gw1 .local/bench; do \
 	    test ! -e $$directory/ports.json || LOCAL_DIR=$$directory $(BIN)/python manage.py embedded --stop; \
 	done
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles
@@ -43,4 +55,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test check clean
+.PHONY: help run test check messages screenshots clean bench

@@ -1,11 +1,15 @@
 """Ways to be refused that concern an event."""
 
+from typing import Any
+
+from django.utils.translation import gettext_noop as _
+
 from kernel.errors import Kind, Refused
 
 
 class EventNotFound(Refused):
     kind = Kind.NOT_FOUND
-    message = "이벤트를 찾을 수 없습니다."
+    message = _("이벤트를 찾을 수 없습니다.")
     code = "EVENT_NOT_FOUND"
 
 
@@ -20,3 +24,7 @@ class ImpossibleLayout(Refused):
 
     code = "IMPOSSIBLE_LAYOUT"
     by_the_work = True
+
+    def __init__(self, template: str, **values: Any) -> None:
+        self.template, self.values = template, values
+        super().__init__(template % values)

@@ -5,6 +5,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from events.errors import ImpossibleLayout
 
 LONGEST_LABEL = 20  # characters, as the column is wide
@@ -39,21 +41,21 @@ def sections_of(layout_config: Any) -> list[Section]:
     """
     found = layout_config.get("sections") if isinstance(layout_config, dict) else None
     if not isinstance(found, list) or not found:
-        raise ImpossibleLayout("The layout has no sections.")
+        raise ImpossibleLayout(_("The layout has no sections."))
     sections = [_section(place, raw) for place, raw in enumerate(found, 1)]
     _refuse_overlapping_rows(sections)
     total = sum(section.rows * section.seats_per_row for section in sections)
     if total > MOST_SEATS:
-        raise ImpossibleLayout(f"The layout has {total} seats. The most is {MOST_SEATS}.")
+        raise ImpossibleLayout(_("The layout has %(total)s seats. The most is %(most)s."), total=total, most=MOST_SEATS)
     return sections
 
 
 def _section(place: int, raw: Any) -> Section:
     if not isinstance(raw, dict):
-        raise ImpossibleLayout(f"Section {place} is not an object.")
+        raise ImpossibleLayout(_("Section %(place)s is not an object."), place=place)
     name = raw.get("name")
     if not isinstance(name, str) or not name.strip():
-        raise ImpossibleLayout(f"Section {place} has no name.")
+        raise ImpossibleLayout(_("Section %(place)s has no name."), place=place)
     section = Section(
         name=name,
         rows=_number(raw, "rows", name, least=0),
@@ -62,11 +64,14 @@ def _section(place: int, raw: Any) -> Section:
         start_row=_number({"startRow": 1, **raw}, "startRow", name, least=1),
     )
     if section.rows * section.seats_per_row == 0:
-        raise ImpossibleLayout(f"Section {name} has no seats.")
+        raise ImpossibleLayout(_("Section %(name)s has no seats."), name=name)
     if len(section.longest_label) > LONGEST_LABEL:
         raise ImpossibleLayout(
-            f"Section {name} has a seat label of {len(section.longest_label)} characters ({section.longest_label}). "
-            f"The most is {LONGEST_LABEL}."
+            _("Section %(name)s has a seat label of %(length)s characters (%(label)s). The most is %(most)s."),
+            name=name,
+            length=len(section.longest_label),
+            label=section.longest_label,
+            most=LONGEST_LABEL,
         )
     return section
 
@@ -74,7 +79,12 @@ def _section(place: int, raw: Any) -> Section:
 def _number(raw: dict[str, Any], key: str, section: str, *, least: int) -> int:
     value = raw.get(key)
     if type(value) is not int or not least <= value <= LARGEST_NUMBER:
-        raise ImpossibleLayout(f"Section {section}: {key} must be a whole number from {least} on.")
+        raise ImpossibleLayout(
+            _("Section %(section)s: %(key)s must be a whole number from %(least)s on."),
+            section=section,
+            key=key,
+            least=least,
+        )
     return value
 
 
@@ -87,4 +97,4 @@ def _refuse_overlapping_rows(sections: list[Section]) -> None:
         parts.sort(key=lambda part: part.start_row)
         for part, following in itertools.pairwise(parts):
             if following.start_row <= part.last_row:
-                raise ImpossibleLayout(f"Section {name} has row {following.start_row} twice.")
+                raise ImpossibleLayout(_("Section %(name)s has row %(row)s twice."), name=name, row=following.start_row)

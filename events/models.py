@@ -4,21 +4,24 @@ from django.contrib.postgres.functions import RandomUUID
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Coalesce, Concat, Lower, Now
+from django.utils.translation import gettext_lazy as _
 
 
 class SeatLayout(models.Model):
     """How a hall is seated. `layout_config` is `{"sections": [{name, rows, seatsPerRow, price, startRow}]}`."""
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    name = models.CharField(max_length=255)
-    description = models.TextField(null=True, blank=True)
-    total_seats = models.IntegerField(db_default=0)
-    layout_config = models.JSONField()
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+    name = models.CharField(_("name"), max_length=255)
+    description = models.TextField(_("description"), null=True, blank=True)
+    total_seats = models.IntegerField(_("seats"), db_default=0)
+    layout_config = models.JSONField(_("sections"))
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
 
     class Meta:
         db_table = "seat_layouts"
+        verbose_name = _("seat layout")
+        verbose_name_plural = _("seat layouts")
         constraints = [
             models.CheckConstraint(condition=models.Q(total_seats__gte=0), name="layout_seats_not_negative"),
         ]
@@ -31,26 +34,33 @@ class Event(models.Model):
     """Something that people buy places for."""
 
     class Status(models.TextChoices):
-        UPCOMING = "upcoming"
-        ON_SALE = "on_sale"
-        SOLD_OUT = "sold_out"
-        ENDED = "ended"
-        CANCELLED = "cancelled"
+        UPCOMING = "upcoming", _("upcoming")
+        ON_SALE = "on_sale", _("on sale")
+        SOLD_OUT = "sold_out", _("sold out")
+        ENDED = "ended", _("ended")
+        CANCELLED = "cancelled", _("cancelled")
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    title = models.CharField(max_length=255)
-    description = models.TextField(null=True, blank=True)
-    venue = models.CharField(max_length=255)
-    address = models.CharField(max_length=500, null=True, blank=True)
-    event_date = models.DateTimeField()
-    sale_start_date = models.DateTimeField()
-    sale_end_date = models.DateTimeField()
-    poster_image_url = models.TextField(null=True, blank=True)
-    status = models.CharField(max_length=20, choices=Status, db_default=Status.UPCOMING)
-    artist_name = models.CharField(max_length=255, null=True, blank=True)
-    seat_layout = models.ForeignKey(SeatLayout, on_delete=models.PROTECT, null=True, blank=True, related_name="events")
+    title = models.CharField(_("title"), max_length=255)
+    description = models.TextField(_("description"), null=True, blank=True)
+    venue = models.CharField(_("venue"), max_length=255)
+    address = models.CharField(_("address"), max_length=500, null=True, blank=True)
+    event_date = models.DateTimeField(_("begins"))
+    sale_start_date = models.DateTimeField(_("sale starts"))
+    sale_end_date = models.DateTimeField(_("sale ends"))
+    poster_image_url = models.TextField(_("address of the poster"), null=True, blank=True)
+    status = models.CharField(_("status"), max_length=20, choices=Status, db_default=Status.UPCOMING)
+    artist_name = models.CharField(_("artist"), max_length=255, null=True, blank=True)
+    seat_layout = models.ForeignKey(
+        SeatLayout,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="events",
+        verbose_name=_("seat layout"),
+    )
     # How many seats a buyer may take at once; NULL: MAX_SEATS_PER_RESERVATION.
-    max_seats_per_reservation = models.SmallIntegerField(null=True, blank=True)
+    max_seats_per_reservation = models.SmallIntegerField(_("seats a buyer may take at once"), null=True, blank=True)
     # What the search looks through: one text, so that words of the title and the artist's name can be found together.
     search_text = models.GeneratedField(
         expression=Lower(
@@ -68,11 +78,13 @@ class Event(models.Model):
         output_field=models.TextField(),
         db_persist=True,
     )
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
 
     class Meta:
         db_table = "events"
+        verbose_name = _("event")
+        verbose_name_plural = _("events")
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(status__in=["upcoming", "on_sale", "sold_out", "ended", "cancelled"]),
@@ -103,13 +115,15 @@ class KeywordMapping(models.Model):
     """Two spellings of one name, so that a search for either finds both."""
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    korean = models.CharField(max_length=255)
-    english = models.CharField(max_length=255)
-    entity_type = models.CharField(max_length=50, db_default="general")
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    korean = models.CharField(_("in Korean"), max_length=255)
+    english = models.CharField(_("in English"), max_length=255)
+    entity_type = models.CharField(_("what it names"), max_length=50, db_default="general")
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
 
     class Meta:
         db_table = "keyword_mappings"
+        verbose_name = _("search word")
+        verbose_name_plural = _("search words")
         constraints = [
             models.UniqueConstraint(fields=["korean", "english"], name="keyword_mapping_once"),
         ]

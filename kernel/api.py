@@ -231,7 +231,9 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return error_response(request, NotFound())
 
 
-def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's hook
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's hook, for what is not answered by DRF: the admin."""
+    logger.exception("unexpected failure at %s", request.path)
     refusals.labels("INTERNAL_ERROR").inc()
     return JsonResponse({"error": "서버 오류가 발생했습니다.", "requestId": current_request_id.get()}, status=500)
 

@@ -1,10 +1,25 @@
 """System checks: relations between settings that would bite only under load, or only on the day of the sale."""
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Warned
+
+# As the constraints of an event's own policy say it.
+QUEUE_LIMITS = (
+    ("QUEUE_THRESHOLD", 0, 10_000_000),
+    ("QUEUE_ADMISSIONS_PER_SECOND", 0, 1_000_000),
+    ("QUEUE_BURST", 1, 1_000_000),
+    ("QUEUE_ADMISSION_SECONDS", 10, 86_400),
+    ("QUEUE_IDLE_SECONDS", 5, 86_400),
+    ("QUEUE_GRACE_SECONDS", 0, 86_400),
+    ("QUEUE_IDLE_INSIDE_SECONDS", 5, 86_400),
+    ("QUEUE_REBUILD_SECONDS", 0, 3_600),
+)
 
 
 @register()
@@ -14,6 +29,9 @@ def settings_are_possible(**_: Any) -> list[CheckMessage]:
         found.append(Error("MAX_SEATS_PER_RESERVATION must be from 1 to 100.", id="ticketservice.E001"))
     if not 1 <= settings.RESERVATION_SECONDS <= 86_400:
         found.append(Error("RESERVATION_SECONDS must be from 1 second to a day.", id="ticketservice.E002"))
+    for number, (name, least, most) in enumerate(QUEUE_LIMITS, 10):
+        if not least <= getattr(settings, name) <= most:
+            found.append(Error(f"{name} must be from {least:,} to {most:,}.", id=f"ticketservice.E{number:03}"))
     if 0 < settings.STATEMENT_TIMEOUT_MS < settings.LOCK_TIMEOUT_MS:
         found.append(
             Error(
@@ -24,6 +42,18 @@ def settings_are_possible(**_: Any) -> list[CheckMessage]:
         )
     if settings.SOLD_SEAT_WIRE_VALUE not in ("sold", "reserved"):
         found.append(Error("SOLD_SEAT_WIRE_VALUE must be 'sold' or 'reserved'.", id="ticketservice.E004"))
+    if settings.VENUE_TIME_ZONE not in available_timezones():
+        found.append(Error("VENUE_TIME_ZONE must name a time zone, such as Asia/Seoul.", id="ticketservice.E005"))
+    place = urlsplit(settings.REALTIME_URL)
+    is_port = re.fullmatch(r":\d{1,5}", settings.REALTIME_URL)
+    is_address = place.scheme in ("ws", "wss", "http", "https") and place.netloc
+    if settings.REALTIME_URL and not (is_port or is_address):
+        found.append(
+            Error(
+                "REALTIME_URL must look like wss://live.example.org, or :8001 for a port of the same host.",
+                id="ticketservice.E006",
+            )
+        )
     return found
 
 

@@ -1,6 +1,10 @@
 """Ways to be refused. A refusal is an answer, not a crash: nothing has changed, and the client is told why."""
 
+from collections.abc import Mapping
 from enum import Enum
+from typing import Any
+
+from django.utils.translation import gettext_noop as _
 
 
 class Kind(Enum):
@@ -21,6 +25,9 @@ class Refused(Exception):
 
     Two shapes are on the wire: a refusal found before the work starts is `{"error": message}`; one by the work itself
     (`by_the_work`) is `{"success": false, "message": message}`. With `shows_code`, the code is in the body, too.
+
+    The admin translates messages that are marked for it (`gettext_noop`); one that has values in it keeps them apart
+    from its `template`.
     """
 
     kind: Kind = Kind.INVALID
@@ -29,6 +36,8 @@ class Refused(Exception):
     by_the_work: bool = False
     shows_code: bool = False
     retry_after: int | None = None  # seconds
+    template: str = ""
+    values: Mapping[str, Any] = {}
 
     def __init__(self, message: str | None = None) -> None:
         if message is not None:
@@ -46,6 +55,6 @@ class Unavailable(Refused):
     """A component that is needed does not answer."""
 
     kind = Kind.UNAVAILABLE
-    message = "일시적으로 서비스를 이용할 수 없습니다. 잠시 후 다시 시도해주세요."
+    message = _("일시적으로 서비스를 이용할 수 없습니다. 잠시 후 다시 시도해주세요.")
     code = "UNAVAILABLE"
     retry_after = 1

@@ -5,12 +5,14 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
+from django.utils import timezone, translation
 from django.utils.module_loading import import_string
 from prometheus_client import Counter, Histogram
 
@@ -39,6 +41,21 @@ def request_id(get_response: GetResponse) -> GetResponse:
         finally:
             current_request_id.reset(token)
         response["X-Request-Id"] = name
+        return response
+
+    return middleware
+
+
+def read_to_the_end(get_response: GetResponse) -> GetResponse:
+    """Reads a body that no view has asked for: the server closes a connection on which something is left unread, and the
+    client's next request on it is lost. Too large a body is left alone.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.META.get("CONTENT_LENGTH") not in (None, "", "0"):
+            with suppress(Exception):  # read already, too large, or the client is gone
+                request.body  # noqa: B018 - reading it is what is wanted
         return response
 
     return middleware
@@ -80,15 +97,30 @@ def observe(get_response: GetResponse) -> GetResponse:
 
 
 def admin_only(get_response: GetResponse) -> GetResponse:
-    """Sessions, CSRF and messages under /admin; the API, which knows only bearer tokens, goes straight to its view."""
+    """Sessions, CSRF, languages and the venue's time under /admin; the API, which knows only bearer tokens, goes straight
+    to its view. Afterwards the thread speaks the API's language again, and lives in UTC.
+    """
     for_admin = get_response
     for path in reversed(settings.ADMIN_MIDDLEWARE):
         for_admin = import_string(path)(for_admin)
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        return (for_admin if request.path_info.startswith("/admin/") else get_response)(request)
+        if not request.path_info.startswith("/admin/"):
+            return get_response(request)
+        with translation.override(settings.LANGUAGE_CODE), timezone.override(settings.VENUE_TIME_ZONE):
+            response = for_admin(request)
+        response.headers.setdefault("Content-Security-Policy", content_policy())
+        return response
 
     return middleware
+
+
+def content_policy(*, connect_to: str = "") -> str:
+    """Scripts and connections of our own only; `connect_to` is one more origin that a page may connect to."""
+    return (
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+        f"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; connect-src 'self' {connect_to}"
+    ).strip()
 
 
 class CompressLarge(GZipMiddleware):

@@ -47,6 +47,7 @@ class News:
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages
+        self.packets: dict[str, Any] = {}  # the same as Socket.IO tells it, by namespace (kernel.socketio)
 
     @cached_property
     def event(self) -> dict[str, str]:
@@ -235,7 +236,7 @@ class Hub:
         """Nobody listens to a channel any more: who comes next looks anew which version it is."""
         if not topic.listeners and not topic.arrivals and self._topics.get(topic.feed.channel) is topic:
             del self._topics[topic.feed.channel]
-            _keep(asyncio.create_task(self._send("UNSUBSCRIBE", topic.feed.channel)))
+            keep(asyncio.create_task(self._send("UNSUBSCRIBE", topic.feed.channel)))
 
     # --- Redis --------------------------------------------------------------------------------------------------------
 
@@ -302,7 +303,7 @@ class Hub:
                 topic.subscribed.set()
                 if topic.missed:
                     topic.missed = False
-                    _keep(asyncio.create_task(self._restate(topic)))
+                    keep(asyncio.create_task(self._restate(topic)))
 
     async def _send(self, *command: str) -> None:
         """Sends to Redis, if it is connected: what is not sent now follows from `_topics` when it is."""
@@ -337,7 +338,7 @@ def _pool() -> ConnectionPool:
 _kept: set[asyncio.Task[Any]] = set()
 
 
-def _keep(task: asyncio.Task[Any]) -> None:
+def keep(task: asyncio.Task[Any]) -> None:
     """The event loop holds tasks only weakly."""
     _kept.add(task)
     task.add_done_callback(_kept.discard)

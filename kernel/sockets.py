@@ -1,4 +1,4 @@
-"""WebSockets: what is sent waits in a bounded buffer, what comes in is limited, and how they are refused and dropped.
+"""WebSockets: who may have one, what may come in, and how they are refused and dropped. What goes out: see `kernel.outbox`.
 
 Refused connections are accepted and closed with a code and a reason, since browsers show nothing of a refused handshake.
 """
@@ -6,8 +6,7 @@ Refused connections are accepted and closed with a code and a reason, since brow
 import asyncio
 import random
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import parse_qs
 from uuid import UUID
@@ -15,25 +14,20 @@ from uuid import UUID
 import orjson
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
 
 from kernel import metrics
 from kernel.api import parse_id
 from kernel.auth import InvalidToken, NotAuthenticated, User, verify
 from kernel.errors import InvalidInput, Kind, Refused
-from kernel.realtime import Message, News, as_event
+from kernel.limits import LARGEST_FRAME, Guest
+from kernel.outbox import TOO_SLOW, Outbox
+from kernel.realtime import Message
 from kernel.threads import in_thread
 
-MOST_BUFFERED = (
-    256 * 1024
-)  # characters for each socket; frames are shared, so many slow sockets cost little more than one
-SLOW_SECONDS = 10.0  # a socket that takes nothing for so long is closed
-LARGEST_FRAME = 4096  # bytes, from a client
-BURST, PER_SECOND = 30.0, 5.0  # frames from a client
 CLOSE_SECONDS = 5.0
 RETRY_SPREAD_MS = 5000
 
-MALFORMED, UNAUTHORISED, NOT_FOUND, TOO_SLOW, REPLACED, TOO_MANY = 4400, 4401, 4404, 4408, 4409, 4429
+MALFORMED, UNAUTHORISED, NOT_FOUND, REPLACED, TOO_MANY = 4400, 4401, 4404, 4409, 4429
 RESTARTING, TOO_BIG, FLOOD, TRY_LATER = 1012, 1009, 1008, 1013
 CODES = {
     Kind.INVALID: MALFORMED,
@@ -50,124 +44,6 @@ class Closed(Exception):
     def __init__(self, code: int, reason: str) -> None:
         self.code, self.reason = code, reason
         super().__init__(code, reason)
-
-
-# --- Out --------------------------------------------------------------------------------------------------------------
-
-
-class Outbox:
-    """What goes out to one client. Frames are handed straight to the server's `send`.
-
-    `send` is taken its first step at once, without a task: as long as the client keeps up that is all it takes. When it has
-    to wait, because the client does not read, a task waits for it, and what is said meanwhile is kept in the buffer.
-
-    `when_full` gives what is said instead of the buffer when it is full; None: the socket is closed.
-    """
-
-    __slots__ = ("_buffer", "_buffered", "_send", "_sent", "_waiting", "close_with", "is_closed", "when_full")
-
-    def __init__(self, send: Callable[[Any], Any], close_with: Callable[[int, str], None]) -> None:
-        self._send = send
-        self._buffer: deque[dict[str, str]] = deque()
-        self._buffered = 0
-        self._sent = 0  # frames that had to wait
-        self._waiting: asyncio.Task[None] | None = None
-        self.close_with = close_with
-        self.is_closed = False
-        self.when_full: Callable[[], News | None] = lambda: None
-
-    def hear(self, news: News) -> None:
-        self.say(news.event)
-
-    def tell(self, message: Message) -> None:
-        self.say(as_event(message))
-
-    def say(self, event: dict[str, str]) -> None:
-        """Sends a frame, now or when those before it are sent. Returns at once; to a closed socket nothing is said."""
-        if self.is_closed:
-            return
-        if self._waiting is not None:
-            self._keep(event)
-            return
-        try:
-            step = self._send(event).__await__()
-            waits_for = next(step)
-        except StopIteration:
-            return
-        except Exception:  # noqa: BLE001 - each server has its own exceptions for a client that is gone
-            self.is_closed = True
-            return
-        self._waiting = asyncio.create_task(self._send_on(_Rest(step, waits_for)))
-        asyncio.get_running_loop().call_later(SLOW_SECONDS, self._close_if_stuck, self._waiting, self._sent)
-
-    def stop(self) -> None:
-        """Nothing more is said."""
-        self.is_closed = True
-        self._buffer.clear()
-        if self._waiting is not None:
-            self._waiting.cancel()
-
-    def _keep(self, event: dict[str, str]) -> None:
-        size = len(event["text"])
-        if self._buffered + size <= MOST_BUFFERED:
-            self._buffer.append(event)
-            self._buffered += size
-            return
-        instead = self.when_full()
-        self._buffer.clear()
-        self._buffered = 0
-        if instead is None:
-            self._give_up()
-            return
-        metrics.live_slow.labels(outcome="refetch").inc()
-        self._buffer.append(instead.event)
-        self._buffered = len(instead.event["text"])
-
-    async def _send_on(self, rest: "_Rest") -> None:
-        try:
-            await rest
-            self._sent += 1
-            while self._buffer:
-                event = self._buffer.popleft()
-                self._buffered -= len(event["text"])
-                await self._send(event)
-                self._sent += 1
-        except Exception:  # noqa: BLE001 - as above
-            self.is_closed = True
-        finally:
-            self._waiting = None
-
-    def _close_if_stuck(self, waiting: asyncio.Task[None], sent: int) -> None:
-        if waiting is not self._waiting:
-            return
-        if sent == self._sent:
-            self._give_up()
-        else:
-            asyncio.get_running_loop().call_later(SLOW_SECONDS, self._close_if_stuck, waiting, self._sent)
-
-    def _give_up(self) -> None:
-        metrics.live_slow.labels(outcome="closed").inc()
-        self.close_with(TOO_SLOW, "too slow")
-
-
-class _Rest:
-    """The rest of a coroutine that has been taken its first step, for a task to await."""
-
-    __slots__ = ("_step", "_waits_for")
-
-    def __init__(self, step: Generator[Any, Any, Any], waits_for: Any) -> None:
-        self._step, self._waits_for = step, waits_for
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        try:
-            yield self._waits_for
-        except BaseException as error:  # noqa: BLE001 - cancelled: the coroutine is told
-            try:
-                waits_for = self._step.throw(error)
-            except StopIteration:
-                return
-            yield waits_for
-        yield from self._step
 
 
 # --- In ---------------------------------------------------------------------------------------------------------------
@@ -193,12 +69,9 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
 
     async def websocket_connect(self, message: Message) -> None:  # noqa: ARG002 - Channels' signature
         self.outbox = Outbox(self.base_send, self.drop)
-        self.address = _address(self.scope)
-        self._allowance, self._last = BURST, time.monotonic()
+        self.guest = Guest(self.scope)
         self._ending: asyncio.Task[None] | None = None
-        self._user_id = ""
         _open.add(self)
-        _addresses[self.address] += 1
         metrics.live_sockets.labels(kind=self.kind).inc()
         await self.accept("bearer" if "bearer" in self.scope["subprotocols"] else None)
         try:
@@ -212,18 +85,15 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     def _refuse_at_the_door(self) -> None:
         if _is_draining:
             raise Closed(RESTARTING, "restarting")
-        if 0 < settings.SOCKETS_PER_ADDRESS < _addresses[self.address]:
+        if self.guest.is_one_too_many():
             raise Closed(TOO_MANY, "too many connections")
 
     async def websocket_receive(self, message: Message) -> None:
         text = message.get("text")
         raw = text.encode() if text is not None else message.get("bytes") or b""
-        now = time.monotonic()
-        self._allowance = min(BURST, self._allowance + (now - self._last) * PER_SECOND) - 1
-        self._last = now
         if len(raw) > LARGEST_FRAME:
             self.drop(TOO_BIG, "frame too big")
-        elif self._allowance < 0:
+        elif not self.guest.may_speak():
             self.drop(FLOOD, "too many messages")
         elif text is None or not _is_heartbeat(raw):
             error = {"type": "error", "code": "UNKNOWN_MESSAGE", "message": "알 수 없는 메시지입니다."}
@@ -238,11 +108,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         finally:
             if self in _open:
                 _open.discard(self)
-                _addresses[self.address] -= 1
-                _users[self._user_id] -= 1
-                for counted, what in ((_addresses, self.address), (_users, self._user_id)):
-                    if counted[what] <= 0:
-                        del counted[what]
+                self.guest.leave()
                 metrics.live_sockets.labels(kind=self.kind).dec()
                 self.outbox.stop()
                 self.left()
@@ -256,12 +122,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._ending = asyncio.create_task(self._end(code, reason))
 
     async def _end(self, code: int, reason: str) -> None:
-        transport = getattr(getattr(self.base_send, "__self__", None), "transport", None)
-        try:
-            await asyncio.wait_for(self.close(code, reason), CLOSE_SECONDS if code != TOO_SLOW else 0.1)
-        except Exception:  # noqa: BLE001 - gone already, or so slow that it does not even take this
-            if transport is not None:  # uvicorn's: a plain close would wait for the client for ever
-                transport.abort()
+        await end(self.base_send, self.close(code, reason), is_slow=code == TOO_SLOW)
 
     # For subclasses
 
@@ -280,11 +141,19 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         if len(token) > LARGEST_FRAME:
             raise InvalidToken
         user = await in_thread(verify, token)
-        self._user_id = user.user_id
-        _users[self._user_id] += 1
-        if 0 < settings.SOCKETS_PER_USER < _users[self._user_id]:
+        if not self.guest.may_be(user.user_id):
             raise Closed(TOO_MANY, "too many connections")
         return user
+
+
+async def end(send: Any, closing: Awaitable[None], *, is_slow: bool) -> None:
+    """Closes a socket, `send` being the server's, and cuts the line when its client does not even take that."""
+    transport = getattr(getattr(send, "__self__", None), "transport", None)
+    try:
+        await asyncio.wait_for(closing, 0.1 if is_slow else CLOSE_SECONDS)
+    except Exception:  # noqa: BLE001 - gone already, or so slow
+        if transport is not None:  # uvicorn's: a plain close would wait for the client for ever
+            transport.abort()
 
 
 def _is_heartbeat(raw: bytes) -> bool:
@@ -302,23 +171,14 @@ def _token(scope: Any) -> str:
     return str(parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0])
 
 
-def _address(scope: Any) -> str:
-    """Where the client is, as far as it can be trusted: each proxy of ours has added one to X-Forwarded-For."""
-    address = str((scope.get("client") or ("",))[0])
-    if settings.TRUSTED_PROXIES > 0:
-        headers = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        hops = [hop.strip() for hop in b",".join(headers).decode("latin-1").split(",") if hop.strip()]
-        if hops:
-            return str(hops[-min(settings.TRUSTED_PROXIES, len(hops))])
-    return address
-
-
 # --- All of this process ----------------------------------------------------------------------------------------------
 
 _open: set[SocketConsumer] = set()
-_addresses: Counter[str] = Counter()
-_users: Counter[str] = Counter()
 _is_draining = False
+
+
+def is_draining() -> bool:
+    return _is_draining
 
 
 async def drain() -> None:

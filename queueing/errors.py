@@ -1,5 +1,7 @@
 """Ways to be refused that concern the waiting room."""
 
+from django.utils.translation import gettext_noop as _
+
 from kernel.errors import Kind, Refused, Unavailable
 
 
@@ -13,7 +15,7 @@ class NotAdmitted(Refused):
 
 class LineClosed(Refused):
     kind = Kind.CONFLICT
-    message = "종료된 이벤트입니다."
+    message = _("종료된 이벤트입니다.")
     code = "LINE_CLOSED"
 
 
@@ -34,5 +36,5 @@ class OpeningIsOver(Refused):
     """For an administrator: what was drawn is drawn."""
 
     kind = Kind.CONFLICT
-    message = "이미 오픈된 대기열의 오픈 시각은 변경할 수 없습니다."
+    message = _("이미 오픈된 대기열의 오픈 시각은 변경할 수 없습니다.")
     code = "OPENING_IS_OVER"

@@ -14,8 +14,9 @@ from dataclasses import replace
 from uuid import UUID
 
 from kernel.errors import Refused
+from kernel.outbox import Receiver
 from kernel.realtime import Message, News, hub
-from kernel.sockets import REPLACED, Outbox
+from kernel.sockets import REPLACED
 from kernel.threads import in_thread
 from queueing import realtime, services
 from queueing.estimates import estimate
@@ -38,7 +39,7 @@ class Follower:
 
     def __init__(self, user_id: str) -> None:
         self.user_id = user_id
-        self.outboxes: list[Outbox] = []
+        self.outboxes: list[Receiver] = []
         self.due = float("inf")  # until it was first looked where the user stands
         self.state = ""
         self.place = 0
@@ -64,7 +65,7 @@ class Line:
         self._update: Message | None = None  # to be told
         self._updated = 0.0
 
-    async def follow(self, user_id: str, outbox: Outbox) -> Callable[[], None]:
+    async def follow(self, user_id: str, outbox: Receiver) -> Callable[[], None]:
         """From now on the outbox is told what concerns its user. Returns what ends it. Raises WaitingRoomUnavailable."""
         follower = self._followers.setdefault(user_id, Follower(user_id))
         follower.outboxes.append(outbox)
@@ -210,7 +211,7 @@ class Line:
         except Refused:
             follower.due = _after(FRONT_EVERY)
 
-    async def _visit(self, follower: Follower, only: Outbox | None = None) -> None:
+    async def _visit(self, follower: Follower, only: Receiver | None = None) -> None:
         """Looks where one stands, with what was given to keep: it brings back a place that was lost."""
         visitor = services.visitor(
             event_id=self.event_id, user_id=UUID(follower.user_id), pass_=follower.pass_, ticket=follower.ticket
@@ -263,7 +264,7 @@ def _after(seconds: tuple[float, float]) -> float:
 lines: dict[UUID, Line] = {}
 
 
-async def follow(*, event_id: UUID, user_id: str, outbox: Outbox) -> Callable[[], None]:
+async def follow(*, event_id: UUID, user_id: str, outbox: Receiver) -> Callable[[], None]:
     """The outbox is told what concerns this user in the event's line. Returns what ends it.
 
     Raises EventNotFound, WaitingRoomUnavailable.

@@ -24,8 +24,9 @@ class WaitingRooms(Collector):
 
     def collect(self) -> Iterator[Metric]:
         families = self._families()
+        busy = set(waiting_room.events())
         for event_id, counted in waiting_room.stats().items():
-            _add(families, event_id, counted)
+            _add(families, event_id, counted, is_busy=event_id in busy)
         yield from families.values()
 
     @staticmethod
@@ -51,19 +52,23 @@ class WaitingRooms(Collector):
         return {family.name: family for family in found}
 
 
-def _add(families: dict[str, Metric], event_id: UUID, counted: dict[str, float]) -> None:
+def _add(families: dict[str, Metric], event_id: UUID, counted: dict[str, float], *, is_busy: bool) -> None:
     label = str(event_id)
 
     def add(name: str, labels: list[str], value: float) -> None:
         families[name].add_metric(labels, value)  # type: ignore[attr-defined]  # every family has it
 
-    with suppress(PolicyUnknown):
-        found = waiting_room.look(event_id)
-        add("queue_users", [label], found.size)
-        add("queue_active_users", [label], found.inside)
-        add("queue_threshold", [label], found.threshold)
-        if found.last_tick:
-            add("queue_seconds_since_tick", [label], max(0, found.now - found.last_tick) / 1_000_000)
+    if is_busy:
+        with suppress(PolicyUnknown):
+            found = waiting_room.look(event_id)
+            add("queue_users", [label], found.size)
+            add("queue_active_users", [label], found.inside)
+            add("queue_threshold", [label], found.threshold)
+            if found.last_tick:
+                add("queue_seconds_since_tick", [label], max(0, found.now - found.last_tick) / 1_000_000)
+    else:
+        add("queue_users", [label], 0)
+        add("queue_active_users", [label], 0)
     for name, value in counted.items():
         kind, _, which = name.partition(":")
         match kind:

@@ -5,6 +5,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from events.models import Event
 
@@ -12,7 +13,7 @@ from events.models import Event
 def validate_moment(moment: datetime) -> None:
     """Raises ValidationError for what is a slip of the pen, and no moment at which a line could open."""
     if not 2000 <= moment.year <= 2100:
-        raise ValidationError("The year must be from 2000 to 2100.")
+        raise ValidationError(_("The year must be from 2000 to 2100."))
 
 
 def _within(field: str, least: float, most: float) -> models.CheckConstraint:
@@ -23,29 +24,34 @@ def _within(field: str, least: float, most: float) -> models.CheckConstraint:
 class QueuePolicy(models.Model):
     """How an event's waiting room works. NULL is the default from the settings; an event without a row has all of them."""
 
-    event = models.OneToOneField(Event, on_delete=models.CASCADE, primary_key=True, related_name="queue_policy")
-    is_on = models.BooleanField(null=True, blank=True)
-    is_paused = models.BooleanField(db_default=False, default=False)
+    event = models.OneToOneField(
+        Event, on_delete=models.CASCADE, primary_key=True, related_name="queue_policy", verbose_name=_("event")
+    )
+    is_on = models.BooleanField(_("waiting room"), null=True, blank=True)
+    is_paused = models.BooleanField(_("paused"), db_default=False, default=False)
     # How many may be inside at once.
-    threshold = models.IntegerField(null=True, blank=True)
+    threshold = models.IntegerField(_("how many may be inside"), null=True, blank=True)
     # How many are let in per second, and how many at once after a quiet time.
-    admissions_per_second = models.FloatField(null=True, blank=True)
-    burst = models.IntegerField(null=True, blank=True)
+    admissions_per_second = models.FloatField(_("let in per second"), null=True, blank=True)
+    burst = models.IntegerField(_("let in at once after a quiet time"), null=True, blank=True)
     # How long an admission lasts.
-    admission_seconds = models.IntegerField(null=True, blank=True)
+    admission_seconds = models.IntegerField(_("an admission lasts (seconds)"), null=True, blank=True)
     # After how much silence somebody is dropped from the line, loses the kept place, or is put out from the inside.
-    idle_seconds = models.IntegerField(null=True, blank=True)
-    grace_seconds = models.IntegerField(null=True, blank=True)
-    idle_inside_seconds = models.IntegerField(null=True, blank=True)
+    idle_seconds = models.IntegerField(_("dropped from the line after silence of (seconds)"), null=True, blank=True)
+    grace_seconds = models.IntegerField(_("place kept for another (seconds)"), null=True, blank=True)
+    idle_inside_seconds = models.IntegerField(
+        _("put out from inside after silence of (seconds)"), null=True, blank=True
+    )
     # Who comes before this moment is drawn by lot at it. NULL: the line is open from the beginning.
-    opens_at = models.DateTimeField(null=True, blank=True, validators=[validate_moment])
+    opens_at = models.DateTimeField(_("the line opens"), null=True, blank=True, validators=[validate_moment])
     # When the line was last cleared: what was proven before is worth nothing.
-    cleared_at = models.DateTimeField(null=True, editable=False)
-    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+    cleared_at = models.DateTimeField(_("last cleared"), null=True, editable=False)
+    updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
 
     class Meta:
         db_table = "queue_policies"
-        verbose_name_plural = "queue policies"
+        verbose_name = _("waiting room")
+        verbose_name_plural = _("waiting rooms")
         constraints = [
             _within("threshold", 0, 10_000_000),
             _within("admissions_per_second", 0, 1_000_000),
@@ -57,7 +63,7 @@ class QueuePolicy(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"waiting room of {self.event_id}"
+        return str(self.event)
 
 
 class QueueDraw(models.Model):

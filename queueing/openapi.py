@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import Direction, OpenApiParameter, extend_schema
 from rest_framework import serializers
 
 from events.errors import EventNotFound
@@ -103,6 +105,15 @@ class Policy(serializers.Serializer[Any]):
     graceSeconds = serializers.IntegerField(help_text="For how long a lost place is given back.")
     idleInsideSeconds = serializers.IntegerField()
     opensAt = Timestamp(allow_null=True, help_text="Who comes before it takes part in a draw of the places.")
+
+
+class Changes(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+    """What `policy_changes` refuses and the serializer does not know."""
+
+    target_class = PolicyChanges
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
+        return {**super().map_serializer(auto_schema, direction), "minProperties": 1, "additionalProperties": False}
 
 
 class PolicyOfEvent(serializers.Serializer[Any]):

@@ -164,6 +164,9 @@ def policy_changes(data: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidInput(f"{unknown[0]}: no such setting. There are {', '.join(POLICY_NAMES)}.")
     if not data:
         raise InvalidInput(f"Nothing to change. There are {', '.join(POLICY_NAMES)}.")
+    for name, value in data.items():
+        if isinstance(value, bool) and name not in ("isOn", "isPaused"):
+            raise InvalidInput(f"{name}: a number is required")  # Python, and so the serializer, takes false for 0
     read = PolicyChanges(data=data)
     if not read.is_valid():
         field, found = next(iter(read.errors.items()))

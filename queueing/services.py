@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -17,6 +17,8 @@ from events.models import Event
 from kernel.database import after_commit
 from kernel.redis import RedisUnavailable
 from queueing import draws, effects, waiting_room
+from queueing.auditing import ROOM_RULES as ROOM_RULES
+from queueing.auditing import inconsistencies as inconsistencies
 from queueing.errors import LineClosed, NotAdmitted, OpeningIsOver, WaitingRoomUnavailable
 from queueing.estimates import Estimate, estimate
 from queueing.models import QueueDraw, QueuePolicy
@@ -224,6 +226,11 @@ def overview(*, event_id: UUID) -> Found:
         return _knowing_the_policy(event_id, lambda policy: waiting_room.look(event_id, policy))
 
 
+def wait_at_the_end(found: Found) -> Estimate:
+    """Of somebody who would join now."""
+    return estimate(replace(found, position=found.size + 1))
+
+
 def clear(*, event_id: UUID) -> tuple[int, int]:
     """Sends everybody away, from the line and the inside; passes and tickets given before are void.
 
@@ -281,9 +288,15 @@ def refresh_policy(*, event_id: UUID) -> None:
 
 
 def record_draw(*, event_id: UUID) -> int:
-    """Makes the draw durable, which also lets its seed be shown. Twice is the same as once. Returns how many took part."""
-    participants = waiting_room.drawn(event_id)
-    codes = b"".join(draws.code(event_id, user_id) for user_id in participants)
-    QueueDraw.objects.filter(event_id=event_id, drawn_at__isnull=True).update(participants=codes, drawn_at=Now())
+    """Makes the draw durable, which also lets its seed be shown. Twice is the same as once. Returns how many took part.
+
+    A draw for an opening that was moved meanwhile does not count: there will be another.
+    """
+    opening, participants = waiting_room.drawn(event_id)
+    if not opening:
+        return 0
+    if opening == microseconds(policy_of(event_id).opens_at):
+        codes = b"".join(draws.code(event_id, user_id) for user_id in participants)
+        QueueDraw.objects.filter(event_id=event_id, drawn_at__isnull=True).update(participants=codes, drawn_at=Now())
     waiting_room.draw_was_recorded(event_id)
     return len(participants)

@@ -23,6 +23,9 @@ Mode = Literal["check", "status", "enter", "look"]
 MOST_IN_ONE_CALL = 2000
 EVENTS = "queue:events"  # the events that the tick looks after
 COUNTED = "queue:counted"  # the events that were ever looked after
+LONGEST_POSSIBLE_US = 86_400_000_000  # an admission or a kept place: a day, as the policy's constraints say
+CLOCK_SLACK_US = 60_000_000
+MOST_INCONSISTENCIES = 1000  # of one check and event
 
 _LUA = Path(__file__).parent / "lua"
 _ROOM = (_LUA / "room.lua").read_text()
@@ -36,6 +39,7 @@ def _script(name: str) -> LuaScript:
 _visit = LuaScript(f"{_VISIT}\nreturn visit()")
 _follow = LuaScript(_VISIT + (_LUA / "follow.lua").read_text())
 _admit, _leave, _clear = _script("admit"), _script("leave"), _script("clear")
+_audit, _audit_line = LuaScript((_LUA / "audit.lua").read_text()), LuaScript((_LUA / "audit_line.lua").read_text())
 _put_policy = LuaScript((_LUA / "put_policy.lua").read_text())
 
 _TEMPLATES = (
@@ -43,7 +47,7 @@ _TEMPLATES = (
     "queue:state:{}", "queue:policy:{}", "queue:stats:{}", "queue:flow:{}", "queue:probes:{}", "queue:drawn:{}",
     "queue:redeemed:{}",
 )  # fmt: skip
-STATE, POLICY, STATS, DRAWN = 7, 8, 9, 12
+QUEUE, SEEN, STATE, POLICY, STATS, DRAWN = 0, 1, 7, 8, 9, 12
 
 
 def _keys(event_id: UUID) -> list[str]:
@@ -366,18 +370,62 @@ def stats() -> dict[UUID, dict[str, float]]:
         pipeline = redis.pipeline(transaction=False)
         for event_id in events:
             pipeline.hgetall(_keys(event_id)[STATS])
-        return dict(zip(events, pipeline.execute(), strict=True))
+        found = dict(zip(events, pipeline.execute(), strict=True))
+        if forgotten := [str(event_id) for event_id, counted in found.items() if not counted]:
+            redis.srem(COUNTED, *forgotten)
+        return found
 
     return {
         event_id: {name.decode(): float(value) for name, value in counted.items()}
         for event_id, counted in attempt(read).items()
+        if counted
     }
 
 
-def drawn(event_id: UUID) -> list[UUID]:
-    """Who stood in line at the opening, in the order that was drawn. Raises RedisUnavailable."""
-    found: Any = attempt(lambda redis: redis.zrange(_keys(event_id)[DRAWN], 0, -1))
-    return [UUID(user.decode()) for user in found]
+def drawn(event_id: UUID) -> tuple[int, list[UUID]]:
+    """The opening whose draw is still to be recorded, and who stood in line at it, in the order that was drawn.
+
+    0 and nobody if there is none. Raises RedisUnavailable.
+    """
+    keys = _keys(event_id)
+
+    def read(redis: Any) -> Any:
+        pipeline = redis.pipeline(transaction=True)
+        pipeline.hmget(keys[STATE], "draw_due", "drawn")
+        pipeline.zrange(keys[DRAWN], 0, -1)
+        return pipeline.execute()
+
+    (is_due, opening), users = attempt(read)
+    return (int(float(opening)), [UUID(user.decode()) for user in users]) if is_due else (0, [])
+
+
+def known_events() -> list[UUID]:
+    """The events that have or had a line or somebody inside. Raises RedisUnavailable."""
+
+    def read(redis: Any) -> list[set[bytes]]:
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.smembers(EVENTS)
+        pipeline.smembers(COUNTED)
+        found: list[set[bytes]] = pipeline.execute()
+        return found
+
+    return sorted(UUID(event_id.decode()) for event_id in set().union(*attempt(read)))
+
+
+def inconsistencies(event_id: UUID) -> list[tuple[str, str, int | None]]:
+    """What lua/audit.lua finds: (check, user, moment). Reads only, a thousand places at a time. Raises RedisUnavailable."""
+    keys = _keys(event_id)
+    flat = _audit(keys=keys, args=[LONGEST_POSSIBLE_US, CLOCK_SLACK_US, MOST_INCONSISTENCIES])
+    found = [
+        (check.decode(), user.decode(), int(float(moment)) if moment else None)
+        for check, user, moment in zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
+    ]
+    for check, here, there in (("in_line_unseen", QUEUE, SEEN), ("seen_not_in_line", SEEN, QUEUE)):
+        after = b"-inf"
+        while after:
+            after, *missing = _audit_line(keys=[keys[here], keys[there]], args=[after, 1000])
+            found += [(check, user.decode(), None) for user in missing]
+    return found
 
 
 def draw_was_recorded(event_id: UUID) -> None:

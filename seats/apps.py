@@ -3,6 +3,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.db import connections
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
 
 USER_FOREIGN_KEY = """
 DO $$ BEGIN
@@ -18,6 +19,7 @@ END $$
 
 class SeatsConfig(AppConfig):
     name = "seats"
+    verbose_name = _("Sales")
 
     def ready(self) -> None:
         post_migrate.connect(refer_to_users, sender=self)

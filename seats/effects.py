@@ -1,5 +1,6 @@
 """What follows when something happened to seats and reservations. Everything here is safe to lose."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -11,13 +12,17 @@ from redis import Redis
 
 from events import funnel
 from events.effects import event_was_changed
-from events.selectors import event_cache_key
+from events.selectors import event_cache_key, forget_event, forget_event_lists
 from kernel.caching import lease_key
 from kernel.jobs import enqueue
 from kernel.redis import RedisUnavailable, attempt
 from queueing import services as queueing
 from seats import metrics, realtime
+from seats.invariants import Audit
 from seats.locks import Hold, tell, tell_stock
+
+MOST_LOGGED = 20
+logger = logging.getLogger(__name__)
 
 
 def seats_were_locked(*, event_id: UUID, changes: Mapping[UUID, int], hold: Hold) -> None:
@@ -96,3 +101,22 @@ def event_was_saved(*, event_id: UUID) -> None:
     tell(event_id, [])
     enqueue("seats.tasks.update_statuses", expires=30)
     enqueue("seats.tasks.generate_seats_of", event_id=str(event_id))
+
+
+def events_were_moved_in(*, event_ids: Sequence[UUID]) -> None:
+    """Until now they looked as if they had ended."""
+    for event_id in event_ids:
+        forget_event(event_id)
+        queueing.refresh_policy(event_id=event_id)
+        tell(event_id, [])
+    forget_event_lists()
+
+
+def audit_was_made(found: Audit) -> None:
+    """Tells what it found; the first rows of each check only, so that a log is not flooded."""
+    for outcome in found.outcomes:
+        metrics.invariant_violations.labels(check=outcome.check).set(outcome.count)
+        for row in outcome.rows[:MOST_LOGGED]:
+            logger.error("%s: %s", outcome.check, row)
+    if not found.waiting_room_was_checked:
+        logger.warning("the audit did not look at the waiting rooms: Redis does not answer")

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from kernel.errors import InvalidInput, Kind, Refused
 
 
@@ -48,9 +50,22 @@ class LayoutInUse(Refused):
     """For an organiser."""
 
     kind = Kind.CONFLICT
-    message = "판매된 좌석이 있어 좌석 배치를 변경할 수 없습니다."
+    message = _("판매된 좌석이 있어 좌석 배치를 변경할 수 없습니다.")
     code = "LAYOUT_IN_USE"
     by_the_work = True
+
+
+class StockIsSold(Refused):
+    """For an organiser: fewer tickets than buyers hold already."""
+
+    kind = Kind.CONFLICT
+    template = _("%(name)s: %(taken)s are held or sold already, so there can not be fewer in all.")
+    code = "STOCK_IS_SOLD"
+    by_the_work = True
+
+    def __init__(self, *, name: str, taken: int) -> None:
+        self.values = {"name": name, "taken": taken}
+        super().__init__(self.template % self.values)
 
 
 class AmountTooLarge(Refused):
@@ -64,7 +79,7 @@ class AmountTooLarge(Refused):
 
 class ReservationNotFound(Refused):
     kind = Kind.NOT_FOUND
-    message = "예매 내역을 찾을 수 없습니다."
+    message = _("예매 내역을 찾을 수 없습니다.")
     code = "RESERVATION_NOT_FOUND"
 
 
@@ -75,19 +90,19 @@ class SeatReservationNotFound(ReservationNotFound):
 class NothingToCancel(Refused):
     """The same as ReservationNotFound, as the old service says it when a buyer cancels."""
 
-    message = "예매 내역을 찾을 수 없습니다."
+    message = _("예매 내역을 찾을 수 없습니다.")
     code = "RESERVATION_NOT_FOUND"
     by_the_work = True
 
 
 class AlreadyCancelled(Refused):
-    message = "이미 취소된 예매입니다."
+    message = _("이미 취소된 예매입니다.")
     code = "RESERVATION_CANCELLED"
     by_the_work = True
 
 
 class AlreadyExpired(Refused):
-    message = "이미 만료된 예매입니다."
+    message = _("이미 만료된 예매입니다.")
     code = "RESERVATION_EXPIRED"
     by_the_work = True
 
@@ -102,32 +117,32 @@ class PaymentRefused(Refused):
 
 
 class PaidTooLate(PaymentRefused):
-    message = "예매 시간이 만료되었습니다."
+    message = _("예매 시간이 만료되었습니다.")
     code = "RESERVATION_EXPIRED"
 
 
 class PaidAfterCancelling(PaymentRefused):
-    message = "취소된 예매입니다."
+    message = _("취소된 예매입니다.")
     code = "RESERVATION_CANCELLED"
 
 
 class PaidTwice(PaymentRefused):
-    message = "이미 결제된 예매입니다."
+    message = _("이미 결제된 예매입니다.")
     code = "ALREADY_PAID"
 
 
 class AmountDiffers(PaymentRefused):
-    message = "결제 금액이 일치하지 않습니다."
+    message = _("결제 금액이 일치하지 않습니다.")
     code = "AMOUNT_MISMATCH"
 
 
 class PaymentUsedElsewhere(PaymentRefused):
-    message = "다른 예매에 사용된 결제입니다."
+    message = _("다른 예매에 사용된 결제입니다.")
     code = "PAYMENT_ID_USED"
 
 
 class NotPaid(PaymentRefused):
-    message = "결제된 예매가 아닙니다."
+    message = _("결제된 예매가 아닙니다.")
     code = "NOT_PAID"
 
 

@@ -3,6 +3,7 @@
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models.functions import Coalesce, Now
+from django.utils.translation import gettext_lazy as _
 
 from events.models import Event
 from tickets.models import TicketType
@@ -12,23 +13,27 @@ class Seat(models.Model):
     """One seat of one event. Who has it stands in `reservation_items`."""
 
     class Status(models.TextChoices):
-        AVAILABLE = "available"
-        LOCKED = "locked"
-        SOLD = "sold"
+        AVAILABLE = "available", _("free")
+        LOCKED = "locked", _("held")
+        SOLD = "sold", _("sold")
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    event = models.ForeignKey(Event, on_delete=models.CASCADE, related_name="seats", db_index=False)
-    section = models.CharField(max_length=50)
-    row_number = models.IntegerField()
-    seat_number = models.IntegerField()
-    seat_label = models.CharField(max_length=20)
-    price = models.IntegerField()
-    status = models.CharField(max_length=20, choices=Status, db_default=Status.AVAILABLE)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+    event = models.ForeignKey(
+        Event, on_delete=models.CASCADE, related_name="seats", db_index=False, verbose_name=_("event")
+    )
+    section = models.CharField(_("section"), max_length=50)
+    row_number = models.IntegerField(_("row"))
+    seat_number = models.IntegerField(_("number"))
+    seat_label = models.CharField(_("seat"), max_length=20)
+    price = models.IntegerField(_("price (won)"))
+    status = models.CharField(_("status"), max_length=20, choices=Status, db_default=Status.AVAILABLE)
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
 
     class Meta:
         db_table = "seats"
+        verbose_name = _("seat")
+        verbose_name_plural = _("seats")
         constraints = [
             models.UniqueConstraint(
                 fields=["event", "section", "row_number", "seat_number"], name="seat_once_per_event"
@@ -47,39 +52,48 @@ class Reservation(models.Model):
     """A buyer's claim on seats or tickets: pending until paid, and only until its deadline."""
 
     class Status(models.TextChoices):
-        PENDING = "pending"
-        CONFIRMED = "confirmed"
-        CANCELLED = "cancelled"
-        EXPIRED = "expired"
+        PENDING = "pending", _("waiting for payment")
+        CONFIRMED = "confirmed", _("paid")
+        CANCELLED = "cancelled", _("cancelled")
+        EXPIRED = "expired", _("expired")
 
     class PaymentStatus(models.TextChoices):
-        PENDING = "pending"
-        COMPLETED = "completed"
-        FAILED = "failed"
-        REFUNDED = "refunded"
+        PENDING = "pending", _("unpaid")
+        COMPLETED = "completed", _("completed")
+        FAILED = "failed", _("failed")
+        REFUNDED = "refunded", _("refunded")
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    user_id = models.UUIDField()
-    event = models.ForeignKey(Event, on_delete=models.SET_NULL, null=True, related_name="reservations")
-    reservation_number = models.CharField(max_length=50, unique=True)
-    total_amount = models.IntegerField()
-    status = models.CharField(max_length=20, choices=Status, db_default=Status.PENDING)
-    payment_status = models.CharField(max_length=20, choices=PaymentStatus, db_default=PaymentStatus.PENDING)
-    payment_method = models.CharField(max_length=50, null=True, blank=True)
-    payment_id = models.CharField(max_length=255, null=True, blank=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
+    user_id = models.UUIDField(_("user"))
+    event = models.ForeignKey(
+        Event, on_delete=models.SET_NULL, null=True, related_name="reservations", verbose_name=_("event")
+    )
+    reservation_number = models.CharField(_("number"), max_length=50, unique=True)
+    total_amount = models.IntegerField(_("amount (won)"))
+    status = models.CharField(_("status"), max_length=20, choices=Status, db_default=Status.PENDING)
+    payment_status = models.CharField(
+        _("payment"), max_length=20, choices=PaymentStatus, db_default=PaymentStatus.PENDING
+    )
+    payment_method = models.CharField(_("paid with"), max_length=50, null=True, blank=True)
+    payment_id = models.CharField(_("payment id"), max_length=255, null=True, blank=True)
+    expires_at = models.DateTimeField(_("seats held until"), null=True, blank=True)
     # The deadline of a reservation by ticket type, whose `expires_at` has always been NULL: see docs/adr/0004.
-    held_until = models.DateTimeField(null=True, blank=True)
+    held_until = models.DateTimeField(_("tickets held until"), null=True, blank=True)
     deadline = models.GeneratedField(
-        expression=Coalesce("expires_at", "held_until"), output_field=models.DateTimeField(null=True), db_persist=True
+        expression=Coalesce("expires_at", "held_until"),
+        output_field=models.DateTimeField(null=True),
+        db_persist=True,
+        verbose_name=_("held until"),
     )
     # Set when the event of a paid reservation was cancelled: the money is to be given back.
-    refund_due_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    updated_at = models.DateTimeField(db_default=Now(), auto_now=True)
+    refund_due_at = models.DateTimeField(_("refund due since"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
 
     class Meta:
         db_table = "reservations"
+        verbose_name = _("reservation")
+        verbose_name_plural = _("reservations")
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(status__in=["pending", "confirmed", "cancelled", "expired"]),
@@ -109,19 +123,25 @@ class ReservationItem(models.Model):
     """One seat, or a quantity of one ticket type, of a reservation."""
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, related_name="items")
-    ticket_type = models.ForeignKey(TicketType, on_delete=models.PROTECT, null=True, related_name="+")
-    seat = models.ForeignKey(Seat, on_delete=models.PROTECT, null=True, related_name="items")
-    quantity = models.IntegerField(db_default=1)
-    unit_price = models.IntegerField()
-    subtotal = models.IntegerField()
+    reservation = models.ForeignKey(
+        Reservation, on_delete=models.CASCADE, related_name="items", verbose_name=_("reservation")
+    )
+    ticket_type = models.ForeignKey(
+        TicketType, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("ticket type")
+    )
+    seat = models.ForeignKey(Seat, on_delete=models.PROTECT, null=True, related_name="items", verbose_name=_("seat"))
+    quantity = models.IntegerField(_("quantity"), db_default=1)
+    unit_price = models.IntegerField(_("price (won)"))
+    subtotal = models.IntegerField(_("amount (won)"))
     # Whether the reservation is pending or confirmed. The database keeps it (migration 0002): NULL is filled in on
     # insert, and it follows `reservations.status`. It makes the promise "one live reservation per seat" an index.
     is_live = models.BooleanField(null=True, editable=False)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
 
     class Meta:
         db_table = "reservation_items"
+        verbose_name = _("item")
+        verbose_name_plural = _("items")
         constraints = [
             models.UniqueConstraint(
                 fields=["seat"], condition=models.Q(is_live=True), name="seat_in_one_live_reservation"

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from seats import services
+from seats import effects, services
 
 
 @shared_task
@@ -33,5 +33,7 @@ def release_cancelled_events() -> int:
 
 
 @shared_task
-def reconcile() -> dict[str, int]:
-    return {check: len(rows) for check, rows in services.differences().items()}
+def audit() -> dict[str, int]:
+    found = services.audit()
+    effects.audit_was_made(found)
+    return {outcome.check: outcome.count for outcome in found.violations}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -42,6 +43,12 @@ for name in ("AUTH_SERVICE_URL", "JWT_PUBLIC_KEY", "MAX_SEATS_PER_RESERVATION", 
 import django  # noqa: E402 - reads the environment
 
 django.setup()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """A worker must not read the settings before its own conftest has said which servers they name."""
+    del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 def pytest_unconfigure() -> None:
@@ -171,7 +178,10 @@ class AdminPages:
             "sale_start_date": datetime.now(UTC) + timedelta(seconds=sale_start_in),
             "sale_end_date": form.initial["sale_end_date"],
         }
-        for name, moment in moments.items():
+        from django.conf import settings
+
+        for name, at in moments.items():
+            moment = at.astimezone(ZoneInfo(settings.VENUE_TIME_ZONE))  # as an organiser enters it
             data.pop(name)
             data[f"{name}_0"], data[f"{name}_1"] = f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}"
         for formset in page.context["inline_admin_formsets"]:

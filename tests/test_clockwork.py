@@ -456,10 +456,10 @@ def test_a_layout_in_use_can_not_be_edited(world: Database, admin_pages) -> None
     small_hall = "1a400000-0000-4000-8000-000000000001"
     page = admin_pages.client.get(f"/admin/events/seatlayout/{small_hall}/change/")
     assert page.status_code == 200
-    assert list(page.context["adminform"].form.fields) == ["name", "description"]
+    assert list(page.context["adminform"].form.fields) == ["name", "description", "why"]
     bad = {"name": "x", "description": "", "layout_config": '{"sections": []}'}
     refused = admin_pages.client.post("/admin/events/seatlayout/add/", bad)
-    assert "The layout has no sections." in refused.content.decode()
+    assert "좌석 배치에 구역이 없습니다." in refused.content.decode()
 
 
 def test_every_list_of_the_admin_opens(world: Database, admin_pages) -> None:
@@ -527,28 +527,6 @@ def test_a_sale_that_slips_through_is_found_later(world: Database, redis) -> Non
 
 
 # --- The books --------------------------------------------------------------------------------------------------------
-
-
-def test_the_nightly_comparison_only_tells(web: Api, world: Database) -> None:
-    from seats.services import differences
-
-    world.rows(
-        "UPDATE ticket_types t SET total_quantity = available_quantity + (SELECT coalesce(sum(quantity), 0)"
-        " FROM reservation_items i WHERE i.ticket_type_id = t.id AND i.is_live)"
-    )
-    web.reserve(new_user(), HALL, SEAT)
-    web.buy(new_user(), STANDING, **{STANDING_A: 2})
-    assert differences() == {}
-    world.rows("UPDATE ticket_types SET available_quantity = available_quantity - 1 WHERE id = %s", STANDING_A)
-    world.rows(
-        "UPDATE reservations SET total_amount = total_amount + 1 WHERE event_id = %s AND status = 'pending'", STANDING
-    )
-    world.rows("UPDATE seats SET status = 'sold' WHERE id = %s", SEAT)
-    before = world.everything()
-    assert {name: len(rows) for name, rows in differences().items()} == {
-        "stock_differs": 1, "amount_differs": 3, "owned_seat_not_taken": 1
-    }  # fmt: skip
-    assert world.everything() == before
 
 
 def test_a_seat_that_is_named_twice_is_told_once(web: Api, world: Database, redis) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.db.models import Count, F
 from django.utils import timezone
 
@@ -26,6 +27,13 @@ TABLES = (Event, SeatLayout, KeywordMapping, TicketType, Seat, Reservation, Rese
 @pytest.fixture(autouse=True)
 def debug(settings: Any) -> None:
     settings.DEBUG = True  # pytest-django turns it off
+
+
+@pytest.fixture(autouse=True)
+def nothing_there(debug: None, transactional_db: None) -> None:
+    """Other tests leave their catalogue behind."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(table._meta.db_table for table in TABLES)} CASCADE")
 
 
 def load(*arguments: str) -> str:

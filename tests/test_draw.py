@@ -245,6 +245,10 @@ def test_a_person_has_one_lot_however_often_they_come(web: Api, event: str, data
     for user in users[5], users[6]:
         assert web.post(f"/queue/leave/{event}", user=user).status == 200
     assert check(web, event, users[5])["queueSize"] == 9
+    assert (
+        services.record_draw(event_id=uuid.UUID(event)) == 0
+    )  # too early: nothing is recorded, and the seed not shown
+    assert draw(web, event)["seed"] is None
 
     open_now(web, event)
     services.admit()

@@ -149,6 +149,8 @@ def test_the_deployment_check_passes_with_production_settings() -> None:
         ({"RESERVATION_SECONDS": "0"}, "ticketservice.E002"),
         ({"STATEMENT_TIMEOUT_MS": "1000", "LOCK_TIMEOUT_MS": "2000"}, "ticketservice.E003"),
         ({"SOLD_SEAT_WIRE_VALUE": "gone"}, "ticketservice.E004"),
+        ({"QUEUE_THRESHOLD": "-1"}, "ticketservice.E010"),
+        ({"QUEUE_IDLE_SECONDS": "0"}, "ticketservice.E014"),
         ({"INTERNAL_API_TOKEN": ""}, "ticketservice.W001"),
         ({"INTERNAL_API_TOKEN": "short"}, "ticketservice.W002"),
     ],

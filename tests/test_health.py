@@ -1,11 +1,12 @@
 """/health*: what works, told within a second also when a component hangs."""
 
+import http.client
 import os
 import signal
 import time
 
 from kernel.embedded import Servers
-from tests.harness import Api, Database, wait_until
+from tests.harness import HALL, Api, Database, wait_until
 from tests.round_trips import Counted
 
 
@@ -37,6 +38,16 @@ def test_redis_hangs(web: Api, world: Database, redis_server: Servers) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
         time.sleep(1.1)
+
+
+def test_a_body_that_nobody_asked_for_does_not_cost_the_connection(web: Api, world: Database) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=10)
+    for _ in range(20):
+        connection.request("POST", f"/queue/leave/{HALL}", b'{"something": 1}', {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 401
+    connection.close()
 
 
 def test_postgresql_hangs(counted_web: Counted, world: Database) -> None:

@@ -130,7 +130,7 @@ def test_of_200_only_one_is_told_to_come_in(realtime: Realtime, web: Api, line: 
     assert not any(allowed["pass"] in str(socket.messages) for socket in sockets[1:])
 
 
-def test_an_open_socket_keeps_the_place(realtime: Realtime, web: Api, world: Database) -> None:
+def test_an_open_socket_keeps_the_place(realtime: Realtime, web: Api, world: Database, redis) -> None:
     set_policy(threshold=0, is_new=True, world=world, idle_seconds=5)
     with_socket, without = new_user(), new_user()
     wait_in_line(web, without, with_socket)
@@ -141,6 +141,8 @@ def test_an_open_socket_keeps_the_place(realtime: Realtime, web: Api, world: Dat
         tick()
 
     assert socket.of_type("queue-position")[-1]["position"] == 1, "the silent one is gone"
+    counted = redis.hgetall(f"queue:stats:{HALL}")
+    assert (counted["dropped:idle"], counted.get("returned")) == ("1", None)
     assert len(socket.of_type("queue-position")) >= 4, "every two seconds near the front"
     assert 3 <= len(socket.of_type("queue-updated")) <= 9, "at most once a second"
 

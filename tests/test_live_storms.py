@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 from kernel.embedded import Servers
 from tests.harness import HALL, ROOT, Api, Database, free_port, new_user, seat, token, wait_until
 from tests.live import Realtime, Viewer, _is_up, running_realtime
+from tests.socketio_clients import OfPython
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +280,10 @@ def test_daphne_serves_sockets_beside_everything_else(database_url: str, logs: P
         heard.send("rubbish")
         heard.first("error")
         assert server.open(f"/ws/queue/{HALL}").closed_with() == 4401
+        for transport in ("websocket", "polling"):
+            client = OfPython(port, "/", {"token": token(user)}, [("join-event", HALL)], [transport])
+            assert client.first("room-info")["eventId"] == HALL
+            client.close()
         server.close_all()
     finally:
         running.terminate()

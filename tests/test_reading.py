@@ -289,7 +289,7 @@ def test_pages_hold_each_event_once(api: Api, world: Database) -> None:
         ("GET", "/events?status=wrong", 400),
         ("GET", "/events/x", 400),
         ("GET", "/events/%00", 400),
-        ("GET", f"/events/{new_user()}", 404),
+        ("GET", "/events/ffffffff-ffff-4fff-8fff-ffffffffffff", 404),
     ],
 )
 def test_refusals_are_json_in_two_forms(api: Api, method: str, path: str, status: int) -> None:

@@ -259,6 +259,7 @@ def test_wrong_events_and_people_are_refused(api: Api, redis, method: str, path:
     [
         {}, {"threshold": -1}, {"threshold": "many"}, {"threshold": 1.5}, {"threshold": 10**9}, {"burst": 0},
         {"admissionsPerSecond": -1}, {"admissionsPerSecond": "NaN"}, {"admissionsPerSecond": "Infinity"},
+        {"admissionsPerSecond": False}, {"threshold": True},
         {"admissionSeconds": 1}, {"idleSeconds": 0}, {"isPaused": None}, {"isPaused": "perhaps"}, {"opensAt": "soon"},
         {"opensAt": "0001-01-01T00:00:00Z"}, {"opensAt": "9999-12-31T23:59:59Z"}, {"isOn": []}, {"tresHold": 5},
         {"threshold": 5, "burst": 0},

@@ -127,7 +127,8 @@ def test_a_crowd_comes_in_in_order(web: Api, world: Database, clockwork: Clockwo
         print(
             f"place {places[user]}: {len(errors)} estimates, the last off by {errors[-1]:+.0%}, the worst by {worst:+.0%}"
         )
-        assert abs(errors[-1]) <= 0.2
+        when, wait = [told for told in foreseen[user] if came[user] - told[0] >= 5][-1]
+        assert abs(wait - (came[user] - when)) <= 0.2 * (came[user] - when) + 1  # a tick is a second
     assert overview(web)[0] == 0
 
 

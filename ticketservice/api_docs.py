@@ -26,7 +26,7 @@ def document() -> tuple[bytes, str]:
 @cache
 def _document() -> tuple[bytes, str]:
     generator = SchemaGenerator()  # type: ignore[no-untyped-call]
-    body = orjson.dumps(generator.get_schema(public=True), default=str)  # type: ignore[no-untyped-call]
+    body = orjson.dumps(generator.get_schema(public=True))  # type: ignore[no-untyped-call]
     return body, f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
 
 

@@ -1,4 +1,4 @@
-"""`realtime`: WebSockets, on an ASGI server. `runserver` serves HTTP here, too."""
+"""`realtime`: WebSockets and Socket.IO, on an ASGI server. `runserver` serves HTTP here, too."""
 
 import asyncio
 import os
@@ -22,6 +22,7 @@ from kernel import sockets  # noqa: E402
 from kernel.middleware import chosen_id, current_request_id  # noqa: E402
 from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
+from ticketservice.socketio import server as socketio  # noqa: E402
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -38,6 +39,11 @@ async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
             return
 
 
+async def drain() -> None:
+    await sockets.drain()
+    await socketio.drain()
+
+
 def _drain_first(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
     """On SIGTERM: drains, then does what the server would have done. A second signal does it at once."""
     if not callable(stop):
@@ -48,7 +54,7 @@ def _drain_first(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
         if draining:
             stop(signal.SIGTERM, None)
             return
-        draining.append(loop.create_task(sockets.drain()))
+        draining.append(loop.create_task(drain()))
         draining[0].add_done_callback(lambda _: stop(signal.SIGTERM, None))
 
     loop.add_signal_handler(signal.SIGTERM, terminate)
@@ -58,9 +64,17 @@ async def no_such_socket(scope: dict[str, Any], receive: Receive, send: Send) ->
     await send({"type": "websocket.close"})
 
 
+async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    if scope["path"].rstrip("/") == "/socket.io":
+        await socketio(scope, receive, send)
+    else:
+        await http(scope, receive, send)  # type: ignore[arg-type]  # Django's stubs want a Mapping
+
+
 routes = [
     re_path(r"^ws/seats/(?P<event_id>[^/]+)/?$", SeatConsumer.as_asgi()),
     re_path(r"^ws/queue/(?P<event_id>[^/]+)/?$", QueueConsumer.as_asgi()),
+    re_path(r"^socket\.io/?$", socketio),
     re_path(r"", no_such_socket),  # type: ignore[arg-type]  # Django's stubs think of views
 ]
 sockets_by_path = URLRouter(routes)
@@ -73,4 +87,4 @@ async def websocket(scope: dict[str, Any], receive: Receive, send: Send) -> None
     await sockets_by_path(scope, receive, send)
 
 
-application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})
+application = ProtocolTypeRouter({"http": http_or_polling, "websocket": websocket, "lifespan": lifespan})

@@ -9,7 +9,6 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.schedules import crontab
 from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
@@ -59,11 +58,7 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 50},
         },
-        "reconcile": {
-            "task": "seats.tasks.reconcile",
-            "schedule": crontab(hour="19", minute="0"),  # four in the morning in Korea
-            "options": {"expires": 3600},
-        },
+        "audit": {"task": "seats.tasks.audit", "schedule": 600.0, "options": {"expires": 550}},
     },
 )
 app.autodiscover_tasks()

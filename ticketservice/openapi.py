@@ -1,5 +1,6 @@
 """The OpenAPI document as a whole: what the apps describe, and the pages that are no app's."""
 
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,17 @@ from kernel.openapi_components import responses_of
 
 INTRODUCTION = Path(__file__).with_name("openapi.md")
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
+TAGS = (
+    "Events",
+    "Tickets",
+    "Seats",
+    "Waiting room",
+    "Reservations",
+    "For other services",
+    "Waiting room, for administrators",
+    "Operation",
+    "This document",
+)
 NOT_UNDER_API = [{"url": "/"}]
 
 
@@ -110,18 +122,22 @@ METRICS = {
 
 
 def one_of_each(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
-    """Each path once: what is served under /api, too, is said by the document's servers."""
-    shown = []
+    """Each path once: what is served under /api, too, is said by the document's servers.
+
+    The methods of a path come in no order from DRF, and all processes must show the same document.
+    """
+    shown: dict[str, list[tuple[str, str, str, Any]]] = {}
     for path, regex, method, view in endpoints:
         plain = path.rstrip("/")
         if plain == "/api/schema" or not plain.startswith("/api/"):
-            shown.append((plain, regex, method, view))
-    return shown
+            shown.setdefault(plain, []).append((plain, regex, method, view))
+    return [endpoint for of_path in shown.values() for endpoint in sorted(of_path, key=itemgetter(2))]
 
 
 def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """The introduction, the page that DRF does not know, and the answers to everything else."""
     result["info"]["description"] = INTRODUCTION.read_text()
+    result["tags"] = [{"name": name} for name in TAGS]
     result["paths"]["/metrics"] = METRICS
     for path in ("/api/schema", "/api-docs"):
         result["paths"][path]["get"]["servers"] = NOT_UNDER_API

@@ -22,6 +22,7 @@ DEBUG: bool = env.bool("DEBUG", default=False)
 # --- Secrets ---------------------------------------------------------------------------------------------------------
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key"  # noqa: S105 - refused unless DEBUG
 SECRET_KEY: str = env.str("SECRET_KEY", default=DEVELOPMENT_SECRET_KEY)
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
 AUTH_SERVICE_URL: str = env.str("AUTH_SERVICE_URL", default="").rstrip("/")
 JWT_SECRET: str = env.str("JWT_SECRET", default="")
 JWT_PUBLIC_KEY: str = env.str("JWT_PUBLIC_KEY", default="", multiline=True)
@@ -62,19 +63,20 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # --- Applications ----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "daphne",  # before staticfiles: runserver then serves sockets, too
-    "django.contrib.admin",
+    "kernel",  # before the admin, some of whose templates it replaces
+    "kernel.admin_site.ServiceAdmin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "corsheaders",
     "rest_framework",
     "channels",
     "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "kernel",
     "events",
     "tickets",
     "queueing",
@@ -82,6 +84,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "kernel.middleware.request_id",
+    "kernel.middleware.read_to_the_end",
     "kernel.middleware.observe",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -92,6 +95,7 @@ MIDDLEWARE = [
 ]
 ADMIN_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -199,6 +203,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "",
     "SORT_OPERATIONS": False,  # as in ticketservice.urls
     "SORT_OPERATION_PARAMETERS": False,
+    "COMPONENT_SPLIT_REQUEST": True,
     "COMPONENT_SPLIT_PATCH": False,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "PREPROCESSING_HOOKS": ["ticketservice.openapi.one_of_each"],
@@ -233,9 +238,17 @@ TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=0)
 
 # --- Language, time, static files ------------------------------------------------------------------------------------
 LANGUAGE_CODE = "ko"
+LANGUAGES = [("ko", "한국어"), ("en", "English")]  # of the admin; the API speaks LANGUAGE_CODE
+LANGUAGE_COOKIE_PATH = "/admin/"
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
+# In which time the admin shows and reads moments. Everything else is UTC.
+VENUE_TIME_ZONE: str = env.str("VENUE_TIME_ZONE", default="Asia/Seoul")
+# Where browsers find the sockets of `realtime`. Empty: where the page came from; `:8001`: there, on that port.
+REALTIME_URL: str = env.str("REALTIME_URL", default="").rstrip("/")
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 WHITENOISE_USE_FINDERS = True  # the admin has its styles also where nobody ran collectstatic

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.i18n import set_language
 from rest_framework.routers import SimpleRouter
 
 from events.views import EventViewSet
@@ -44,6 +45,7 @@ service = [*router.urls, *health, path("metrics", metrics)]
 urlpatterns = [
     *service,
     path("api/", include(service)),
+    path("admin/language/", set_language, name="set_language"),
     re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),
     re_path(r"^api-docs/?$", api_docs.Page.as_view()),
     path("admin/", admin.site.urls),

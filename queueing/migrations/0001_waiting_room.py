@@ -4,6 +4,8 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
+import queueing.models
+
 
 class Migration(migrations.Migration):
     initial = True
@@ -60,7 +62,7 @@ class Migration(migrations.Migration):
                 ("idle_seconds", models.IntegerField(blank=True, null=True)),
                 ("grace_seconds", models.IntegerField(blank=True, null=True)),
                 ("idle_inside_seconds", models.IntegerField(blank=True, null=True)),
-                ("opens_at", models.DateTimeField(blank=True, null=True)),
+                ("opens_at", models.DateTimeField(blank=True, null=True, validators=[queueing.models.validate_moment])),
                 ("cleared_at", models.DateTimeField(editable=False, null=True)),
                 (
                     "updated_at",

@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as _
 
 from events.errors import EventNotFound, ImpossibleLayout
 from events.layouts import sections_of
@@ -82,13 +83,14 @@ def generate_seats(*, event_id: UUID) -> int:
         if event is None:
             raise EventNotFound
         if event.seat_layout is None:
-            raise ImpossibleLayout("The event has no seat layout.")
+            raise ImpossibleLayout(_("The event has no seat layout."))
         sections = [asdict(section) for section in sections_of(event.seat_layout.layout_config)]
         counted = fetch_one(_GENERATE, {"event_id": event_id, "sections": orjson.dumps(sections).decode()})
         there = Seat.objects.filter(event_id=event_id).count()
         if there != counted["wanted"]:
             raise ImpossibleLayout(
-                f"The event has {there - counted['made']} seats already, not all of which are in its layout."
+                _("The event has %(there)s seats already, not all of which are in its layout."),
+                there=there - counted["made"],
             )
         if counted["made"]:
             after_commit(effects.seats_were_generated, event_id=event_id)

@@ -88,6 +88,9 @@ class Command(BaseCommand):
         processes = Processes(self.say)
         announced = "web" not in commands
         try:
+            environment = (
+                {"REALTIME_URL": f":{ports['realtime']}"} | environment if "realtime" in ports else environment
+            )
             processes.start(commands, {name: environment | {"PORT": str(ports[name])} for name in commands})
             while not self.asked_to_stop.wait(0.2):
                 if ended := processes.ended():
