@@ -10,11 +10,13 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from kernel.checks import refuse_impossible_settings
 from kernel.multiprocess import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 http = get_asgi_application()
+refuse_impossible_settings()
 
 from django.urls import re_path  # noqa: E402 - what follows needs Django to be set up
 
