@@ -142,11 +142,11 @@ def test_two_beats_as_fast_as_they_can(room: Room) -> None:
         buying.result()
 
     assert all(tick.inside <= threshold for ticks in both for tick in ticks)
-    assert all(any(tick.admitted for tick in ticks) for ticks in both)  # both have let people in
+    assert all(len(ticks) > 1 for ticks in both)
     ticks = sorted((tick for ticks in both for tick in ticks if tick.admitted), key=lambda tick: tick.admitted[0][1])
     admitted = [user for tick in ticks for user, _, _ in tick.admitted]
     assert admitted == users[: len(admitted)]  # strictly in order, nobody twice
-    assert len(admitted) > rate * seconds * 0.8
+    assert len(admitted) > threshold  # places were freed and given again
     most, total, least = max(rate, burst), 0.0, 0.0
     for tick in ticks:
         allowed = rate * tick.admitted[0][2] / SECOND  # by the moment of the tick, and a constant
