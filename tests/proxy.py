@@ -29,8 +29,8 @@ def environment_of(service: str) -> dict[str, str]:
 
 
 def servers(ports: Sequence[int]) -> str:
-    """As docker-compose.yml writes them, for processes of this machine."""
-    (line,) = {SERVICES["proxy"]["environment"][name].split(" ", 2)[2] for name in ("WEB", "REALTIME")}
+    """As docker-compose.yml writes them, for processes of this machine, which need not be looked up."""
+    (line,) = {SERVICES["proxy"]["environment"][name].split(" resolve ")[1] for name in ("WEB", "REALTIME")}
     return " ".join(f"server 127.0.0.1:{port} {line}" for port in ports)
 
 
@@ -39,6 +39,7 @@ def render(folder: Path, *, port: int, web: Sequence[int], realtime: Sequence[in
     values = {
         "WEB": servers(web),
         "REALTIME": servers(realtime),
+        "RESOLVER": "",
         "STATIC_PARENT": str(static),
         "PROXY_PORT": f"127.0.0.1:{port}",
     }
