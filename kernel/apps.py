@@ -1,3 +1,4 @@
+import logging
 from typing import Any
 
 from django.apps import AppConfig
@@ -12,6 +13,7 @@ class KernelConfig(AppConfig):
     def ready(self) -> None:
         from kernel import checks  # noqa: F401 - registers itself
 
+        logging.captureWarnings(capture=True)  # into the log, in its format
         pre_migrate.connect(create_schema)
 
 

@@ -1,5 +1,6 @@
 """System checks: relations between settings that would bite only under load, or only on the day of the sale."""
 
+import logging
 import re
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,6 +9,9 @@ from zoneinfo import available_timezones
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as Warned
+from django.core.exceptions import ImproperlyConfigured
+
+logger = logging.getLogger(__name__)
 
 # As the constraints of an event's own policy say it.
 QUEUE_LIMITS = (
@@ -55,6 +59,15 @@ def settings_are_possible(**_: Any) -> list[CheckMessage]:
             )
         )
     return found
+
+
+def refuse_impossible_settings() -> None:
+    """For processes that serve, which run no checks. Raises ImproperlyConfigured; only warns of what can be meant."""
+    for problem in settings_are_possible():
+        raise ImproperlyConfigured(str(problem.msg))
+    if not settings.DEBUG:
+        for problem in production_is_reachable():
+            logger.warning("%s", problem.msg)
 
 
 @register(Tags.security, deploy=True)

@@ -13,17 +13,19 @@ from django.db import InterfaceError, OperationalError
 from prometheus_client import Counter, Histogram
 
 from kernel.errors import Refused
-from kernel.middleware import current_request_id
+from kernel.middleware import current_job_id, current_request_id
 from kernel.redis import RedisUnavailable
 
 logger = logging.getLogger(__name__)
+
+REQUEST_ID = "caused_by_request"  # a header of the message
 
 outcomes = Counter("jobs_total", "Background tasks that ran, by how they ended", ["job", "outcome"])
 seconds = Histogram("job_seconds", "How long background tasks ran", ["job"])
 
 
 class Job(Task):  # type: ignore[type-arg]  # generic only in its stubs
-    """Times a task, counts how it ended, and puts its id into every log line.
+    """Times a task, counts how it ended, and puts its id into every log line, with that of the request that asked for it.
 
     A refusal is an end like any other; a database or Redis that is away is a warning, since the next run makes up for it.
     """
@@ -31,7 +33,8 @@ class Job(Task):  # type: ignore[type-arg]  # generic only in its stubs
     abstract = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        name = current_request_id.set(self.request.id or "-")
+        job_id = self.request.id or "-"
+        names = current_request_id.set(self.request.get(REQUEST_ID) or job_id), current_job_id.set(job_id)
         started = time.perf_counter()
         outcome = "failed"
         outcomes.labels(job=self.name, outcome=outcome)  # from 0: Prometheus would not see the first one rise
@@ -51,12 +54,17 @@ class Job(Task):  # type: ignore[type-arg]  # generic only in its stubs
         finally:
             outcomes.labels(job=self.name, outcome=outcome).inc()
             seconds.labels(job=self.name).observe(time.perf_counter() - started)
-            current_request_id.reset(name)
+            current_request_id.reset(names[0])
+            current_job_id.reset(names[1])
 
 
 def enqueue(job: str, *, at: datetime | None = None, expires: float | None = None, **parameters: Any) -> None:
     """Asks for a task by its name, at once or at a moment. Without a broker nothing happens: a sweep makes up for it."""
+    cause = current_request_id.get()
+    headers = {} if cause == "-" else {REQUEST_ID: cause}
     try:
-        current_app.send_task(job, kwargs=parameters, eta=at, expires=expires, retry=False, ignore_result=True)
+        current_app.send_task(
+            job, kwargs=parameters, eta=at, expires=expires, headers=headers, retry=False, ignore_result=True
+        )
     except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does
         logger.warning("could not enqueue %s: %s", job, error)

@@ -19,17 +19,22 @@ from prometheus_client import Counter, Histogram
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
+current_job_id: ContextVar[str | None] = ContextVar("current_job_id", default=None)
 logger = logging.getLogger(__name__)
 
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def chosen_id(given: str) -> str:
+    """The caller's id for a request if it looks like one, else a new one."""
+    return given if _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
 
 
 def request_id(get_response: GetResponse) -> GetResponse:
     """Takes the caller's X-Request-Id or makes one; it is in the answer and in every log line of the request."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        given = request.META.get("HTTP_X_REQUEST_ID", "")
-        name = given if _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+        name = chosen_id(request.META.get("HTTP_X_REQUEST_ID", ""))
         token = current_request_id.set(name)
         try:
             response = get_response(request)
@@ -130,8 +135,10 @@ class CompressLarge(GZipMiddleware):
 
 
 class RequestIdFilter(logging.Filter):
-    """Puts the id of the request that is being answered into log records."""
+    """Puts into log records the id of the request that is being answered, or has asked for the task that runs."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = current_request_id.get()
+        if job_id := current_job_id.get():
+            record.job_id = job_id
         return True

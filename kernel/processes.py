@@ -40,15 +40,18 @@ class Processes:
         return next(((name, code) for name, code in codes if code is not None), None)
 
     def stop(self) -> None:
-        """SIGTERM to each process and its children; SIGKILL to what is left after `STOP_SECONDS`."""
+        """SIGTERM to each process; SIGKILL to what is left of it and its children after `STOP_SECONDS`.
+
+        Not to the children, too: a process tells them when they have finished what they do, and Celery's would die of it.
+        """
         for process in self._running.values():
-            _signal_group(process, signal.SIGTERM)
+            process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
         for process in self._running.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0, deadline - time.monotonic()))
         for process in self._running.values():
-            _signal_group(process, signal.SIGKILL)
+            _kill_group(process)
             process.wait()
 
     def _copy_output(self, name: str) -> None:
@@ -76,6 +79,6 @@ def _end_with_parent() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def _kill_group(process: subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+        os.killpg(process.pid, signal.SIGKILL)

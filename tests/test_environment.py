@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.harness import ROOT
 
@@ -104,14 +106,22 @@ def test_starts_with_production_settings() -> None:
     assert started.returncode == 0, started.stderr
 
 
-@pytest.mark.parametrize("name", ["AUTH_SERVICE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY"])
+def a_public_key() -> str:
+    pem = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    return pem.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode().replace("\n", "\\n")
+
+
+BELIEVED = {"AUTH_SERVICE_URL": "https://auth.example.org", "JWT_SECRET": "s" * 40, "JWT_PUBLIC_KEY": a_public_key()}
+
+
+@pytest.mark.parametrize("name", BELIEVED)
 def test_does_not_start_when_nobody_could_sign_in(name: str) -> None:
     refused = start(without=("JWT_SECRET",))
 
     assert refused.returncode != 0
     assert name in last_line(refused)
     without = ("JWT_SECRET",) if name != "JWT_SECRET" else ()
-    assert start(without=without, **{name: "https://auth.example.org"}).returncode == 0
+    assert start(without=without, **{name: BELIEVED[name]}).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "DATABASE_URL", "REDIS_URL"])
@@ -130,6 +140,32 @@ def test_does_not_start_with_a_default_secret(name: str, value: str) -> None:
     assert refused.returncode != 0
     assert name in last_line(refused)
     assert start(**{name: value}, DEBUG="true").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STATEMENT_TIMEOUT_MS", "5s"),
+        ("QUEUE_ADMISSIONS_PER_SECOND", "many"),
+        ("DEBUG", "perhaps"),
+        ("REDIS_URL", "localhost:6379"),
+        ("DATABASE_URL", "mysql://localhost/ticketservice"),
+        ("DATABASE_URL", "postgresql://localhost"),
+        ("AUTH_SERVICE_URL", "auth.example.org"),
+        ("JWT_PUBLIC_KEY", "not a key"),
+        ("LOG_FORMAT", "xml"),
+        ("LOG_LEVEL", "LOUD"),
+        ("MAX_SEATS_PER_RESERVATION", "0"),  # as the checks of the deployment find it
+        ("QUEUE_THRESHOLD", "-5"),
+        ("PROMETHEUS_MULTIPROC_DIR", "/dev/null/metrics"),
+    ],
+)
+def test_does_not_start_with_a_value_that_can_not_be(name: str, value: str) -> None:
+    refused = start(**{name: value})
+
+    assert refused.returncode != 0
+    assert "ImproperlyConfigured" in last_line(refused)
+    assert name in last_line(refused)
 
 
 def last_line(process: subprocess.CompletedProcess[str]) -> str:

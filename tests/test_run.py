@@ -122,7 +122,7 @@ def test_runs_everything_until_it_is_told_to_stop(start: Callable[..., Run], loc
         assert response.status == 200
     socket.create_connection(("localhost", port + 1), timeout=5).close()
     run.wait_for("ready.")  # the worker
-    run.wait_for("celery beat v")
+    run.wait_for("beat runs ")
     children = run.children()
 
     assert run.end(signal.SIGTERM) == 0

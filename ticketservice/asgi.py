@@ -10,15 +10,18 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from kernel.checks import refuse_impossible_settings
 from kernel.multiprocess import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 http = get_asgi_application()
+refuse_impossible_settings()
 
 from django.urls import re_path  # noqa: E402 - what follows needs Django to be set up
 
 from kernel import sockets  # noqa: E402
+from kernel.middleware import chosen_id, current_request_id  # noqa: E402
 from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
 from ticketservice.socketio import server as socketio  # noqa: E402
@@ -76,4 +79,14 @@ routes = [
     re_path(r"^socket\.io/?$", socketio),
     re_path(r"", no_such_socket),  # type: ignore[arg-type]  # Django's stubs think of views
 ]
-application = ProtocolTypeRouter({"http": http_or_polling, "websocket": URLRouter(routes), "lifespan": lifespan})
+sockets_by_path = URLRouter(routes)
+
+
+async def websocket(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Gives the log lines of a socket the id with which it came. The server runs each one in a context of its own."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    current_request_id.set(chosen_id(given.decode("latin-1")))
+    await sockets_by_path(scope, receive, send)
+
+
+application = ProtocolTypeRouter({"http": http_or_polling, "websocket": websocket, "lifespan": lifespan})

@@ -6,15 +6,15 @@ without starting are system checks in `kernel.checks`.
 
 from pathlib import Path
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
+from kernel.environment import Environment
 from kernel.multiprocess import default_directory
 
-env = environ.Env()
+env = Environment()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DEBUG: bool = env.bool("DEBUG", default=False)
@@ -23,9 +23,9 @@ DEBUG: bool = env.bool("DEBUG", default=False)
 DEVELOPMENT_SECRET_KEY = "development-only-secret-key"  # noqa: S105 - refused unless DEBUG
 SECRET_KEY: str = env.str("SECRET_KEY", default=DEVELOPMENT_SECRET_KEY)
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
-AUTH_SERVICE_URL: str = env.str("AUTH_SERVICE_URL", default="").rstrip("/")
+AUTH_SERVICE_URL: str = env.address("AUTH_SERVICE_URL", "https", "http", default="").rstrip("/")
 JWT_SECRET: str = env.str("JWT_SECRET", default="")
-JWT_PUBLIC_KEY: str = env.str("JWT_PUBLIC_KEY", default="", multiline=True)
+JWT_PUBLIC_KEY: str = env.public_key("JWT_PUBLIC_KEY")
 INTERNAL_API_TOKEN: str = env.str("INTERNAL_API_TOKEN", default="")
 
 _WELL_KNOWN_SECRETS = {DEVELOPMENT_SECRET_KEY, "secret", "changeme", "change-me", "your-secret-key", "your-jwt-secret"}
@@ -134,7 +134,12 @@ _SESSION = {
     # The hot statements have one good plan; planning them anew for every call costs more than running them.
     "plan_cache_mode": "force_generic_plan",
 }
+env.address("DATABASE_URL", "postgresql", "postgres")
 _database = env.db_url("DATABASE_URL", engine="django_prometheus.db.backends.postgresql")
+if not _database.get("NAME"):
+    raise ImproperlyConfigured(
+        "DATABASE_URL names no database. Set it to postgresql://user:password@host:5432/database."
+    )
 DATABASES = {
     "default": {
         **_database,
@@ -159,7 +164,7 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis -----------------------------------------------------------------------------------------------------------
-REDIS_URL: str = env.str("REDIS_URL")
+REDIS_URL: str = env.address("REDIS_URL", "redis", "rediss", "unix")
 REDIS_HASH_TAGS: bool = env.bool("REDIS_HASH_TAGS", default=False)
 CACHES = {
     "default": {
@@ -286,7 +291,8 @@ METRICS_DIR = Path(
 METRICS_PORT: int = env.int("METRICS_PORT", default=0)
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
-LOG_FORMAT: str = env.str("LOG_FORMAT", default="text" if DEBUG else "json")
+LOG_FORMAT: str = env.one_of("LOG_FORMAT", "json", "text", default="text" if DEBUG else "json")
+LOG_LEVEL: str = env.one_of("LOG_LEVEL", "DEBUG", "INFO", "WARNING", "ERROR", default="INFO")
 # How long an answer may take before a line in the log tells of it; 0: none does.
 SLOW_REQUEST_MS: int = env.int("SLOW_REQUEST_MS", default=1000)
 LOGGING = {
@@ -300,17 +306,21 @@ LOGGING = {
         "text": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
         "json": {
             "()": "pythonjsonlogger.json.JsonFormatter",
-            "format": "%(asctime)s %(levelname)s %(name)s %(request_id)s %(message)s",
+            "format": "%(levelname)s %(name)s %(request_id)s %(message)s",
+            "rename_fields": {"levelname": "level", "name": "logger"},
+            "timestamp": True,
         },
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": LOG_FORMAT}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         # A line for each second says nothing; jobs log what they did (kernel.jobs).
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
-        "uvicorn.error": {"filters": ["faults_of_clients"]},
+        # uvicorn has set up its own by now; granian's stand in granian-log.json.
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["faults_of_clients"]},
         "django.request": {
             "level": "CRITICAL"
         },  # refusals are answers, not log lines; crashes are logged by kernel.api

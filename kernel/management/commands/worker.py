@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
+from kernel.checks import refuse_impossible_settings
 from kernel.multiprocess import NAME as METRICS_VARIABLE
 from kernel.multiprocess import prepare
 from kernel.processes import Processes
@@ -18,7 +19,7 @@ from kernel.scraping import OfThisMachine
 # `admission` and `ticks` run in the worker's own process: no second process to talk to every second. What they run is
 # bounded by the time-outs of PostgreSQL and Redis. `work` runs in children, which a time limit can end.
 QUEUES = {"admission": "--pool solo", "ticks": "--pool solo", "work": "--pool prefork --concurrency {concurrency}"}
-WORKER = "celery --app ticketservice worker --queues {name} --hostname {name}@%h --loglevel {loglevel} {pool}"
+WORKER = "celery --quiet --app ticketservice worker --queues {name} --hostname {name}@%h --loglevel {loglevel} {pool}"
 QUIET = "--without-gossip --without-mingle --without-heartbeat"
 
 
@@ -34,6 +35,7 @@ class Command(BaseCommand):
         asked_to_stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: asked_to_stop.set())
+        refuse_impossible_settings()
         prepare(settings.METRICS_DIR)
         environment = {**os.environ, METRICS_VARIABLE: str(settings.METRICS_DIR)}
         if settings.METRICS_PORT:
