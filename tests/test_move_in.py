@@ -82,8 +82,8 @@ def move_in(new: Database, old: Database, django_db_blocker) -> Iterator[Callabl
         yield run
 
 
-def killed_when_waiting(old: Database, new: Database, waiting_in: Database, log: Path) -> None:
-    """Starts a move, and kills it as soon as it waits for a lock that the caller holds in one of the databases."""
+def killed_when_waiting(old: Database, new: Database, waiting_in: Database, log: Path, sessions: int = 1) -> None:
+    """Starts a move, and kills it as soon as it waits for locks that the caller holds in one of the databases."""
     command = [sys.executable, "manage.py", "move_in", "--from", old.url, "--batch", str(max(200, SEATS // 50))]
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -95,7 +95,7 @@ def killed_when_waiting(old: Database, new: Database, waiting_in: Database, log:
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
             " AND application_name IN ('move_in', 'ticketservice')"
         )
-        wait_until(lambda: process.poll() is not None or waiting_in.one(waits), seconds=120)
+        wait_until(lambda: process.poll() is not None or waiting_in.one(waits) == sessions, seconds=120)
         assert process.poll() is None, log.read_text()
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -176,24 +176,24 @@ def test_a_move_that_is_killed_again_and_again_ends_complete(
     assert new.one("SELECT to_regclass('moving_in')") is None
     assert [new.one(f"SELECT count(*) FROM {table}") for table in TABLES] == [0] * 7
 
-    middle = made("5ea7", events // 2 + 1, 700)
-    seat = "INSERT INTO seats (id, event_id, section, row_number, seat_number, seat_label, price)"
-    with in_the_way(new.url, f"{seat} VALUES ('{middle}', '{EVENT}', 'X', 1, 1, 'X', 1)"):
-        killed_when_waiting(old, new, new, log)
     free = SEATS - 210 * events
-    assert 0 < new.one("SELECT count(*) FROM seats") < free
+    counted = []
+    for event in (events // 2 + 1, events):  # free seats and live reservations are moved side by side: both are stopped
+        seat = "INSERT INTO seats (id, event_id, section, row_number, seat_number, seat_label, price)"
+        reservation = "INSERT INTO reservations (id, user_id, reservation_number, total_amount)"
+        middle = f"{seat} VALUES ('{made('5ea7', event, 700)}', '{EVENT}', 'X', 1, 1, 'X', 1);"
+        middle += f"{reservation} VALUES ('{made('4e50', event, 50)}', '{EVENT}', 'X', 1)"
+        with in_the_way(new.url, middle):
+            killed_when_waiting(old, new, new, log, sessions=2)
+        counted.append([new.one("SELECT count(*) FROM seats WHERE status = 'available'"),
+                        new.one("SELECT count(*) FROM reservations")])  # fmt: skip
+    assert 0 < counted[0][0] < counted[1][0] < free
+    assert 0 < counted[0][1] < counted[1][1] < 110 * events
+    assert new.one("SELECT count(*) FROM reservations WHERE deadline IS NOT NULL AND status = 'pending'") == 0
     shown = web.get(f"/events/{EVENT}").json["event"]
     assert (shown["status"], shown["seat_layout_id"]) == ("ended", None), (
         "nothing is on sale before everything is there"
     )
-
-    middle = made("4e50", events // 2 + 1, 50)
-    reservation = "INSERT INTO reservations (id, user_id, reservation_number, total_amount)"
-    with in_the_way(new.url, f"{reservation} VALUES ('{middle}', '{EVENT}', 'X', 1)"):
-        killed_when_waiting(old, new, new, log)
-    assert new.one("SELECT count(*) FROM reservations") > 0
-    assert free < new.one("SELECT count(*) FROM seats") < SEATS
-    assert new.one("SELECT count(*) FROM reservations WHERE deadline IS NOT NULL AND status = 'pending'") == 0
 
     with in_the_way(new.url, "LOCK TABLE events IN ROW EXCLUSIVE MODE"):  # everything is there, but not open
         killed_when_waiting(old, new, new, log)

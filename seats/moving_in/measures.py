@@ -41,9 +41,7 @@ def digesting(table: Table, rows: str) -> str:
 
     To be compared on one server only.
     """
-    return (
-        f"SELECT count(*) AS rows, sum(hashtext(ROW({table.column_list})::text)::bigint) AS digest FROM {rows} digested"
-    )
+    return f"SELECT count(*) AS rows, sum(hash_record_extended(ROW({table.column_list}), 0)) AS digest FROM {rows} digested"
 
 
 def difference(one: Measures, other: Measures) -> dict[str, tuple[int, int]]:

@@ -7,11 +7,13 @@ nothing to do.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from threading import Event
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from kernel.database import after_commit, fetch_all, fetch_one
 from seats import effects
@@ -69,14 +71,18 @@ def _insert_reservations(*, live: bool) -> str:
     """
 
 
+# One after the other; those of one line at once, since they do not meet: half the work is indexes and constraints, on one
+# core for each connection.
 STEPS = [
-    Step("seat_layouts", "seat_layouts", _insert("seat_layouts")),
-    Step("events", "events", _insert("events", {"status": "'ended'", "seat_layout_id": "NULL::uuid"})),
-    Step("ticket_types", "ticket_types", _insert("ticket_types")),
-    Step("keyword_mappings", "keyword_mappings", _insert("keyword_mappings")),
-    Step("free seats", "seats", _insert("seats", condition="o.status = 'available'")),
-    Step("live reservations", "reservations", _insert_reservations(live=True)),
-    Step("other reservations", "reservations", _insert_reservations(live=False)),
+    [Step("seat_layouts", "seat_layouts", _insert("seat_layouts"))],
+    [Step("events", "events", _insert("events", {"status": "'ended'", "seat_layout_id": "NULL::uuid"}))],
+    [Step("ticket_types", "ticket_types", _insert("ticket_types"))],
+    [Step("keyword_mappings", "keyword_mappings", _insert("keyword_mappings"))],
+    [
+        Step("free seats", "seats", _insert("seats", condition="o.status = 'available'")),
+        Step("live reservations", "reservations", _insert_reservations(live=True)),
+    ],
+    [Step("other reservations", "reservations", _insert_reservations(live=False))],
 ]
 
 _OPEN_EVENTS = f"""
@@ -92,22 +98,45 @@ FROM ({kept("reservations")}) o WHERE o.id = r.id AND o.status = 'pending'
 
 def move_batches(*, batch: int, progress: Progress) -> None:
     """Does what is left of all steps."""
-    for step in STEPS:
-        total = fetch_one(f"SELECT coalesce(max(place), 0) AS rows FROM {TABLES[step.table].stage}", {})["rows"]
-        known = fetch_all("SELECT up_to FROM moving_in_steps WHERE step = %(step)s", {"step": step.name})
-        done = known[0]["up_to"] if known else 0
-        while done < total:
-            up_to = min(done + batch, total)
-            with transaction.atomic():
-                stage.run(step.statement, {"after": done, "up_to": up_to})
-                stage.run(
-                    "INSERT INTO moving_in_steps VALUES (%(step)s, %(up_to)s)"
-                    " ON CONFLICT (step) DO UPDATE SET up_to = excluded.up_to",
-                    {"step": step.name, "up_to": up_to},
-                )
-            done = up_to
-            progress.show(f"moving {step.name}", done, total)
+    for steps in STEPS:
+        if len(steps) == 1:
+            _move(steps[0], batch, progress, Event())
+            continue
+        stopped = Event()
+        with ThreadPoolExecutor(len(steps)) as threads:
+            moves = [threads.submit(_move_beside, step, batch, progress, stopped) for step in steps]
+            try:
+                for move in as_completed(moves):
+                    move.result()
+            finally:
+                stopped.set()
     stage.run(f"ANALYZE {', '.join(TABLES)}")
+
+
+def _move_beside(step: Step, batch: int, progress: Progress, stopped: Event) -> None:
+    """In a thread of its own, which has a connection of its own."""
+    try:
+        with stage.patient_session():
+            _move(step, batch, progress, stopped)
+    finally:
+        connection.close()
+
+
+def _move(step: Step, batch: int, progress: Progress, stopped: Event) -> None:
+    total = fetch_one(f"SELECT coalesce(max(place), 0) AS rows FROM {TABLES[step.table].stage}", {})["rows"]
+    known = fetch_all("SELECT up_to FROM moving_in_steps WHERE step = %(step)s", {"step": step.name})
+    done = known[0]["up_to"] if known else 0
+    while done < total and not stopped.is_set():
+        up_to = min(done + batch, total)
+        with transaction.atomic():
+            stage.run(step.statement, {"after": done, "up_to": up_to})
+            stage.run(
+                "INSERT INTO moving_in_steps VALUES (%(step)s, %(up_to)s)"
+                " ON CONFLICT (step) DO UPDATE SET up_to = excluded.up_to",
+                {"step": step.name, "up_to": up_to},
+            )
+        done = up_to
+        progress.show(f"moving {step.name}", done, total)
 
 
 def open_sale() -> dict[str, Measures]:

@@ -66,18 +66,29 @@ class Record:
 
 
 @contextmanager
-def only_one() -> Iterator[None]:
-    """One move at a time, in a session that may take its time. Raises CanNotMove."""
+def patient_session() -> Iterator[None]:
+    """Of this thread's connection."""
     run("; ".join(f"SET {name} = '{value}'" for name, value in _SETTINGS.items()))
     try:
+        yield
+    finally:
+        if connection.is_usable():
+            run("; ".join(f"RESET {name}" for name in _SETTINGS))
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """One move at a time, in a patient session. Raises CanNotMove."""
+    with patient_session():
         try:
             fetch_all("SELECT pg_advisory_lock(%(lock)s)", {"lock": ADVISORY_LOCK})
         except OperationalError as error:
             raise CanNotMove(f"Another move into this database is running: {error}") from error
-        yield
-    finally:
-        if connection.is_usable():
-            run(f"SELECT pg_advisory_unlock({ADVISORY_LOCK}); " + "; ".join(f"RESET {name}" for name in _SETTINGS))
+        try:
+            yield
+        finally:
+            if connection.is_usable():
+                run(f"SELECT pg_advisory_unlock({ADVISORY_LOCK})")
 
 
 def record() -> Record | None:
