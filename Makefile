@@ -12,6 +12,9 @@ run: .venv/installed ## start the whole service on this machine, on port $PORT (
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
 	$(BIN)/python -m pytest
 
+bench: .venv/installed ## measure throughput beside its limits; BENCH="--quick" takes a minute, BENCH=--help tells more
+	@$(BIN)/python -m bench $(BENCH)
+
 # Settings as in production, so that `check --deploy` judges those. There is no database behind them: what
 # makemigrations says about that is shown only when it fails.
 check: export DATABASE_URL := postgresql://ticketservice@127.0.0.1:1/ticketservice
@@ -31,7 +34,7 @@ check: .venv/installed ## formatting, lint, types, import rules, migrations, dep
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
 clean: ## stop the development servers; delete their data and the virtual environment
-	-@for directory in .local .local/test; do \
+	-@for directory in .local .local/test .local/bench; do \
 	    test ! -e $$directory/ports.json || LOCAL_DIR=$$directory $(BIN)/python manage.py embedded --stop; \
 	done
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles
@@ -43,4 +46,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test check clean
+.PHONY: help run test bench check clean
