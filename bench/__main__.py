@@ -32,6 +32,7 @@ def main() -> None:
         os.environ.update(service.environment)
         django.setup()
         say("loading the catalogue")
+        catalogue.refuse_foreign(service.database_url, service.redis_url)
         service.manage("migrate", "--verbosity", "0")
         catalogue.load(service.database_url)
         bench = Bench(service, program, asked.seconds, say)

@@ -16,6 +16,7 @@ TYPES_OF_OTHERS = 2
 SEATS_OF_LARGE = 100_000
 SEATS_OF_HALL = 4_900
 TITLE = "Bench"  # of every event, as its first word: what else is in a database is not ours
+OURS = b"bench"  # a key that says the same of Redis
 
 
 def named(name: str) -> str:
@@ -101,14 +102,24 @@ def connect(database_url: str) -> psycopg.Connection[Any]:
     return psycopg.connect(database_url, autocommit=True, options="-c search_path=ticket_schema,public")
 
 
-def load(database_url: str) -> None:
-    """Fills an empty database, once. Raises RuntimeError for one that holds something else."""
+def refuse_foreign(database_url: str, redis_url: str) -> None:
+    """Raises RuntimeError for servers that hold something else than this catalogue: all of it would be lost."""
     with connect(database_url) as connection:
-        foreign = connection.execute("SELECT count(*) FROM events WHERE title NOT LIKE %s", [f"{TITLE} %"]).fetchone()
-        ours = connection.execute("SELECT count(*) FROM events").fetchone()
-        if foreign != (0,):
-            raise RuntimeError("this database holds events that are not ours: measure on an empty one")
-        if ours == (0,):
+        table = connection.execute("SELECT to_regclass('ticket_schema.events')").fetchone()
+        if table != (None,):
+            ours = [f"{TITLE} %"]
+            if connection.execute("SELECT 1 FROM events WHERE title NOT LIKE %s LIMIT 1", ours).fetchone():
+                raise RuntimeError("DATABASE_URL names a database with events that are not ours: give an empty one")
+    with redis.Redis.from_url(redis_url) as client:
+        if client.dbsize() and not client.exists(OURS):
+            raise RuntimeError("REDIS_URL names a database with keys that are not ours: give an empty one")
+        client.set(OURS, 1)
+
+
+def load(database_url: str) -> None:
+    """Fills an empty database, once."""
+    with connect(database_url) as connection:
+        if connection.execute("SELECT count(*) FROM events").fetchone() == (0,):
             given = {"others": OTHERS, "large": SEATS_OF_LARGE, "hall": SEATS_OF_HALL, "types": TYPES_OF_OTHERS}
             with connection.transaction():
                 for statement in (_LAYOUT, _EVENTS, _SEATS, _TYPES, _POLICIES):
@@ -120,7 +131,8 @@ def load(database_url: str) -> None:
 
 
 def reset(database_url: str, redis_url: str) -> None:
-    """Takes back all that was sold, and empties the caches."""
+    """Takes back all that was sold, and empties the caches. Raises what `refuse_foreign` raises."""
+    refuse_foreign(database_url, redis_url)
     with connect(database_url) as connection:
         connection.execute("TRUNCATE reservation_items, reservations, idempotency_keys")
         connection.execute("UPDATE seats SET status = 'available' WHERE status <> 'available'")
@@ -129,7 +141,7 @@ def reset(database_url: str, redis_url: str) -> None:
         connection.execute("CHECKPOINT")
     with redis.Redis.from_url(redis_url) as client:
         for key in client.scan_iter(count=1000):
-            if not key.startswith((b"_kombu", b"unacked", b"admission", b"ticks", b"work")):  # Celery's
+            if key != OURS and not key.startswith((b"_kombu", b"unacked", b"admission", b"ticks", b"work")):  # Celery's
                 client.delete(key)
 
 
