@@ -4,5 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from kernel.remembering import Remembering
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
-application = get_wsgi_application()
+application = Remembering(get_wsgi_application())
