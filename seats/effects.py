@@ -17,7 +17,7 @@ from kernel.jobs import enqueue
 from kernel.redis import RedisUnavailable, attempt, attempt_or_owe
 from queueing import services as queueing
 from seats import metrics, realtime
-from seats.locks import TOUCHED_EVENTS, Hold, tell
+from seats.locks import TOUCHED_EVENTS, Hold, set_free, tell
 
 
 def seats_were_locked(*, event_id: UUID, seat_ids: Sequence[UUID], hold: Hold) -> None:
@@ -47,7 +47,8 @@ def _count_paid(redis: Redis, event_id: UUID) -> None:
 
 
 def seats_were_released(*, event_id: UUID, seat_ids: Sequence[UUID]) -> None:
-    tell(event_id, [realtime.seat_changed("seat-released", event_id=event_id, seat_id=seat) for seat in seat_ids])
+    messages = [realtime.seat_changed("seat-released", event_id=event_id, seat_id=seat) for seat in seat_ids]
+    set_free(event_id, seat_ids, messages)
 
 
 def reservation_was_cancelled(*, event_id: UUID, user_id: UUID) -> None:
