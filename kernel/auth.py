@@ -31,7 +31,7 @@ from kernel.errors import Kind, Refused, Unavailable
 from kernel.redis import RedisUnavailable, attempt
 
 REMEMBER_SECONDS = 60  # the wire contract's most
-REMEMBER_HERE_SECONDS = 5
+REMEMBER_HERE_SECONDS = 5  # what the Auth Service has said; what was verified here stays true
 REMEMBER_HERE_TOKENS = 10_000
 AUTH_SERVICE_TIMEOUT = 2.0  # seconds
 
@@ -95,7 +95,9 @@ class User:
 
 def verify(token: str) -> User:
     """The user of a token. Raises InvalidToken, UserNotFound or AuthServiceUnavailable."""
-    return _remembered_here(token, _ask_auth_service if settings.AUTH_SERVICE_URL else _verify_locally)
+    if settings.AUTH_SERVICE_URL:
+        return _remembered_here(token, _ask_auth_service, seconds=REMEMBER_HERE_SECONDS)
+    return _remembered_here(token, _verify_locally, seconds=REMEMBER_SECONDS)
 
 
 def _verify_locally(token: str) -> tuple[User, float]:
@@ -197,7 +199,7 @@ _here: dict[str, tuple[User, float]] = {}
 _here_lock = Lock()
 
 
-def _remembered_here(token: str, verify_token: Callable[[str], tuple[User, float]]) -> User:
+def _remembered_here(token: str, verify_token: Callable[[str], tuple[User, float]], *, seconds: float) -> User:
     now = time.time()
     if (known := _here.get(token)) and known[1] > now:
         return known[0]
@@ -205,7 +207,7 @@ def _remembered_here(token: str, verify_token: Callable[[str], tuple[User, float
     with _here_lock:
         if len(_here) >= REMEMBER_HERE_TOKENS:
             _here.clear()
-        _here[token] = user, min(until, now + REMEMBER_HERE_SECONDS)
+        _here[token] = user, min(until, now + seconds)
     return user
 
 
