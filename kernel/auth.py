@@ -3,7 +3,7 @@
 With AUTH_SERVICE_URL the Auth Service is asked, and its word on the user and the role counts; otherwise tokens are
 verified here, HS256 with JWT_SECRET or RS256 with JWT_PUBLIC_KEY. Verified tokens are remembered for at most a minute
 and never past their own expiry: in Redis by a hash (so that all processes share one question to the Auth Service), and in
-this process for a few seconds (so that a burst from one user costs no round trip at all).
+this process (so that a burst from one user costs no round trip at all; for 5 s only if the Auth Service has said it).
 """
 
 import contextlib

@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from kernel.middleware import request_id_of
 from kernel.redis import client
 
-LIFE_SECONDS = 5.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
+LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
 REST_SECONDS = 1.0  # after Redis could not be reached
 TIMEOUT_SECONDS = 0.2
 MOST_BYTES = 8_000_000
@@ -139,8 +139,8 @@ class Answers:
         return answer if answer and answer.until > time.monotonic() else None
 
     def keep(self, name: Name, source: MadeOf, response: HttpResponse) -> None:
-        """Keeps the answer if Redis still has what it was made of. While another thread is here, it does not."""
-        if time.monotonic() < self._rests_until or not self._lock.acquire(blocking=False):
+        """Keeps the answer if Redis still has what it was made of. Not while Redis keeps the other threads waiting."""
+        if time.monotonic() < self._rests_until or not self._lock.acquire(timeout=TIMEOUT_SECONDS):
             return
         try:
             key = source.key.encode()
