@@ -408,11 +408,12 @@ def test_who_was_refused_marks_nothing_that_was_given_back_meanwhile(web: Api, w
     from uuid import UUID
 
     from seats.locks import Hold, seat_lock_key, set_free
+    from seats.realtime import seats_changed
 
     event_id, seat_id = UUID(HALL), UUID(SEAT)
     lock = seat_lock_key(event_id, seat_id)
     redis.set(lock, "refused")
-    set_free(event_id, [seat_id], [])
+    set_free(event_id, seats_changed("seat-released", event_id=event_id, changes={seat_id: 1}))
     Hold(event_id, "refused", (lock,)).let_go({seat_id: "A-1"}, 1000)
     assert not redis.exists(MARK, lock)
 
