@@ -30,6 +30,7 @@ from tests.harness import (
     Answer,
     Api,
     Database,
+    assert_books_agree,
     free_port,
     is_up,
     new_user,
@@ -123,6 +124,7 @@ def through(compose: Compose, world: Database) -> Iterator[Api]:
 
 
 def test_the_whole_journey(through: Api, compose: Compose, world: Database) -> None:
+    world.settle()
     buyer, chosen = new_user(), seat(1, 1)
     assert HALL in [event["id"] for event in through.get("/api/events?status=on_sale&limit=100").json["events"]]
     assert through.post(f"/queue/check/{HALL}", user=buyer).json["queued"] is False
@@ -140,6 +142,7 @@ def test_the_whole_journey(through: Api, compose: Compose, world: Database) -> N
     wait_until(lambda: any(line["request_id"] == "the-journey" for line in compose.lines()), seconds=10)
     (line,) = [line for line in compose.lines() if line["request_id"] == "the-journey"]
     assert (line["method"], line["path"], line["status"]) == ("POST", "/seats/reserve", 201)
+    assert_books_agree(HALL, STANDING)
 
 
 def test_what_the_proxy_answers_itself(through: Api, compose: Compose) -> None:
@@ -234,6 +237,7 @@ class Buyers:
 
 
 def test_no_sale_fails_when_a_web_process_is_killed(through: Api, compose: Compose, world: Database) -> None:
+    world.settle()
     buyers, since = Buyers(through.port), world.one("SELECT now()")
     over = threading.Event()
     looked: Counter[int | str] = Counter()
@@ -267,6 +271,7 @@ def test_no_sale_fails_when_a_web_process_is_killed(through: Api, compose: Compo
     # The proxy asks the other process what only reads, and what may be asked twice.
     assert looked.keys() == {200}, looked
     assert buyers.again.keys() <= {"409"}, buyers.again
+    assert_books_agree(STADIUM)
 
 
 def test_who_looks_comes_back_when_a_realtime_process_is_killed(
