@@ -279,7 +279,8 @@ def promtool(*arguments: str | Path) -> None:
 
 @with_prometheus
 def test_promtool_finds_no_fault_and_every_alert_comes_when_it_must(tmp_path: Path) -> None:
-    promtool("check", "config", PROMETHEUS / "prometheus.yml")  # checks the rules that it names, too
+    for file in ("prometheus.yml", "kubernetes.yml"):
+        promtool("check", "config", PROMETHEUS / file)  # checks the rules that it names, too
     promtool("test", "rules", PROMETHEUS / "alerts_test.yml")
 
 
