@@ -64,6 +64,8 @@ def test_the_compose_file_runs_every_process_of_the_procfile_and_two_of_those_th
     assert {"--appendonly yes", "--maxmemory-policy noeviction"} <= set(
         re.findall(r"--\S+ \w+", SERVICES["redis"]["command"])
     )
+    (files,) = re.findall(r"worker_rlimit_nofile (\d+);", (ROOT / "deploy" / "nginx" / "nginx.conf").read_text())
+    assert all(SERVICES[name]["ulimits"]["nofile"] == int(files) for name in ("proxy", "web", "realtime"))
     # Only the proxy, and on this machine only what watches it, can be reached from outside.
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert published.pop("proxy") == ["${PORT:-8000}:8080"]
