@@ -33,7 +33,7 @@ from tests.harness import (
 from tests.live import running_realtime
 from tests.test_seat_generation import SECTION, new_event
 
-STOP_SECONDS = 10  # what docker compose and Kubernetes are told to wait for is longer
+STOP_SECONDS = 15  # as long as docker compose waits for web and realtime
 
 
 def lines(log: Path) -> list[dict[str, Any]]:
