@@ -205,7 +205,8 @@ def busy(running: Realtime, web: Api, database: Database) -> dict[str, Api]:
     watcher = running.seats(HALL)
     watcher.first("hello")
     for n in (1, 2):
-        web.get(f"/events/{HALL}")
+        for packed in ("gzip", "identity"):  # the second one finds in Redis what the first one has made
+            web.get(f"/events/{HALL}", headers={"Accept-Encoding": packed})
         buyer = new_user()
         found = web.reserve(buyer, HALL, seat(1, n)).json["reservation"]
         web.reserve(new_user(), HALL, seat(1, n))
