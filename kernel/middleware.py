@@ -93,7 +93,6 @@ def observe(get_response: GetResponse) -> GetResponse:
             found = series[key] = responses.labels(*key), latency.labels(view, method)
         found[0].inc()
         found[1].observe(took)
-        response.counted = found[0]  # type: ignore[attr-defined]  # for `kernel.remembering`, which gives it again
         if took * 1000 > settings.SLOW_REQUEST_MS > 0:
             facts = {"method": method, "path": request.path, "status": response.status_code, "ms": round(took * 1000)}
             logger.warning("slow request", extra=facts)
