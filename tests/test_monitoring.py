@@ -229,8 +229,8 @@ def busy(running: Realtime, web: Api, database: Database) -> dict[str, Api]:
 def everything_happened(web: Api) -> bool:
     enqueue("queueing.tasks.admit")
     found = scrape(web)
-    ran = {its["job"] for its in found.labels("jobs_total")}
-    return found.total("queue_wait_time_seconds_count", event_id=THEATRE) > 0 and "seats.tasks.audit" in ran
+    audits = found.total("jobs_total", job="seats.tasks.audit", outcome="done")
+    return found.total("queue_wait_time_seconds_count", event_id=THEATRE) > 0 and audits > 0
 
 
 def metrics_of(expression: str) -> set[str]:
