@@ -60,6 +60,7 @@ def test_redis_is_killed_and_everybody_ends_with_the_right_map(
     for heard in others:
         heard.wait(lambda heard: len(heard.of_type("hello")) > 1, seconds=5)
     print(f"100 sockets are live {time.monotonic() - back:.2f} s after Redis came back")
+    assert "[-] Redis is lost" in realtime.log.read_text()  # that is no socket's own
     assert all(heard.of_type("hello")[1]["version"] > version for heard, version in zip(others, before, strict=True))
     wait_until(viewer.is_right, seconds=5)
     assert viewer.seats[seat(1, 2)] == "locked"

@@ -68,6 +68,7 @@ async def no_such_socket(scope: dict[str, Any], receive: Receive, send: Send) ->
 
 async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["path"].rstrip("/") == "/socket.io":
+        _name(scope)
         await socketio(scope, receive, send)
     else:
         await http(scope, receive, send)  # type: ignore[arg-type]  # Django's stubs want a Mapping
@@ -82,10 +83,14 @@ routes = [
 sockets_by_path = URLRouter(routes)
 
 
-async def websocket(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Gives the log lines of a socket the id with which it came. The server runs each one in a context of its own."""
+def _name(scope: dict[str, Any]) -> None:
+    """Gives the log lines of a connection the id with which it came. The server runs each one in a context of its own."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     current_request_id.set(chosen_id(given.decode("latin-1")))
+
+
+async def websocket(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    _name(scope)
     await sockets_by_path(scope, receive, send)
 
 
