@@ -7,7 +7,7 @@ What is published is `{"messages": [...]}`, or `{"version": N, "messages": [...]
 the last one's. Without messages N stands for a change that can only be fetched. A listener hears a hello with the version
 it starts from, and then every message. When something may have been lost it hears another hello, and fetches anew.
 
-Our own subscription and not the channel layer's: see docs/adr/0011.
+Our own subscription and not the channel layer's: see docs/adr/0014.
 """
 
 import asyncio
@@ -50,14 +50,34 @@ class News:
         self.packets: dict[str, Any] = {}  # the same as Socket.IO tells it, by namespace (kernel.socketio)
 
     @cached_property
-    def event(self) -> dict[str, str]:
-        """The ASGI event that sends them as one frame. Shared: never change it."""
+    def event(self) -> "SendText":
+        """What sends them as one frame."""
         told: Message = self.messages[0] if len(self.messages) == 1 else {"type": "batch", "messages": self.messages}
         return as_event(told)
 
 
-def as_event(message: Message) -> dict[str, str]:
-    return {"type": "websocket.send", "text": orjson.dumps(message, default=str).decode()}
+class SendText(dict[str, str]):
+    """The ASGI event that sends a text. Shared by all who hear it: never change it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(type="websocket.send", text=text)
+
+    @cached_property
+    def frame(self) -> bytes:
+        """The same as it goes over the wire, from a server and without compression (RFC 6455, 5.2)."""
+        payload = self["text"].encode()
+        size = len(payload)
+        if size < 126:
+            head = bytes((0x81, size))
+        elif size < 65536:
+            head = b"\x81\x7e" + size.to_bytes(2, "big")
+        else:
+            head = b"\x81\x7f" + size.to_bytes(8, "big")
+        return head + payload
+
+
+def as_event(message: Message) -> SendText:
+    return SendText(orjson.dumps(message, default=str).decode())
 
 
 class Listener(Protocol):

@@ -12,7 +12,6 @@ from urllib.parse import parse_qs
 from uuid import UUID
 
 import orjson
-from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from kernel import metrics
@@ -99,12 +98,15 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             error = {"type": "error", "code": "UNKNOWN_MESSAGE", "message": "알 수 없는 메시지입니다."}
             self.outbox.tell(error)
 
-    async def websocket_disconnect(self, message: Message) -> None:  # noqa: ARG002 - Channels' signature
-        raise StopConsumer
-
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Without Channels' own loop: it has a task more for each socket, so as to listen to a channel layer, too."""
+        self.scope, self.base_send, self.channel_layer = scope, send, None
         try:
-            await super().__call__(scope, receive, send)
+            while True:
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                await self.dispatch(message)
         finally:
             if self in _open:
                 _open.discard(self)
