@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ from bench.service import ROOT, Service
 
 def main() -> None:
     asked = _arguments()
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has them ignored
+        signal.signal(number, lambda *_: sys.exit("stopped"))
     directory = ROOT / ".local" / "bench"
     directory.mkdir(parents=True, exist_ok=True)
     earlier = report.read(asked.compare) if asked.compare else []

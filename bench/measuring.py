@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from bench.service import Service, machine_cpu
 from bench.workloads import CROWD, WORKLOADS, Buyers, LimitName, Prepared, Workload, one_seat
 
 CONNECTIONS = 32
-WARM_UP = 0.3  # seconds, in each run; a whole one where nothing is used up: caches have to be filled
+WARM_UP = 0.3  # seconds, in each run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,8 @@ class Bench:
 
     def measure(self, workload: Workload, buyers: Buyers, empty: int, *, workers: int) -> Figure:
         prepared = workload.prepare(buyers)
+        if workload.limit in ("empty view", "same bytes"):  # each worker has its own memory to fill
+            self.run(buyers.port, [*prepared.requests] * 4, seconds=30, once=True)
         limit = self.limit(workload, prepared, empty)
         found, cpu, strangers = self._load(buyers.port, prepared)
         return Figure(
@@ -125,26 +127,24 @@ class Bench:
         )
 
     def _empty(self, port: int, path: str) -> float:
+        return self.run(port, [http("GET", path)], seconds=self.seconds, warm_up=WARM_UP).per_second
+
+    def run(
+        self, port: int, requests: Sequence[bytes], *, seconds: float, warm_up: float = 0, once: bool = False
+    ) -> Load:
         return load.run(
             self.program,
             port=port,
-            requests=[http("GET", path)],
+            requests=requests,
             connections=CONNECTIONS,
-            seconds=self.seconds,
-            warm_up=WARM_UP,
-        ).per_second
+            seconds=seconds,
+            warm_up=warm_up,
+            once=once,
+        )
 
     def _load(self, port: int, prepared: Prepared) -> tuple[Load, dict[str, float], float]:
         before, everybody, started = self.service.cpu(), machine_cpu(), time.monotonic()
-        found = load.run(
-            self.program,
-            port=port,
-            requests=prepared.requests,
-            connections=CONNECTIONS,
-            seconds=self.seconds,
-            warm_up=WARM_UP if prepared.once else 1.0,
-            once=prepared.once,
-        )
+        found = self.run(port, prepared.requests, seconds=self.seconds, warm_up=WARM_UP, once=prepared.once)
         after, passed = self.service.cpu(), time.monotonic() - started
         ours = sum(after[group] - before[group] for group in before) + found.cpu
         strangers = max(0.0, machine_cpu() - everybody - ours) / (passed * (os.cpu_count() or 1))
@@ -214,12 +214,4 @@ def warm(bench: Bench, chosen: list[Workload], buyers: Buyers) -> None:
     catalogue.reset(bench.service.database_url, bench.service.redis_url)
     for workload in chosen:
         prepared = workload.prepare(buyers)
-        load.run(
-            bench.program,
-            port=buyers.port,
-            requests=prepared.requests[:2000],
-            connections=CONNECTIONS,
-            seconds=0.5,
-            warm_up=0,
-            once=prepared.once,
-        )
+        bench.run(buyers.port, prepared.requests[:2000], seconds=0.5, once=prepared.once)

@@ -1,5 +1,7 @@
 """GET /events and GET /events/:id."""
 
+from functools import partial
+
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -8,6 +10,7 @@ from events import effects, selectors
 from events.models import Event
 from kernel.api import parse_id, positive_integer, single_parameters
 from kernel.errors import InvalidInput
+from kernel.remembering import MadeOf, made_of
 
 LARGEST_PAGE = 100
 LONGEST_SEARCH = 5000
@@ -17,13 +20,16 @@ class EventViewSet(ViewSet):
     lookup_value_regex = "[^/]+"
 
     def list(self, request: Request) -> Response:
-        return Response(selectors.event_list(_wanted_page(request)))
+        wanted = _wanted_page(request)
+        answer = selectors.event_list(wanted)
+        return made_of(Response(answer), MadeOf(wanted.cache_key, answer))
 
     def retrieve(self, request: Request, pk: str) -> Response:  # noqa: ARG002 - DRF's signature
         event_id = parse_id(pk, "Invalid id format")
         answer = selectors.event_detail(event_id)
         effects.event_was_viewed(event_id)
-        return Response(answer)
+        viewed_again = partial(effects.event_was_viewed, event_id)
+        return made_of(Response(answer), MadeOf(selectors.event_cache_key(event_id), answer, viewed_again))
 
 
 def _wanted_page(request: Request) -> selectors.EventPage:

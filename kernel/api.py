@@ -1,5 +1,6 @@
 """The REST conventions that all apps share: JSON in and out, ids, timestamps, and refusals as answers."""
 
+import gzip
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -91,6 +92,14 @@ def positive_integer(text: str, name: str) -> int:
 # --- Requests and answers ---------------------------------------------------------------------------------------------
 
 
+class Packed(bytes):
+    """JSON that was compressed once, by `packed`, for all who ask. Who can not unpack it gets it unpacked: CompressLarge."""
+
+
+def packed(answer: bytes) -> Packed:
+    return Packed(gzip.compress(answer, compresslevel=1, mtime=0))  # twice as fast as the default, and 10 % larger
+
+
 class JSONRenderer(BaseRenderer):
     """Renders data as UTF-8 JSON; bytes are JSON already (a cached answer)."""
 
@@ -102,10 +111,12 @@ class JSONRenderer(BaseRenderer):
         self,
         data: Any,
         accepted_media_type: str | None = None,  # noqa: ARG002 - DRF's signature
-        renderer_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+        renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
         if data is None:
             return b""
+        if isinstance(data, Packed) and renderer_context:
+            renderer_context["response"]["Content-Encoding"] = "gzip"
         return data if isinstance(data, bytes) else orjson.dumps(data, default=str)
 
 

@@ -1,5 +1,6 @@
 """Middleware: for every request an id and a place in the metrics; and the admin's own middleware, for the admin only."""
 
+import gzip
 import logging
 import re
 import time
@@ -13,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.utils import timezone, translation
+from django.utils.cache import patch_vary_headers
 from django.utils.module_loading import import_string
 from prometheus_client import Counter, Histogram
 
@@ -129,9 +131,22 @@ class CompressLarge(GZipMiddleware):
     least_bytes = 8 * 1024
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if isinstance(response, HttpResponse) and response.get("Content-Encoding") == "gzip":
+            return _as_wanted(request, response)
         if isinstance(response, HttpResponse) and len(response.content) < self.least_bytes:
             return response
         return super().process_response(request, response)
+
+
+def _as_wanted(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """An answer that was compressed before, unpacked for clients that do not ask for gzip."""
+    patch_vary_headers(response, ("Accept-Encoding",))
+    if "gzip" in request.META.get("HTTP_ACCEPT_ENCODING", ""):
+        response["ETag"] = f"W/{response['ETag']}"
+    else:
+        response.content = gzip.decompress(response.content)
+        del response["Content-Encoding"]
+    return response
 
 
 class RequestIdFilter(logging.Filter):

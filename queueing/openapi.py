@@ -196,7 +196,7 @@ class Queue(Described):
                 )
             ],
             responses={200: Draw},
-            extensions=refused_with(_MALFORMED, EventNotFound, NoDraw),
+            extensions=refused_with(_MALFORMED, InvalidInput("Invalid participants"), EventNotFound, NoDraw),
         ),
     }
 

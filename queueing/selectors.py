@@ -45,10 +45,16 @@ class Policy:
     sale_starts_at: datetime
     sale_ends_at: datetime
     seed: str  # empty unless places are drawn by lot
+    # The moment of PostgreSQL at which it was read: the first transaction that had not begun, and how many of the earlier
+    # ones had not ended. Of two moments the later one has a higher xmax, or the same and fewer unfinished.
+    xmax: int
+    unfinished: int
 
     def as_fields(self) -> dict[str, str | int | float]:
-        """As `waiting_room.put_policy` takes it: moments and durations in microseconds."""
+        """As lua/put_policy.lua takes it: moments and durations in microseconds."""
         return {
+            "xmax": self.xmax,
+            "unfinished": self.unfinished,
             "is_on": int(self.is_on),
             "paused": int(self.is_paused),
             "closed": int(self.is_closed),
@@ -75,7 +81,9 @@ def microseconds(moment: datetime | None) -> int:
 _POLICY = f"""
 SELECT e.status IN ('ended', 'cancelled') AS is_closed, e.sale_start_date AS sale_starts_at,
        least(e.sale_end_date, e.event_date) AS sale_ends_at, {", ".join(f"p.{column}" for column in DEFAULTS)},
-       coalesce(p.is_paused, false) AS is_paused, p.opens_at, p.cleared_at, coalesce(d.seed, '') AS seed
+       coalesce(p.is_paused, false) AS is_paused, p.opens_at, p.cleared_at, coalesce(d.seed, '') AS seed,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax,
+       (SELECT count(*) FROM pg_snapshot_xip(pg_current_snapshot())) AS unfinished
 FROM events e LEFT JOIN queue_policies p ON p.event_id = e.id LEFT JOIN queue_draws d ON d.event_id = e.id
 WHERE e.id = %(event_id)s
 """

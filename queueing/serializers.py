@@ -139,6 +139,13 @@ def policy(event_id: UUID, found: Policy) -> dict[str, Any]:
 # --- In ---------------------------------------------------------------------------------------------------------------
 
 
+def wants_participants(given: Mapping[str, str]) -> bool:
+    """Raises InvalidInput."""
+    if given.get("participants", "all") != "all":
+        raise InvalidInput("Invalid participants. It is all, or left out.")
+    return "participants" in given
+
+
 class PolicyChanges(serializers.Serializer[Any]):
     """null is back to the default; what is left out stays."""
 

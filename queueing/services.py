@@ -134,7 +134,20 @@ def _knowing_the_policy(event_id: UUID, call: Callable[[Fields | None], Result])
     try:
         return call(None)
     except PolicyUnknown:
-        return call(policy_of(event_id).as_fields())
+        return call(_policy_to_tell(event_id).as_fields())
+
+
+def _policy_to_tell(event_id: UUID) -> Policy:
+    """The policy, which has a seed if it has an opening time, by whatever means that was set. Raises EventNotFound."""
+    policy = policy_of(event_id)
+    if policy.opens_at is None or policy.seed:
+        return policy
+    _commit_to_a_seed(event_id)
+    return policy_of(event_id)
+
+
+def _commit_to_a_seed(event_id: UUID) -> None:
+    QueueDraw.objects.get_or_create(event_id=event_id, defaults={"seed": draws.new_seed()})
 
 
 @contextmanager
@@ -274,14 +287,14 @@ def refuse_late_opening(*, event_id: UUID, before: Any, after: Any) -> None:
 def policy_was_saved(*, event_id: UUID) -> None:
     """After any change of the policy's row, in its transaction: commits to a seed if places are to be drawn; tells Redis."""
     if QueuePolicy.objects.filter(event_id=event_id, opens_at__isnull=False).exists():
-        QueueDraw.objects.get_or_create(event_id=event_id, defaults={"seed": draws.new_seed()})
+        _commit_to_a_seed(event_id)
     after_commit(refresh_policy, event_id=event_id)
 
 
 def refresh_policy(*, event_id: UUID) -> None:
     """Tells Redis the policy anew, if it knows one; as soon as it answers."""
     with suppress(EventNotFound):
-        waiting_room.renew_policy(event_id, policy_of(event_id).as_fields())
+        waiting_room.renew_policy(event_id, _policy_to_tell(event_id).as_fields())
 
 
 # --- The draw ---------------------------------------------------------------------------------------------------------

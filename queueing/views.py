@@ -59,7 +59,7 @@ class QueueViewSet(ViewSet):
     @action(detail=False, url_path=f"draw/{EVENT}", **FOR_ALL)
     def draw(self, request: Request, event_id: str) -> Response:
         wanted = event_of(event_id)
-        with_participants = single_parameters(request, "participants").get("participants") == "all"
+        with_participants = serializers.wants_participants(single_parameters(request, "participants"))
         return Response(serializers.draw(wanted, selectors.draw_of(wanted), with_participants=with_participants))
 
 

@@ -66,7 +66,7 @@ def _run(
 
     def tell_and_run(redis: Any) -> Any:
         pipeline = redis.pipeline(transaction=True)
-        _put_policy.run(pipeline, keys=[keys[POLICY], keys[STATE]], args=["", *_pairs(policy or {})])
+        _put_policy.run(pipeline, keys=[keys[POLICY], keys[STATE]], args=_told("", policy or {}))
         script.run(pipeline, keys=keys, args=args)
         return pipeline.execute()[-1]
 
@@ -333,11 +333,11 @@ def renew_policy(event_id: UUID, policy: Fields) -> None:
     """Tells Redis the policy, if it knows one already; if it is away, as soon as it is back."""
     keys = _keys(event_id)
     told = [keys[POLICY], keys[STATE]]
-    attempt_or_owe(told[0], lambda redis: _put_policy.run(redis, keys=told, args=["1", *_pairs(policy)]))
+    attempt_or_owe(told[0], lambda redis: _put_policy.run(redis, keys=told, args=_told("1", policy)))
 
 
-def _pairs(policy: Fields) -> list[str | int | float]:
-    return [part for pair in policy.items() for part in pair]
+def _told(only_if_known: str, policy: Fields) -> list[str | int | float]:
+    return [only_if_known, policy["xmax"], policy["unfinished"], *(part for pair in policy.items() for part in pair)]
 
 
 def look_after(event_id: UUID) -> None:

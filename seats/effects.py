@@ -19,7 +19,7 @@ from kernel.redis import RedisUnavailable, attempt
 from queueing import services as queueing
 from seats import metrics, realtime
 from seats.invariants import Audit
-from seats.locks import Hold, tell, tell_stock
+from seats.locks import Hold, set_free, tell, tell_stock
 
 MOST_LOGGED = 20
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def _count_paid(redis: Redis, event_id: UUID) -> None:
 
 
 def seats_were_released(*, event_id: UUID, changes: Mapping[UUID, int]) -> None:
-    tell(event_id, realtime.seats_changed("seat-released", event_id=event_id, changes=changes))
+    set_free(event_id, realtime.seats_changed("seat-released", event_id=event_id, changes=changes))
 
 
 def reservation_was_cancelled(*, event_id: UUID, user_id: UUID) -> None:

@@ -46,6 +46,10 @@ class SeatTaken(Refused):
         super().__init__(f"이미 예약된 좌석입니다. ({label})")
 
 
+class SeatKnownTaken(SeatTaken):
+    """The same, without having asked PostgreSQL: it may end otherwise the next time."""
+
+
 class LayoutInUse(Refused):
     """For an organiser."""
 

@@ -17,7 +17,7 @@ from django.db import IntegrityError
 from kernel.database import fetch_all, violated_constraint
 from kernel.errors import Refused
 from queueing.errors import NotAdmitted
-from seats.errors import IdempotencyKeyReused, RefusedBefore, SeatBeingChosen
+from seats.errors import IdempotencyKeyReused, RefusedBefore, SeatBeingChosen, SeatKnownTaken
 
 LIFE = "24 hours"
 Sale = TypeVar("Sale")
@@ -83,7 +83,7 @@ def once(request: Request | None, *, sell: Callable[[], Sale], load: Callable[[U
         return sell()
     except AnsweredBefore as answered:
         earlier: UUID | None = _judged(request, answered.record)
-    except (SeatBeingChosen, NotAdmitted):
+    except (SeatBeingChosen, SeatKnownTaken, NotAdmitted):
         if (earlier := _look_up(request)) is None:
             raise
     except Refused as refusal:

@@ -3,11 +3,14 @@
 PostgreSQL alone decides who gets a seat; without Redis everybody goes straight there. A lock belongs to a random token and
 only its owner lets go of it; it ends by itself after LIFE_MS, which is longer than any statement may run.
 
+Who is refused by PostgreSQL because a seat is taken marks it (`taken:{eventId}:{seatId}`): of a crowd that wants one seat
+the others are refused here. A mark lives for TAKEN_MS, not past the end of the hold, and goes when the seat is set free.
+
 The round trip that lets go of the locks also tells what has changed in the seat map: see `tell`.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +24,14 @@ from events.funnel import Stage, funnel_key
 from kernel.caching import lease_key
 from kernel.redis import LuaScript, RedisUnavailable, attempt, attempt_or_owe, event_key
 from queueing.services import AtTheDoor, Visitor, enter, enter_without_redis
-from seats.errors import RequestInProgress, SeatBeingChosen
+from seats.errors import RequestInProgress, SeatBeingChosen, SeatKnownTaken
 from seats.realtime import Change, channel, told_key
 
 LIFE_MS = 10_000
+TAKEN_MS = 1_000
 TOUCHED_EVENTS = "events:touched"  # events whose places changed since their status was last looked at
 
+NOTHING: Mapping[str, str] = {}
 _SCRIPTS = Path(__file__).parent / "lua"
 _take = AtTheDoor((_SCRIPTS / "take.lua").read_text())
 _NEWS = (_SCRIPTS / "news.lua").read_text()
@@ -37,6 +42,10 @@ _count = LuaScript((_SCRIPTS / "count.lua").read_text())
 
 def seat_lock_key(event_id: UUID, seat_id: UUID) -> str:
     return event_key("lock:seat:{}:{}", event_id, seat_id)
+
+
+def taken_key(event_id: UUID, seat_id: UUID) -> str:
+    return event_key("taken:{}:{}", event_id, seat_id)
 
 
 def request_lock_key(event_id: UUID, request: str) -> str:
@@ -59,10 +68,11 @@ class Hold:
     token: str
     keys: tuple[str, ...]
 
-    def let_go(self) -> None:
-        """One round trip; safe to lose, the locks end by themselves."""
+    def let_go(self, taken: Mapping[UUID, str] | None = None, taken_ms: int = 0) -> None:
+        """One round trip; safe to lose, the locks end by themselves. `taken`: seats that others have, with their labels."""
         if self.keys:
-            self._run(versions=0, changes=(), stage="")
+            marks = {taken_key(self.event_id, seat): label for seat, label in (taken or {}).items()}
+            self._run(versions=0, changes=(), marks=marks if taken_ms > 0 else NOTHING, marks_ms=taken_ms)
 
     def let_go_and_tell(self, changes: Sequence[Change], stage: Stage | Literal[""] = "") -> None:
         """The same, and the seat map has changed: its next versions, its cache forgotten, the changes published.
@@ -72,43 +82,67 @@ class Hold:
         """
         self._run(versions=1, changes=changes, stage=stage)
 
-    def _run(self, *, versions: int, changes: Sequence[Change], stage: str) -> None:
+    def _run(
+        self,
+        *,
+        versions: int,
+        changes: Sequence[Change],
+        stage: str = "",
+        marks: Mapping[str, str] = NOTHING,
+        marks_ms: int = 0,
+    ) -> None:
         version, answer = seat_map_version_key(self.event_id), seat_map_key(self.event_id)
         keys = [version, answer, lease_key(answer), TOUCHED_EVENTS, funnel_key(self.event_id), FUNNEL_EVENTS]
         event = [str(self.event_id), channel(self.event_id)]
         places, told = _told(self.event_id, changes)
+        left = [len(self.keys), marks_ms, len(marks), *marks.values()]
         try:
             _let_go(
-                keys=[*keys, *places, *self.keys], args=[self.token, versions, *event, stage, FUNNEL_SECONDS, *told]
+                keys=[*keys, *self.keys, *marks, *places],
+                args=[self.token, versions, *event, stage, FUNNEL_SECONDS, *left, *told],
             )
         except RedisUnavailable:
             if versions:  # what was told nobody heard; that the map is another one is told when Redis is back
-                attempt_or_owe(answer, lambda redis: _let_go.run(redis, keys=keys, args=["", 1, *event, "", 0]))
+                untold = ["", 1, *event, "", 0, 0, 0, 0]
+                attempt_or_owe(answer, lambda redis: _let_go.run(redis, keys=keys, args=untold))
 
 
 def take(*, event_id: UUID, buyer: Visitor, seat_ids: Sequence[UUID] = (), request: str | None = None) -> Hold:
     """Locks the seats, and the request if it has a name, for who has been let into the event's waiting room.
 
-    One round trip; when Redis is away it holds nothing, and a pass is needed. Raises RequestInProgress or SeatBeingChosen,
-    and what `queueing.services.enter` and `enter_without_redis` raise.
+    One round trip; when Redis is away it holds nothing, and a pass is needed. Raises RequestInProgress, SeatBeingChosen or
+    SeatKnownTaken, and what `queueing.services.enter` and `enter_without_redis` raise.
     """
     keys = [seat_lock_key(event_id, seat_id) for seat_id in seat_ids]
     if request is not None:
         keys.insert(0, request_lock_key(event_id, request))
+    marks = [taken_key(event_id, seat_id) for seat_id in seat_ids]
     token = secrets.token_hex(16)
     try:
-        place = enter(_take, event_id=event_id, visitor=buyer, keys=keys, args=[token, LIFE_MS])
+        args = [token, LIFE_MS, len(keys)]
+        place, *mark = enter(_take, event_id=event_id, visitor=buyer, keys=[*keys, *marks], args=args)
     except RedisUnavailable:
         enter_without_redis(event_id=event_id, visitor=buyer)
         return Hold(event_id, token, ())
     if place == 0:
         return Hold(event_id, token, tuple(keys))
-    raise RequestInProgress if request is not None and place == 1 else SeatBeingChosen
+    if request is not None and place == 1:
+        raise RequestInProgress
+    if mark:
+        raise SeatKnownTaken(label=mark[0].decode())
+    raise SeatBeingChosen
 
 
 def tell(event_id: UUID, changes: Sequence[Change], stage: Stage | Literal[""] = "") -> None:
     """The seat map has changed: see `Hold.let_go_and_tell`."""
     Hold(event_id, "", ()).let_go_and_tell(changes, stage)
+
+
+def set_free(event_id: UUID, changes: Sequence[Change]) -> None:
+    """The same, of seats that anybody may take now: what is known of them, or is being asked just now, is old."""
+    locks = tuple(seat_lock_key(event_id, change.place_id) for change in changes)
+    marks = {taken_key(event_id, change.place_id): "" for change in changes}
+    Hold(event_id, "", locks)._run(versions=1, changes=changes, marks=marks)
 
 
 def tell_stock(event_id: UUID, changes: Sequence[Change], *, forget: Sequence[str], reserved: int) -> None:

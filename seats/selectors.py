@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from events.models import Event
 from events.selectors import IS_ON_SALE
 from kernel import caching
-from kernel.api import timestamp
+from kernel.api import Packed, packed, timestamp
 from kernel.database import fetch_all
 from kernel.redis import RedisUnavailable, attempt
 from seats.errors import NoSeatSelection, ReservationNotFound, SeatMapEventNotFound, SeatReservationNotFound
@@ -33,7 +33,8 @@ class SeatMap:
 
     version: int
     tag: str
-    body: bytes
+    body: Packed
+    cached: bytes  # as it stands in Redis
 
 
 def seat_map(event_id: UUID) -> SeatMap:
@@ -41,7 +42,7 @@ def seat_map(event_id: UUID) -> SeatMap:
     answer = caching.read_through(seat_map_key(event_id), lambda: _seat_map(event_id), seconds=SEAT_MAP_SECONDS)
     head, _, body = answer.partition(b"\n")
     version, tag = head.decode().split()
-    return SeatMap(int(version), tag, body)
+    return SeatMap(int(version), tag, Packed(body), answer)
 
 
 def _seat_map(event_id: UUID) -> bytes:
@@ -55,7 +56,7 @@ def _seat_map(event_id: UUID) -> bytes:
     fields = ("id", "section", "row_number", "seat_number", "seat_label", "price", "status")
     shown = {"id": event["id"], "title": event["title"]}
     body = caching.encoded({"event": shown, "layout": layout, "seats": _with_wire_status(rows.values(*fields))})
-    return f"{version} {hashlib.md5(body, usedforsecurity=False).hexdigest()}\n".encode() + body
+    return f"{version} {hashlib.md5(body, usedforsecurity=False).hexdigest()}\n".encode() + packed(body)
 
 
 def _with_wire_status(seats: Iterable[Any]) -> list[dict[str, Any]]:

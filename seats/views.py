@@ -11,9 +11,11 @@ from rest_framework.viewsets import ViewSet
 from events import selectors as events
 from kernel.api import body_of, parse_id
 from kernel.auth import BearerToken, IsAuthenticated, IsInternalService, user_of
+from kernel.remembering import MadeOf, made_of
 from queueing import services as queueing
 from queueing.services import Visitor
 from seats import selectors, serializers, services
+from seats.locks import seat_map_key
 
 FOR_BUYERS: dict[str, Any] = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
 
@@ -34,8 +36,10 @@ class SeatViewSet(ViewSet):
 
     @action(detail=False, url_path="events/(?P<event_id>[^/]+)")
     def events(self, request: Request, event_id: str) -> Response:  # noqa: ARG002
-        seat_map = selectors.seat_map(parse_id(event_id, "Invalid event ID format"))
-        return Response(seat_map.body, headers={"Seat-Map-Version": str(seat_map.version), "ETag": f'"{seat_map.tag}"'})
+        wanted = parse_id(event_id, "Invalid event ID format")
+        seat_map = selectors.seat_map(wanted)
+        headers = {"Seat-Map-Version": str(seat_map.version), "ETag": f'"{seat_map.tag}"'}
+        return made_of(Response(seat_map.body, headers=headers), MadeOf(seat_map_key(wanted), seat_map.cached))
 
     @action(detail=False, methods=["post"], **FOR_BUYERS)
     def reserve(self, request: Request) -> Response:

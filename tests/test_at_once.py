@@ -54,11 +54,12 @@ def assert_one_winner(answers: list[Answer], world: Database) -> None:
     assert world.one("SELECT status FROM seats WHERE id = %s", SEAT) == "locked"
 
 
-def test_of_200_buyers_of_one_seat_one_gets_it(web: Api, world: Database) -> None:
+def test_of_200_buyers_of_one_seat_one_gets_it(web: Api, world: Database, redis) -> None:
     world.widen_waiting_rooms()
     for _ in range(TRIALS):
         assert_one_winner(crowd_on_one_seat(web, world), world)
         free_everything(world)
+        redis.delete(f"taken:{HALL}:{SEAT}")  # the service was not told that the seat is free
 
 
 def test_the_same_without_redis(web: Api, world: Database, redis_server: Servers) -> None:
@@ -368,6 +369,63 @@ def test_a_refused_buyer_leaves_no_lock_behind(web: Api, world: Database, redis)
     assert web.reserve(new_user(), HALL, seat(1, 19)).status == 400
     assert web.reserve(new_user(), HALL, SEAT).status == 201
     assert redis.keys("lock:*") == []
+
+
+# --- A seat that is known to be taken ----------------------------------------------------------------------------------
+
+MARK = f"taken:{HALL}:{SEAT}"
+
+
+def test_once_one_was_refused_others_are_without_postgresql(web: Api, world: Database, redis) -> None:
+    assert web.reserve(new_user(), HALL, SEAT).status == 201
+    refused = web.reserve(new_user(), HALL, SEAT)
+    assert 0 < redis.pttl(MARK) <= 1000
+    redis.pexpire(MARK, 60_000)  # the machine may be slow
+    with held_up(world):
+        again = web.reserve(new_user(), HALL, SEAT)
+        assert statements_that_wait(world) == 0
+    assert (again.status, again.json) == (refused.status, refused.json)
+
+
+def test_a_seat_that_was_given_back_is_not_refused_any_more(web: Api, world: Database, redis) -> None:
+    owner = new_user()
+    reservation = web.reserve(owner, HALL, SEAT).json["reservation"]["id"]
+    assert web.reserve(new_user(), HALL, SEAT).status == 400
+    redis.pexpire(MARK, 60_000)
+    web.cancel(owner, reservation)
+    assert web.reserve(new_user(), HALL, SEAT).status == 201
+
+
+def test_a_seat_is_not_known_to_be_taken_past_the_end_of_its_hold(web: Api, world: Database, redis) -> None:
+    reservation = web.reserve(new_user(), HALL, SEAT).json["reservation"]["id"]
+    world.rows("UPDATE reservations SET expires_at = now() + interval '500 ms' WHERE id = %s", reservation)
+    assert web.reserve(new_user(), HALL, SEAT).status == 400
+    assert redis.pttl(MARK) <= 500
+
+
+def test_who_was_refused_marks_nothing_that_was_given_back_meanwhile(web: Api, world: Database, redis) -> None:
+    """PostgreSQL has refused, but the answer is still under way when the seat is set free."""
+    from uuid import UUID
+
+    from seats.locks import Hold, seat_lock_key, set_free
+    from seats.realtime import seats_changed
+
+    event_id, seat_id = UUID(HALL), UUID(SEAT)
+    lock = seat_lock_key(event_id, seat_id)
+    redis.set(lock, "refused")
+    set_free(event_id, seats_changed("seat-released", event_id=event_id, changes={seat_id: 1}))
+    Hold(event_id, "refused", (lock,)).let_go({seat_id: "A-1"}, 1000)
+    assert not redis.exists(MARK, lock)
+
+
+def test_the_owner_repeats_a_named_request_though_the_seat_is_known_to_be_taken(
+    web: Api, world: Database, redis
+) -> None:
+    owner, named = new_user(), {"Idempotency-Key": "mine"}
+    first = web.reserve(owner, HALL, SEAT, headers=named)
+    assert web.reserve(new_user(), HALL, SEAT).status == 400
+    redis.pexpire(MARK, 60_000)
+    assert web.reserve(owner, HALL, SEAT, headers=named).json == first.json
 
 
 # --- Idempotency at once ----------------------------------------------------------------------------------------------

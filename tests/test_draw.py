@@ -233,7 +233,19 @@ def test_what_is_no_opening_is_refused_and_changes_nothing(web: Api, event: str,
     missing = web.get(f"/queue/draw/{event}", headers={"Accept": "application/problem+json"})
     assert (missing.status, missing.json["code"]) == (404, "NO_DRAW")
     assert [web.get(f"/queue/draw/{wrong}").status for wrong in (NOWHERE, "x")] == [404, 400]
-    assert [web.get(f"/queue/draw/{event}?participants=all&participants=all").status] == [400]
+    for query in ("participants=all&participants=all", "participants=some", "participants="):
+        refused = web.get(f"/queue/draw/{event}?{query}")
+        assert (refused.status, list(refused.json)) == (400, ["error"]), query
+
+
+def test_an_opening_that_was_set_by_other_means_has_a_draw_as_soon_as_anybody_comes(
+    web: Api, event: str, database: Database
+) -> None:
+    database.rows("INSERT INTO queue_policies (event_id, opens_at) VALUES (%s, now() + interval '1 h')", event)
+    for user in (new_user(), new_user()):
+        found = _of(web.post(f"/queue/check/{event}", user=user))
+        assert (found["position"], found["state"]) == (None, "waiting")
+    assert re.fullmatch("[0-9a-f]{64}", draw(web, event)["commitment"])
 
 
 def test_a_person_has_one_lot_however_often_they_come(web: Api, event: str, database: Database) -> None:

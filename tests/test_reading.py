@@ -280,6 +280,7 @@ def test_pages_hold_each_event_once(api: Api, world: Database) -> None:
         ("GET", "/nope", 404),
         ("GET", "/api/api/events", 404),
         ("POST", "/events", 405),
+        ("TRACE", "/metrics", 405),
         ("DELETE", f"/events/{HALL}", 405),
         ("POST", "/seats/layouts", 405),
         ("GET", "/events?page=0", 400),

@@ -12,6 +12,8 @@ from uuid import UUID
 import pytest
 
 from kernel.embedded import Servers
+from queueing import waiting_room
+from queueing.selectors import policy_of
 from tests.harness import (
     HALL,
     STANDING,
@@ -290,6 +292,30 @@ def test_a_policy_counts_from_the_next_call_on(api: Api) -> None:
     assert check(api, late)["queued"] is False
     assert api.reserve(late, HALL, seat(1, 1)).status == 201
     assert set_policy(api, isOn=None, threshold=None) == default
+
+
+@pytest.mark.parametrize("one_ends_late", [False, True], ids=["begun after", "ended after"])
+def test_of_two_changes_the_last_one_counts_in_whichever_order_redis_hears_of_them(
+    api: Api, world: Database, *, one_ends_late: bool
+) -> None:
+    set_policy(api, threshold=1)
+    check(api, new_user())  # Redis knows the policy
+    late = Database(world.url)
+    if one_ends_late:
+        late.rows("BEGIN")
+        late.rows("SELECT pg_current_xact_id()")
+    world.rows("UPDATE queue_policies SET threshold = 2")
+    before = policy_of(UUID(HALL)).as_fields()
+    late.rows("UPDATE queue_policies SET threshold = 3")
+    late.rows("COMMIT")
+    after = policy_of(UUID(HALL)).as_fields()
+    late.close()
+
+    waiting_room.renew_policy(UUID(HALL), after)
+    waiting_room.renew_policy(UUID(HALL), before)
+    assert check(api, new_user())["threshold"] == 3
+    set_policy(api, threshold=4)
+    assert check(api, new_user())["threshold"] == 4
 
 
 def test_paused_nobody_is_let_in(api: Api) -> None:

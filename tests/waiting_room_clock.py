@@ -35,7 +35,7 @@ def policy_fields(**changes: Any) -> dict[str, Any]:
     """A policy as waiting_room takes it, in microseconds; a wide one, but for `changes`."""
     limits = {"is_on": 1, "paused": 0, "closed": 0, "threshold": 1000, "rate": 1000, "burst": 1000}
     seconds = {"admission": 600, "idle": 60, "grace": 300, "idle_inside": 300}
-    rest = {"opens": 0, "cleared": 0, "sale_from": 0, "sale_to": 2 * START, "seed": ""}
+    rest = {"xmax": 1000, "unfinished": 0, "opens": 0, "cleared": 0, "sale_from": 0, "sale_to": 2 * START, "seed": ""}
     return {**limits, **{name: n * SECOND for name, n in seconds.items()}, **rest, **changes}
 
 

@@ -10,5 +10,9 @@ from kernel.multiprocess import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 share_metrics(settings.METRICS_DIR)  # before Django loads the apps
-application = get_wsgi_application()
+django_application = get_wsgi_application()
 refuse_impossible_settings()
+
+from kernel.remembering import Remembering  # noqa: E402 - it counts, too
+
+application = Remembering(django_application)

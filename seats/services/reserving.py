@@ -78,10 +78,11 @@ locked AS (
 SELECT e.is_on_sale, e.most_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
        {idempotency.EARLIER_RECORD},
-       CASE WHEN NOT v.all_available THEN EXISTS (
-           SELECT FROM reservation_items i JOIN reservations h ON h.id = i.reservation_id
-           WHERE i.seat_id = ANY(%(seat_ids)s::uuid[]) AND i.is_live AND h.status = 'pending' AND h.deadline <= now()
-       ) END AS some_hold_is_over
+       CASE WHEN NOT v.all_available THEN (
+           SELECT extract(epoch FROM min(h.deadline) - now())::float8
+           FROM reservation_items i JOIN reservations h ON h.id = i.reservation_id
+           WHERE i.seat_id = ANY(%(seat_ids)s::uuid[]) AND i.is_live AND h.status = 'pending'
+       ) END AS next_hold_ends_in
 FROM verdict v LEFT JOIN event e ON true LEFT JOIN reservation r ON true
 """
 
@@ -99,6 +100,9 @@ def reserve_seats(
         hold = locks.take(event_id=event_id, buyer=buyer, seat_ids=seat_ids, request=request.name if request else None)
         try:
             sale = _reserve(user_id=buyer.user_id, event_id=event_id, seat_ids=seat_ids, request=request)
+        except TakenByOthers as refusal:
+            hold.let_go(refusal.taken, refusal.for_ms)
+            raise
         except BaseException:
             hold.let_go()
             raise
@@ -107,6 +111,14 @@ def reserve_seats(
 
     seat_ids = list(dict.fromkeys(seat_ids))  # a seat that is named twice is one seat
     return idempotency.once(request, sell=sell, load=lambda reservation_id: _seat_sale(reservation_id, seat_ids))
+
+
+class TakenByOthers(SeatTaken):
+    """`taken`: seats by id, with their labels, that others have and that nobody can take over for `for_ms`."""
+
+    def __init__(self, taken: Mapping[UUID, str], for_ms: int) -> None:
+        self.taken, self.for_ms = taken, for_ms
+        super().__init__(label=next(iter(taken.values())))
 
 
 def refuse_too_many(*, event_id: UUID, count: int) -> None:
@@ -137,7 +149,7 @@ def _reserve(
         **idempotency.parameters(request),
     }
     found = _run(parameters)
-    if found["some_hold_is_over"]:
+    if found["next_hold_ends_in"] is not None and found["next_hold_ends_in"] <= 0:
         expire_holders(seat_ids=seat_ids)
         found = _run(parameters)
     by_id = {UUID(seat["id"]): seat for seat in found["seats"] or ()}
@@ -179,9 +191,9 @@ def _refuse(found: dict[str, Any], seats: Sequence[dict[str, Any]]) -> None:
         raise TooManySeats(most=found["most_seats"])
     if not found["all_found"]:
         raise SeatNotFound
-    for seat in seats:
-        if seat["status"] != Seat.Status.AVAILABLE:
-            raise SeatTaken(label=seat["seat_label"])
+    if taken := {UUID(seat["id"]): seat["seat_label"] for seat in seats if seat["status"] != Seat.Status.AVAILABLE}:
+        ends_in = found["next_hold_ends_in"]
+        raise TakenByOthers(taken, locks.TAKEN_MS if ends_in is None else min(locks.TAKEN_MS, int(ends_in * 1000)))
     raise AmountTooLarge
 
 

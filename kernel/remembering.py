@@ -1,0 +1,235 @@
+"""Whole answers, kept in this process for as long as what they were made of stays the same in Redis.
+
+What everybody asks for leaves before Django looks at the request: the bytes and headers that Django gave the last one who
+asked for the same. A view says what its answer was made of (`made_of`). That key is then read on a connection of our own,
+on which Redis tells when the key changes, expires or is deleted (`CLIENT TRACKING`). Before each answer from memory we ask
+Redis something, and hear what it has told before it replies: so the answer is as new as if its key had been read. Of
+requests that come at once one asks for all. Without Redis nothing is kept.
+"""
+
+import logging
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, TypeVar
+
+import hiredis
+from django.http import HttpResponse
+from django.utils.http import parse_etags
+from redis.exceptions import RedisError
+
+from kernel.middleware import chosen_id
+from kernel.redis import client
+
+LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
+REST_SECONDS = 1.0  # after Redis could not be reached
+TIMEOUT_SECONDS = 0.2
+MOST_BYTES = 8_000_000
+OVERHEAD_BYTES = 2_000  # of each answer, roughly
+
+Environment = dict[str, Any]
+Application = Callable[[Environment, Callable[..., Any]], Iterable[bytes]]
+Name = tuple[str, ...]
+AnyResponse = TypeVar("AnyResponse", bound=HttpResponse)
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What an answer was made of: the value of a key in Redis. `each_time` is called whenever the answer is given again."""
+
+    key: str
+    value: bytes
+    each_time: Callable[[], object] | None = None
+
+
+def made_of(response: AnyResponse, source: MadeOf) -> AnyResponse:
+    """Lets this answer be given to all who ask for the same path, for as long as the key has this value."""
+    response.made_of = source  # type: ignore[attr-defined]  # an attribute of our own
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    source: MadeOf
+    headers: list[tuple[str, str]]
+    tag: str
+    body: bytes
+    until: float
+
+
+class Remembering:
+    """A WSGI application around Django's."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._answers = Answers()
+
+    def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        name = _name(environ)
+        # Judged here: of a 304 nothing could be kept.
+        held_by_client = environ.pop("HTTP_IF_NONE_MATCH", "") if name else ""
+        if known := self._answers.current(name) if name else None:
+            if known.source.each_time:
+                known.source.each_time()
+            request_id = chosen_id(environ.get("HTTP_X_REQUEST_ID", ""))
+            status, headers, body, tag = "200 OK", [*known.headers, ("X-Request-Id", request_id)], known.body, known.tag
+        else:
+            begun: list[Any] = []
+            response = self._application(environ, lambda *begins: begun.extend(begins))
+            if not isinstance(response, HttpResponse):  # a stream
+                start_response(*begun)
+                return response
+            if name and response.status_code == 200 and (source := getattr(response, "made_of", None)):
+                self._answers.keep(name, source, response)
+            (status, headers), body, tag = begun, response.content, _tag(response.get("ETag", ""))
+            response.close()
+        if held_by_client and tag and status == "200 OK" and tag in map(_tag, parse_etags(held_by_client)):
+            headers = [(field, value) for field, value in headers if not field.startswith(("Content-", "Allow"))]
+            status, body = "304 Not Modified", b""
+        start_response(status, headers)
+        return [body]  # a list: the server then knows that there is no more to come
+
+
+def _tag(etag: str) -> str:
+    """Without its mark of weakness: compressed and not, it is the same answer."""
+    return etag.removeprefix("W/")
+
+
+def _name(environ: Environment) -> Name | None:
+    """Equal for requests that get the same answer."""
+    if environ["REQUEST_METHOD"] != "GET":
+        return None
+    get = environ.get
+    packed = "gzip" if "gzip" in get("HTTP_ACCEPT_ENCODING", "") else ""
+    return (
+        environ["PATH_INFO"],
+        get("QUERY_STRING", ""),
+        packed,
+        get("HTTP_ORIGIN", ""),
+        get("HTTP_X_FORWARDED_PROTO", ""),
+    )
+
+
+class Answers:
+    """The answers of one process, for all of its threads."""
+
+    def __init__(self) -> None:
+        self._answers: dict[Name, Answer] = {}
+        self._bytes = 0
+        self._redis: Listener | None = None
+        self._lock = Lock()  # of all of these
+        self._rests_until = 0.0
+        self._asked = 0  # questions that have been begun
+        self._heard = 0  # and the last one that was replied to
+
+    def current(self, name: Name) -> Answer | None:
+        """The answer, if nothing has changed before this call."""
+        if name not in self._answers:
+            return None
+        before = self._asked
+        with self._lock:
+            if self._heard <= before:  # else somebody has asked since we came
+                self._ask(b"PING\r\n")
+            answer = self._answers.get(name)
+        return answer if answer and answer.until > time.monotonic() else None
+
+    def keep(self, name: Name, source: MadeOf, response: HttpResponse) -> None:
+        """Keeps the answer if Redis still has what it was made of. Not while Redis keeps the other threads waiting."""
+        if time.monotonic() < self._rests_until or not self._lock.acquire(timeout=TIMEOUT_SECONDS):
+            return
+        try:
+            key = source.key.encode()
+            if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key)) == source.value:
+                self._add(name, source, response)
+        finally:
+            self._lock.release()
+
+    def _add(self, name: Name, source: MadeOf, response: HttpResponse) -> None:
+        headers = [(field, value) for field, value in response.items() if field != "X-Request-Id"]
+        until = time.monotonic() + LIFE_SECONDS
+        self._drop(name)
+        self._answers[name] = Answer(source, headers, _tag(response.get("ETag", "")), response.content, until)
+        self._bytes += len(response.content) + OVERHEAD_BYTES
+        while self._bytes > MOST_BYTES:
+            self._drop(next(iter(self._answers)))
+
+    def _drop(self, name: Name) -> None:
+        if (answer := self._answers.pop(name, None)) is not None:
+            self._bytes -= len(answer.body) + OVERHEAD_BYTES
+
+    def _ask(self, command: bytes) -> Any:
+        """Redis' reply; what it has told before was heard by then. None when it can not be reached."""
+        self._asked += 1
+        try:
+            if self._redis is None:
+                self._redis = Listener(self._forget)
+            reply = self._redis.ask(command)
+        except (RedisError, hiredis.HiredisError, OSError) as error:
+            self._lose(error)
+            return None
+        self._heard = self._asked
+        return reply
+
+    def _forget(self, keys: set[bytes] | None) -> None:
+        for name, answer in list(self._answers.items()):
+            if keys is None or answer.source.key.encode() in keys:
+                self._drop(name)
+
+    def _lose(self, error: Exception) -> None:
+        logger.warning("answers are no longer remembered: %s", error)
+        self._answers.clear()
+        self._bytes = 0
+        self._rests_until = time.monotonic() + REST_SECONDS
+        if self._redis is not None:
+            self._redis.close()
+            self._redis = None
+
+
+_NOT_ALL = object()
+
+
+class Listener:
+    """A connection to Redis that remembers what was read on it: `forget` is called with keys that have changed.
+
+    With None when all may have: somebody has emptied the database. Raises RedisError or OSError, and is of no use then.
+    """
+
+    def __init__(self, forget: Callable[[set[bytes] | None], None]) -> None:
+        self._forget = forget
+        pool = client().connection_pool
+        timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
+        self._connection: Any = pool.connection_class(**{**pool.connection_kwargs, **timeouts, "protocol": 3})
+        self._connection.connect()
+        self._connection.send_command("CLIENT", "TRACKING", "ON")
+        self._connection.read_response()
+        # From here on without redis-py, which takes longer for a command than Django for an empty view. Time-outs by the
+        # kernel: Python's own cost a system call each time.
+        self._socket: socket.socket = self._connection._sock
+        self._socket.settimeout(None)
+        timeout = struct.pack("ll", 0, int(TIMEOUT_SECONDS * 1_000_000))
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, timeout)
+        self._reader = hiredis.Reader(notEnoughData=_NOT_ALL)
+
+    def ask(self, command: bytes) -> Any:
+        """The reply. What was told before it has been passed on to `forget`."""
+        self._socket.sendall(command)
+        while True:
+            reply = self._reader.gets()
+            if reply is _NOT_ALL:
+                if not (received := self._socket.recv(65536)):
+                    raise ConnectionError("Redis has closed the connection")
+                self._reader.feed(received)
+            elif not isinstance(reply, hiredis.PushNotification):
+                return reply
+            elif reply[0] == b"invalidate":
+                self._forget(None if reply[1] is None else set(reply[1]))
+
+    def close(self) -> None:
+        with suppress(RedisError, OSError):
+            self._connection.disconnect()
