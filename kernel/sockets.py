@@ -183,12 +183,17 @@ def is_draining() -> bool:
     return _is_draining
 
 
+def retry() -> Message:
+    """When to come back: not all at once."""
+    return {"type": "retry", "afterMs": random.randrange(RETRY_SPREAD_MS)}  # noqa: S311 - no secret
+
+
 async def drain() -> None:
-    """Sends everybody away, with a hint when to come back: not all at once."""
+    """Sends everybody away, with a hint when to come back."""
     global _is_draining
     _is_draining = True
     for number, socket in enumerate(tuple(_open), 1):
-        socket.outbox.tell({"type": "retry", "afterMs": random.randrange(RETRY_SPREAD_MS)})  # noqa: S311 - no secret
+        socket.outbox.tell(retry())
         socket.drop(RESTARTING, "restarting")
         if number % 200 == 0:
             await asyncio.sleep(0)
