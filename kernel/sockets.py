@@ -49,11 +49,14 @@ class Closed(Exception):
 
 
 class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    """A socket of ours. A subclass says in `join` who may come and what is heard, and in `left` what ends with it."""
+    """A socket of ours, on an event. A subclass says in `join` who may come and what is heard, in `left` what ends."""
 
-    channel_layer_alias = ""  # the hub subscribes, once for all sockets
     kind = ""
     outbox: Outbox
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__()
+        self._event_id = event_id
 
     async def join(self) -> None:
         """The socket is accepted. Raises Refused or Closed for who may not stay."""
@@ -131,7 +134,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     def event_id(self) -> UUID:
         """The id in the path. Raises Closed."""
         try:
-            return parse_id(self.scope["url_route"]["kwargs"]["event_id"], "")
+            return parse_id(self._event_id, "")
         except InvalidInput as error:
             raise Closed(MALFORMED, "malformed id") from error
 

@@ -87,6 +87,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         """The handshake is over: what it was about is not looked at again."""
         super().start_keepalive()
         self.request.headers.clear()
+        self.conn.reader.buffer = self.conn.reader.buffer[:]  # a buffer keeps the room for what was taken out of it
         self.scope["headers"].clear()  # type: ignore[attr-defined]  # uvicorn's is a list
         del self.response
 

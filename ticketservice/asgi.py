@@ -2,11 +2,11 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
@@ -18,9 +18,7 @@ share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 http = get_asgi_application()
 refuse_impossible_settings()
 
-from django.urls import re_path  # noqa: E402 - what follows needs Django to be set up
-
-from kernel import sockets  # noqa: E402
+from kernel import sockets  # noqa: E402 - what follows needs Django to be set up
 from kernel.middleware import chosen_id, current_request_id  # noqa: E402
 from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
@@ -62,10 +60,6 @@ def _drain_first(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
     loop.add_signal_handler(signal.SIGTERM, terminate)
 
 
-async def no_such_socket(scope: dict[str, Any], receive: Receive, send: Send) -> None:  # noqa: ARG001
-    await send({"type": "websocket.close"})
-
-
 async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["path"].rstrip("/") == "/socket.io":
         await socketio(scope, receive, send)
@@ -73,20 +67,27 @@ async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -
         await http(scope, receive, send)  # type: ignore[arg-type]  # Django's stubs want a Mapping
 
 
-routes = [
-    re_path(r"^ws/seats/(?P<event_id>[^/]+)/?$", SeatConsumer.as_asgi()),
-    re_path(r"^ws/queue/(?P<event_id>[^/]+)/?$", QueueConsumer.as_asgi()),
-    re_path(r"^socket\.io/?$", socketio),
-    re_path(r"", no_such_socket),  # type: ignore[arg-type]  # Django's stubs think of views
-]
-sockets_by_path = URLRouter(routes)
+SOCKETS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
+    (re.compile("/ws/seats/([^/]+)/?"), SeatConsumer),
+    (re.compile("/ws/queue/([^/]+)/?"), QueueConsumer),
+    (re.compile("/(socket.io)/?"), lambda _: socketio),
+)
 
 
-async def websocket(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Gives the log lines of a socket the id with which it came. The server runs each one in a context of its own."""
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    current_request_id.set(chosen_id(given.decode("latin-1")))
-    await sockets_by_path(scope, receive, send)
+async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Without Channels' routers: each keeps a copy of the scope for every socket.
 
-
-application = ProtocolTypeRouter({"http": http_or_polling, "websocket": websocket, "lifespan": lifespan})
+    The log lines of a socket get the id with which it came; the server runs each one in a context of its own.
+    """
+    if scope["type"] == "websocket":
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        current_request_id.set(chosen_id(given.decode("latin-1")))
+        for path, consumer in SOCKETS:
+            if found := path.fullmatch(scope["path"]):
+                await consumer(found[1])(scope, receive, send)
+                return
+        await send({"type": "websocket.close"})
+    elif scope["type"] == "http":
+        await http_or_polling(scope, receive, send)
+    else:
+        await lifespan(scope, receive, send)
