@@ -93,7 +93,8 @@ def positive_integer(text: str, name: str) -> int:
 
 
 class Packed(bytes):
-    """JSON that was compressed once, by `packed`, for all who ask. Who can not unpack it gets it unpacked: CompressLarge."""
+    """JSON that was compressed once, by `packed`, for all who ask. Who can not unpack it gets it unpacked, by
+    `kernel.middleware.compress_large`."""
 
 
 def packed(answer: bytes) -> Packed:

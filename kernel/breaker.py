@@ -6,9 +6,10 @@ Our own, because the libraries hold a lock while the call runs, which makes all 
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 
 
 class BreakerOpen(Exception):
@@ -26,12 +27,14 @@ class CircuitBreaker:
         self._closed_until = 0.0  # monotonic seconds; before it nobody asks
         self._lock = Lock()
 
-    def call(self, function: Callable[[], Result]) -> Result:
-        """`function()`. Raises BreakerOpen instead of calling while the breaker is open."""
+    def call(
+        self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Result:
+        """`function(...)`. Raises BreakerOpen instead of calling while the breaker is open."""
         if self._failed >= self._limit:
             self._take_the_trial()
         try:
-            result = function()
+            result = function(*args, **kwargs)
         except self._counts:
             with self._lock:
                 self._failed += 1

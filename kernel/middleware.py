@@ -1,6 +1,7 @@
 """Middleware: for every request an id and a place in the metrics; and the admin's own middleware, for the admin only."""
 
 import gzip
+import hashlib
 import logging
 import re
 import time
@@ -9,14 +10,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 
+from corsheaders.middleware import CorsMiddleware
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
+from django.middleware.security import SecurityMiddleware
 from django.utils import timezone, translation
-from django.utils.cache import patch_vary_headers
+from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.module_loading import import_string
 from prometheus_client import Counter, Histogram
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -98,17 +101,20 @@ def observe(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def admin_only(get_response: GetResponse) -> GetResponse:
-    """Sessions, CSRF, languages and the venue's time under /admin; the API, which knows only bearer tokens, goes straight
-    to its view. Afterwards the thread speaks the API's language again, and lives in UTC.
+def pages(get_response: GetResponse) -> GetResponse:
+    """What pages need: style sheets under /static, and sessions, CSRF, languages and the venue's time under /admin. The
+    API, which knows only bearer tokens, goes straight to its view. Afterwards the thread speaks the API's language again,
+    and lives in UTC.
     """
     for_admin = get_response
     for path in reversed(settings.ADMIN_MIDDLEWARE):
         for_admin = import_string(path)(for_admin)
+    for_files = WhiteNoiseMiddleware(get_response)
+    static = f"/{settings.STATIC_URL.lstrip('/')}"
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if not request.path_info.startswith("/admin/"):
-            return get_response(request)
+            return for_files(request) if request.path_info.startswith(static) else get_response(request)
         with translation.override(settings.LANGUAGE_CODE), timezone.override(settings.VENUE_TIME_ZONE):
             response = for_admin(request)
         response.headers.setdefault("Content-Security-Policy", content_policy())
@@ -125,17 +131,80 @@ def content_policy(*, connect_to: str = "") -> str:
     ).strip()
 
 
-class CompressLarge(GZipMiddleware):
-    """gzip for answers of some size: below it, packing costs more than it saves."""
+def secure(get_response: GetResponse) -> GetResponse:
+    """Django's SecurityMiddleware: the headers that it gives every answer are put together once."""
+    django = SecurityMiddleware(get_response)
+    plain, encrypted = (_headers_of(django, is_secure=is_secure) for is_secure in (False, True))
 
-    least_bytes = 8 * 1024
+    def middleware(request: HttpRequest) -> HttpResponse:
+        is_secure = request.is_secure()
+        if django.redirect and not is_secure:
+            return django(request)  # type: ignore[return-value]
+        response = get_response(request)
+        for name, value in encrypted if is_secure else plain:
+            if name not in response.headers:
+                response.headers[name] = value
+        return response
 
-    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        if isinstance(response, HttpResponse) and response.get("Content-Encoding") == "gzip":
-            return _as_wanted(request, response)
-        if isinstance(response, HttpResponse) and len(response.content) < self.least_bytes:
+    return middleware
+
+
+def _headers_of(django: SecurityMiddleware, *, is_secure: bool) -> list[tuple[str, str]]:
+    request = HttpRequest()
+    request._get_scheme = lambda: "https" if is_secure else "http"  # type: ignore[method-assign]
+    return [
+        header for header in django.process_response(request, HttpResponse()).items() if header[0] != "Content-Type"
+    ]
+
+
+def cross_origin(get_response: GetResponse) -> GetResponse:
+    """CORS, for requests that come from a page of another origin."""
+    with_origin = CorsMiddleware(get_response)
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if "HTTP_ORIGIN" in request.META:
+            return with_origin(request)  # type: ignore[return-value]
+        response = get_response(request)
+        patch_vary_headers(response, ("origin",))
+        return response
+
+    return middleware
+
+
+def conditional(get_response: GetResponse) -> GetResponse:
+    """An ETag for every answer to GET that has none; 304 for who has that one."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.method != "GET" or response.status_code != 200 or response.streaming:
             return response
-        return super().process_response(request, response)
+        if "no-store" in response.headers.get("Cache-Control", ""):
+            return response
+        if "ETag" not in response.headers:
+            response.headers["ETag"] = f'"{hashlib.md5(response.content, usedforsecurity=False).hexdigest()}"'
+        if "HTTP_IF_NONE_MATCH" in request.META:
+            return get_conditional_response(request, etag=response.headers["ETag"], response=response) or response
+        return response
+
+    return middleware
+
+
+LEAST_COMPRESSED = 8 * 1024  # bytes; below, packing costs more than it saves
+
+
+def compress_large(get_response: GetResponse) -> GetResponse:
+    """gzip for answers of some size."""
+    compress = GZipMiddleware(get_response)
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.headers.get("Content-Encoding") == "gzip":
+            return _as_wanted(request, response)
+        if not response.streaming and len(response.content) < LEAST_COMPRESSED:
+            return response
+        return compress.process_response(request, response)  # type: ignore[return-value]
+
+    return middleware
 
 
 def _as_wanted(request: HttpRequest, response: HttpResponse) -> HttpResponse:

@@ -5,15 +5,16 @@ circuit breaker answers at once until it is back. What must not be lost meanwhil
 and done before anything else as soon as Redis answers again.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+import hiredis
 from django.conf import settings
-from django_redis import get_redis_connection
 from redis import Redis
 from redis.commands.core import Script
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -21,8 +22,11 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from kernel.breaker import BreakerOpen, CircuitBreaker
+from kernel.redis_connection import ask
+from kernel.redis_connection import client as client
 
 Result = TypeVar("Result")
+Parameters = ParamSpec("Parameters")
 logger = logging.getLogger(__name__)
 
 
@@ -33,13 +37,6 @@ class RedisUnavailable(Exception):
 # A refused command is a bug or a busy server, not a dead one: only lost connections and time-outs open the breaker.
 _breaker = CircuitBreaker(failures=3, rest=1.0, counts=(RedisConnectionError, RedisTimeoutError, OSError))
 _CAN_NOT_WORK = ("LOADING", "BUSY", "MISCONF", "OOM", "READONLY")
-
-
-@cache
-def client() -> "Redis":
-    """The client on django-redis' connection pool, shared by all threads. Answers are bytes."""
-    redis: Redis = get_redis_connection("default")
-    return redis
 
 
 def attempt(command: Callable[["Redis"], Result]) -> Result:
@@ -82,9 +79,13 @@ def _pay() -> None:
 
 
 def _attempt(command: Callable[["Redis"], Result]) -> Result:
+    return _guarded(lambda: command(client()))
+
+
+def _guarded(call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
     try:
-        return _breaker.call(lambda: command(client()))
-    except (BreakerOpen, RedisError, OSError) as error:
+        return _breaker.call(call, *args, **kwargs)
+    except (BreakerOpen, RedisError, hiredis.HiredisError, OSError) as error:
         if isinstance(error, ResponseError) and not str(error).startswith(_CAN_NOT_WORK):
             raise
         global _last_outage
@@ -105,13 +106,24 @@ class LuaScript:
 
     def __init__(self, source: str) -> None:
         self._source = source
+        self._hash = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         """Runs in one round trip. Raises RedisUnavailable."""
-        return attempt(lambda redis: self.run(redis, keys=keys, args=args))
+        if _owed:
+            _pay()
+        return _guarded(self._ask, keys, args)
+
+    def _ask(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        reply = ask(hiredis.pack_command(("EVALSHA", self._hash, len(keys), *keys, *args)))
+        if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
+            reply = ask(hiredis.pack_command(("EVAL", self._source, len(keys), *keys, *args)))
+        if isinstance(reply, hiredis.ReplyError):
+            raise ResponseError(str(reply))
+        return reply
 
     def run(self, redis: "Redis", *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        """The same, inside of an attempt."""
+        """The same by a given client or in its pipeline, inside of an attempt."""
         return self._registered(keys=keys, args=args, client=redis)
 
     @cached_property

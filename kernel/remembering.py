@@ -8,11 +8,8 @@ requests that come at once one asks for all. Without Redis nothing is kept.
 """
 
 import logging
-import socket
-import struct
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
@@ -20,10 +17,10 @@ from typing import Any, TypeVar
 import hiredis
 from django.http import HttpResponse
 from django.utils.http import parse_etags
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from kernel.middleware import chosen_id
-from kernel.redis import client
+from kernel.redis_connection import Connection
 
 LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
 REST_SECONDS = 1.0  # after Redis could not be reached
@@ -190,46 +187,17 @@ class Answers:
             self._redis = None
 
 
-_NOT_ALL = object()
+class Listener(Connection):
+    """A connection that remembers what was read on it: `forget` is called with keys that have changed.
 
-
-class Listener:
-    """A connection to Redis that remembers what was read on it: `forget` is called with keys that have changed.
-
-    With None when all may have: somebody has emptied the database. Raises RedisError or OSError, and is of no use then.
+    With None when all may have: somebody has emptied the database.
     """
 
     def __init__(self, forget: Callable[[set[bytes] | None], None]) -> None:
-        self._forget = forget
-        pool = client().connection_pool
-        timeouts = {"socket_timeout": TIMEOUT_SECONDS, "socket_connect_timeout": TIMEOUT_SECONDS}
-        self._connection: Any = pool.connection_class(**{**pool.connection_kwargs, **timeouts, "protocol": 3})
-        self._connection.connect()
-        self._connection.send_command("CLIENT", "TRACKING", "ON")
-        self._connection.read_response()
-        # From here on without redis-py, which takes longer for a command than Django for an empty view. Time-outs by the
-        # kernel: Python's own cost a system call each time.
-        self._socket: socket.socket = self._connection._sock
-        self._socket.settimeout(None)
-        timeout = struct.pack("ll", 0, int(TIMEOUT_SECONDS * 1_000_000))
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self._socket.setsockopt(socket.SOL_SOCKET, option, timeout)
-        self._reader = hiredis.Reader(notEnoughData=_NOT_ALL)
+        def push(said: list[Any]) -> None:
+            if said[0] == b"invalidate":
+                forget(None if said[1] is None else set(said[1]))
 
-    def ask(self, command: bytes) -> Any:
-        """The reply. What was told before it has been passed on to `forget`."""
-        self._socket.sendall(command)
-        while True:
-            reply = self._reader.gets()
-            if reply is _NOT_ALL:
-                if not (received := self._socket.recv(65536)):
-                    raise ConnectionError("Redis has closed the connection")
-                self._reader.feed(received)
-            elif not isinstance(reply, hiredis.PushNotification):
-                return reply
-            elif reply[0] == b"invalidate":
-                self._forget(None if reply[1] is None else set(reply[1]))
-
-    def close(self) -> None:
-        with suppress(RedisError, OSError):
-            self._connection.disconnect()
+        super().__init__(timeout=TIMEOUT_SECONDS, protocol=3, push=push)
+        if isinstance(refusal := self.ask(b"CLIENT TRACKING ON\r\n"), hiredis.ReplyError):
+            raise ResponseError(str(refusal))

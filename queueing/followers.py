@@ -10,7 +10,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from uuid import UUID
 
 from kernel.errors import Refused
@@ -236,7 +235,7 @@ class Line:
         follower.place = place
         follower.due = _after(FRONT_EVERY if place <= FRONT else BACK_EVERY)
         if not is_told:
-            standing = replace(found, state="waiting", position=place)
+            standing = found._replace(state="waiting", position=place)
             follower.tell(self._position(Standing(found=standing, wait=estimate(standing))))
 
     def _position(self, standing: Standing) -> Message:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
@@ -241,7 +241,7 @@ def overview(*, event_id: UUID) -> Found:
 
 def wait_at_the_end(found: Found) -> Estimate:
     """Of somebody who would join now."""
-    return estimate(replace(found, position=found.size + 1))
+    return estimate(found._replace(position=found.size + 1))
 
 
 def clear(*, event_id: UUID) -> tuple[int, int]:

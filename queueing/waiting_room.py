@@ -10,8 +10,9 @@ Moments are microseconds since 1970 by Redis' clock.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -50,9 +51,10 @@ _TEMPLATES = (
 QUEUE, SEEN, STATE, POLICY, STATS, DRAWN = 0, 1, 7, 8, 9, 12
 
 
-def _keys(event_id: UUID) -> list[str]:
+@lru_cache(maxsize=1000)
+def _keys(event_id: UUID) -> tuple[str, ...]:
     """In the order in which room.lua names them."""
-    return [event_key(template, event_id) for template in _TEMPLATES]
+    return tuple(event_key(template, event_id) for template in _TEMPLATES)
 
 
 Fields = Mapping[str, str | int | float]  # a policy, see `selectors.Policy.as_fields`
@@ -62,7 +64,7 @@ def _run(
     script: LuaScript, event_id: UUID, args: Sequence[Any], policy: Fields | None, keys: Sequence[str] = ()
 ) -> Any:
     """One round trip. With a policy, Redis is told it in the same breath. Raises PolicyUnknown, RedisUnavailable."""
-    keys = [*_keys(event_id), *keys]
+    keys = (*_keys(event_id), *keys)
 
     def tell_and_run(redis: Any) -> Any:
         pipeline = redis.pipeline(transaction=True)
@@ -99,8 +101,7 @@ class Visitor:
     place: Proof | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(NamedTuple):
     """What a visit found, and the policy by which it was judged. `position` is 1 for the next; 0 if not in line."""
 
     state: State

@@ -88,12 +88,11 @@ MIDDLEWARE = [
     "kernel.middleware.request_id",
     "kernel.middleware.read_to_the_end",
     "kernel.middleware.observe",
-    "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
-    "kernel.middleware.CompressLarge",
-    "django.middleware.http.ConditionalGetMiddleware",
-    "kernel.middleware.admin_only",  # sessions, CSRF and messages: the API does without
+    "kernel.middleware.secure",
+    "kernel.middleware.cross_origin",
+    "kernel.middleware.compress_large",
+    "kernel.middleware.conditional",
+    "kernel.middleware.pages",  # static files; sessions, CSRF and messages for the admin: the API does without
 ]
 ADMIN_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -7,6 +7,7 @@ from rest_framework.routers import SimpleRouter
 
 from events.views import EventViewSet
 from kernel.api import bad_request, not_found, server_error
+from kernel.routing import BySegment
 from kernel.scraping import metrics
 from queueing.views import QueueAdminViewSet, QueueViewSet
 from seats.views import (
@@ -40,7 +41,7 @@ health = [
     re_path(r"^health/all/?$", Component.as_view(components=("database", "redis"))),
     re_path(r"^health/ready/?$", Ready.as_view()),
 ]
-service = [*router.urls, *health, path("metrics", metrics)]
+service = [BySegment([*router.urls, *health, path("metrics", metrics)])]
 
 urlpatterns = [
     *service,
