@@ -18,8 +18,8 @@ from engineio.payload import Payload
 
 from kernel import metrics
 from kernel.limits import LARGEST_FRAME, Guest
+from kernel.news import SendText
 from kernel.outbox import MOST_BUFFERED, TOO_SLOW, Outbox
-from kernel.realtime import SendText
 from kernel.sockets import FLOOD, TOO_BIG, end
 
 EMPTY_SECONDS = 10.0  # a connection that has come into no namespace for so long is closed

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from kernel import metrics
-from kernel.realtime import Listener, Message, News, SendText, as_event
+from kernel.news import Message, News, SendText, as_event
+from kernel.realtime import Listener
 
 # Characters for each socket. Frames are shared, so that many slow sockets cost little more than one.
 MOST_BUFFERED = 256 * 1024

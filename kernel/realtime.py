@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Protocol
 
 import orjson
@@ -29,6 +29,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from kernel import metrics
+from kernel.news import Message, News
 from kernel.redis import RedisUnavailable
 
 SUBSCRIBED_WITHIN_SECONDS = 1.0  # else Redis is away: listeners are told to fetch anew when it is back
@@ -39,45 +40,6 @@ MOST_IN_A_FRAME = 200
 AT_A_STRETCH = 256  # listeners; then the loop may do something else
 
 logger = logging.getLogger(__name__)
-Message = dict[str, Any]
-
-
-class News:
-    """Messages of one moment. Encoded once, however many hear it."""
-
-    def __init__(self, messages: list[Message]) -> None:
-        self.messages = messages
-        self.packets: dict[str, Any] = {}  # the same as Socket.IO tells it, by namespace (kernel.socketio)
-
-    @cached_property
-    def event(self) -> "SendText":
-        """What sends them as one frame."""
-        told: Message = self.messages[0] if len(self.messages) == 1 else {"type": "batch", "messages": self.messages}
-        return as_event(told)
-
-
-class SendText(dict[str, str]):
-    """The ASGI event that sends a text. Shared by all who hear it: never change it."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(type="websocket.send", text=text)
-
-    @cached_property
-    def frame(self) -> bytes:
-        """The same as it goes over the wire, from a server and without compression (RFC 6455, 5.2)."""
-        payload = self["text"].encode()
-        size = len(payload)
-        if size < 126:
-            head = bytes((0x81, size))
-        elif size < 65536:
-            head = b"\x81\x7e" + size.to_bytes(2, "big")
-        else:
-            head = b"\x81\x7f" + size.to_bytes(8, "big")
-        return head + payload
-
-
-def as_event(message: Message) -> SendText:
-    return SendText(orjson.dumps(message, default=str).decode())
 
 
 class Listener(Protocol):

@@ -13,7 +13,8 @@ from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 from kernel import metrics
 from kernel.engineio import LEFT_SECONDS, RUBBISH, Connection, EngineServer, Frame, Receive, Scope, Send
 from kernel.limits import LARGEST_FRAME
-from kernel.realtime import Message, News, keep
+from kernel.news import Message, News
+from kernel.realtime import keep
 from kernel.sockets import CLOSE_SECONDS, RESTARTING, is_draining, retry
 
 RESERVED = {"connect", "connect_error", "disconnect", "disconnecting"}  # names that are no events

@@ -19,8 +19,8 @@ from kernel.api import parse_id
 from kernel.auth import InvalidToken, NotAuthenticated, User, verify
 from kernel.errors import InvalidInput, Kind, Refused
 from kernel.limits import LARGEST_FRAME, Guest
+from kernel.news import Message
 from kernel.outbox import TOO_SLOW, Outbox
-from kernel.realtime import Message
 from kernel.threads import in_thread
 
 CLOSE_SECONDS = 5.0

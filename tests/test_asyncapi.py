@@ -17,7 +17,7 @@ from tests.socketio_clients import Heard, OfPython
 from tests.test_live_queue import set_policy, tick_until, wait_in_line
 
 # Where messages are made. "line-moved" goes from process to process only.
-SOURCES = ["kernel/realtime.py", "kernel/sockets.py", "queueing/realtime.py", "seats/realtime.py",
+SOURCES = ["kernel/news.py", "kernel/sockets.py", "queueing/realtime.py", "seats/realtime.py",
            "ticketservice/rooms.py", "ticketservice/socketio.py"]  # fmt: skip
 INTERNAL_TYPES = {"line-moved"}
 
