@@ -173,7 +173,7 @@ class PayloadTooLarge(Refused):
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's hook: every exception of a view becomes an answer here, and only here."""
     request: Request = context["request"]
-    status, body, headers = _logged_answer_to(error, wants_problem=wants_problem(request))
+    status, body, headers = logged_answer_to(error, wants_problem=wants_problem(request))
     response = Response(body, status=status, headers=headers)
     if isinstance(body, dict) and "type" in body:
         response.content_type = PROBLEM_JSON
@@ -182,16 +182,18 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
 
 def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
     """The same for code that runs outside of DRF."""
-    status, body, headers = _logged_answer_to(error, wants_problem=wants_problem(request))
+    status, body, headers = logged_answer_to(error, wants_problem=wants_problem(request))
     content_type = PROBLEM_JSON if "type" in body else JSON
     return HttpResponse(orjson.dumps(body), status=status, headers=headers, content_type=content_type)
 
 
-def wants_problem(request: HttpRequest | Request) -> bool:
+def wants_problem(request: Any) -> bool:
+    """`request` has META."""
     return PROBLEM_JSON in request.META.get("HTTP_ACCEPT", "")
 
 
-def _logged_answer_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
+def logged_answer_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """`answer_to`, and a line in the log for what is no refusal."""
     answer = answer_to(error, wants_problem=wants_problem)
     if answer[0] == 500:
         logger.error("unexpected failure", exc_info=error)

@@ -19,7 +19,7 @@ from django.utils import timezone, translation
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.module_loading import import_string
 from prometheus_client import Counter, Histogram
-from whitenoise.middleware import WhiteNoiseMiddleware
+from whitenoise.middleware import WhiteNoiseMiddleware  # type: ignore[import-untyped]
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -78,24 +78,32 @@ latency = Histogram(
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
+_series: dict[tuple[int, str, str], tuple[Counter, Histogram]] = {}  # looking a series up costs more than counting
+
+
+def observed(view: str, method: str | None, status: int, took: float, path: str) -> None:
+    """Counts and times a request; logs one that took longer than SLOW_REQUEST_MS."""
+    method = method if method in _METHODS else "other"
+    key = (status, view, method)
+    if (found := _series.get(key)) is None:
+        found = _series[key] = responses.labels(*key), latency.labels(view, method)
+    found[0].inc()
+    found[1].observe(took)
+    if took * 1000 > settings.SLOW_REQUEST_MS > 0:
+        facts = {"method": method, "path": path, "status": status, "ms": round(took * 1000)}
+        logger.warning("slow request", extra=facts)
+
+
 def observe(get_response: GetResponse) -> GetResponse:
-    """Counts and times each request by its view; logs one that took longer than SLOW_REQUEST_MS."""
-    series: dict[tuple[int, str, str], tuple[Counter, Histogram]] = {}  # looking a series up costs more than counting
+    """Counts and times each request by its view."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
         response = get_response(request)
         took = time.perf_counter() - started
         view = request.resolver_match.view_name if request.resolver_match else "none"
-        method = request.method if request.method in _METHODS else "other"
-        key = (response.status_code, view, method)
-        if (found := series.get(key)) is None:
-            found = series[key] = responses.labels(*key), latency.labels(view, method)
-        found[0].inc()
-        found[1].observe(took)
-        if took * 1000 > settings.SLOW_REQUEST_MS > 0:
-            facts = {"method": method, "path": request.path, "status": response.status_code, "ms": round(took * 1000)}
-            logger.warning("slow request", extra=facts)
+        observed(view, request.method, response.status_code, took, request.path)
+        response.view_name = view  # type: ignore[attr-defined]  # for `kernel.remembering`, which counts, too
         return response
 
     return middleware
@@ -151,7 +159,7 @@ def secure(get_response: GetResponse) -> GetResponse:
 
 def _headers_of(django: SecurityMiddleware, *, is_secure: bool) -> list[tuple[str, str]]:
     request = HttpRequest()
-    request._get_scheme = lambda: "https" if is_secure else "http"  # type: ignore[method-assign]
+    request._get_scheme = lambda: "https" if is_secure else "http"  # type: ignore[attr-defined]
     return [
         header for header in django.process_response(request, HttpResponse()).items() if header[0] != "Content-Type"
     ]

@@ -10,7 +10,7 @@ requests that come at once one asks for all. Without Redis nothing is kept.
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from django.http import HttpResponse
 from django.utils.http import parse_etags
 from redis.exceptions import RedisError, ResponseError
 
-from kernel.middleware import chosen_id
+from kernel.middleware import chosen_id, observed
 from kernel.redis_connection import Connection
 
 LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
@@ -29,7 +29,7 @@ MOST_BYTES = 8_000_000
 OVERHEAD_BYTES = 2_000  # of each answer, roughly
 
 Environment = dict[str, Any]
-Application = Callable[[Environment, Callable[..., Any]], Iterable[bytes]]
+Application = Callable[[Environment, Callable[..., Any]], "Answer | Iterable[bytes]"]
 Name = tuple[str, ...]
 AnyResponse = TypeVar("AnyResponse", bound=HttpResponse)
 logger = logging.getLogger(__name__)
@@ -52,10 +52,19 @@ def made_of(response: AnyResponse, source: MadeOf) -> AnyResponse:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    source: MadeOf
+    """As it goes to the server. `tag` is its ETag without a mark of weakness, empty if it has none."""
+
+    status: str
     headers: list[tuple[str, str]]
     tag: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    answer: Answer
+    source: MadeOf
+    view: str
     until: float
 
 
@@ -70,26 +79,43 @@ class Remembering:
         name = _name(environ)
         # Judged here: of a 304 nothing could be kept.
         held_by_client = environ.pop("HTTP_IF_NONE_MATCH", "") if name else ""
-        if known := self._answers.current(name) if name else None:
-            if known.source.each_time:
-                known.source.each_time()
-            request_id = chosen_id(environ.get("HTTP_X_REQUEST_ID", ""))
-            status, headers, body, tag = "200 OK", [*known.headers, ("X-Request-Id", request_id)], known.body, known.tag
+        started = time.perf_counter()
+        if kept := self._answers.current(name) if name else None:
+            if kept.source.each_time:
+                kept.source.each_time()
+            answer = kept.answer
+            headers = [*answer.headers, ("X-Request-Id", chosen_id(environ.get("HTTP_X_REQUEST_ID", "")))]
+            observed(kept.view, "GET", 200, time.perf_counter() - started, environ["PATH_INFO"])
         else:
             begun: list[Any] = []
             response = self._application(environ, lambda *begins: begun.extend(begins))
-            if not isinstance(response, HttpResponse):  # a stream
+            if isinstance(response, HttpResponse) and not response.streaming:
+                answer = self._answered_by_django(name, response, *begun)
+            elif isinstance(response, Answer):
+                answer = response
+            else:
                 start_response(*begun)
                 return response
-            if name and response.status_code == 200 and (source := getattr(response, "made_of", None)):
-                self._answers.keep(name, source, response)
-            (status, headers), body, tag = begun, response.content, _tag(response.get("ETag", ""))
-            response.close()
-        if held_by_client and tag and status == "200 OK" and tag in map(_tag, parse_etags(held_by_client)):
+            headers = answer.headers
+        status, body = answer.status, answer.body
+        if held_by_client and answer.tag and status == "200 OK" and _is_one_of(answer.tag, held_by_client):
             headers = [(field, value) for field, value in headers if not field.startswith(("Content-", "Allow"))]
             status, body = "304 Not Modified", b""
         start_response(status, headers)
         return [body]  # a list: the server then knows that there is no more to come
+
+    def _answered_by_django(
+        self, name: Name | None, response: HttpResponse, status: str, headers: list[tuple[str, str]]
+    ) -> Answer:
+        answer = Answer(status, headers, _tag(response.get("ETag", "")), response.content)
+        if name and response.status_code == 200 and (source := getattr(response, "made_of", None)):
+            self._answers.keep(name, source, getattr(response, "view_name", ""), answer)
+        response.close()
+        return answer
+
+
+def _is_one_of(tag: str, held: str) -> bool:
+    return tag in map(_tag, parse_etags(held))
 
 
 def _tag(etag: str) -> str:
@@ -116,7 +142,7 @@ class Answers:
     """The answers of one process, for all of its threads."""
 
     def __init__(self) -> None:
-        self._answers: dict[Name, Answer] = {}
+        self._answers: dict[Name, Kept] = {}
         self._bytes = 0
         self._redis: Listener | None = None
         self._lock = Lock()  # of all of these
@@ -124,7 +150,7 @@ class Answers:
         self._asked = 0  # questions that have been begun
         self._heard = 0  # and the last one that was replied to
 
-    def current(self, name: Name) -> Answer | None:
+    def current(self, name: Name) -> Kept | None:
         """The answer, if nothing has changed before this call."""
         if name not in self._answers:
             return None
@@ -132,32 +158,31 @@ class Answers:
         with self._lock:
             if self._heard <= before:  # else somebody has asked since we came
                 self._ask(b"PING\r\n")
-            answer = self._answers.get(name)
-        return answer if answer and answer.until > time.monotonic() else None
+            kept = self._answers.get(name)
+        return kept if kept and kept.until > time.monotonic() else None
 
-    def keep(self, name: Name, source: MadeOf, response: HttpResponse) -> None:
+    def keep(self, name: Name, source: MadeOf, view: str, answer: Answer) -> None:
         """Keeps the answer if Redis still has what it was made of. Not while Redis keeps the other threads waiting."""
         if time.monotonic() < self._rests_until or not self._lock.acquire(timeout=TIMEOUT_SECONDS):
             return
         try:
             key = source.key.encode()
             if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key)) == source.value:
-                self._add(name, source, response)
+                self._add(name, source, view, answer)
         finally:
             self._lock.release()
 
-    def _add(self, name: Name, source: MadeOf, response: HttpResponse) -> None:
-        headers = [(field, value) for field, value in response.items() if field != "X-Request-Id"]
-        until = time.monotonic() + LIFE_SECONDS
+    def _add(self, name: Name, source: MadeOf, view: str, answer: Answer) -> None:
+        headers = [(field, value) for field, value in answer.headers if field != "X-Request-Id"]
         self._drop(name)
-        self._answers[name] = Answer(source, headers, _tag(response.get("ETag", "")), response.content, until)
-        self._bytes += len(response.content) + OVERHEAD_BYTES
+        self._answers[name] = Kept(replace(answer, headers=headers), source, view, time.monotonic() + LIFE_SECONDS)
+        self._bytes += len(answer.body) + OVERHEAD_BYTES
         while self._bytes > MOST_BYTES:
             self._drop(next(iter(self._answers)))
 
     def _drop(self, name: Name) -> None:
-        if (answer := self._answers.pop(name, None)) is not None:
-            self._bytes -= len(answer.body) + OVERHEAD_BYTES
+        if (kept := self._answers.pop(name, None)) is not None:
+            self._bytes -= len(kept.answer.body) + OVERHEAD_BYTES
 
     def _ask(self, command: bytes) -> Any:
         """Redis' reply; what it has told before was heard by then. None when it can not be reached."""
@@ -173,8 +198,8 @@ class Answers:
         return reply
 
     def _forget(self, keys: set[bytes] | None) -> None:
-        for name, answer in list(self._answers.items()):
-            if keys is None or answer.source.key.encode() in keys:
+        for name, kept in list(self._answers.items()):
+            if keys is None or kept.source.key.encode() in keys:
                 self._drop(name)
 
     def _lose(self, error: Exception) -> None:

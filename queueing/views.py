@@ -10,6 +10,7 @@ from rest_framework.viewsets import ViewSet
 
 from kernel.api import body_of, parse_id, single_parameters
 from kernel.auth import BearerToken, IsAdministrator, IsAuthenticated, user_of
+from kernel.routing import hot
 from queueing import selectors, serializers, services
 from queueing.waiting_room import Visitor
 
@@ -38,19 +39,23 @@ class QueueViewSet(ViewSet):
     authentication_classes = [BearerToken]
     permission_classes = [IsAuthenticated]
 
+    @hot
     @action(detail=False, methods=["post"], url_path=f"check/{EVENT}")
     def check(self, request: Request, event_id: str) -> Response:
         wanted = event_of(event_id)
         return Response(serializers.checked(services.check(event_id=wanted, visitor=visitor(request, wanted))))
 
+    @hot
     @action(detail=False, url_path=f"status/{EVENT}")
     def status(self, request: Request, event_id: str) -> Response:
         return _status(request, event_of(event_id))
 
+    @hot
     @action(detail=False, methods=["post"], url_path=f"heartbeat/{EVENT}")
     def heartbeat(self, request: Request, event_id: str) -> Response:
         return _status(request, event_of(event_id))
 
+    @hot
     @action(detail=False, methods=["post"], url_path=f"leave/{EVENT}")
     def leave(self, request: Request, event_id: str) -> Response:
         services.leave(event_id=event_of(event_id), user_id=UUID(user_of(request).user_id))

@@ -38,12 +38,12 @@ class Change:
     the older one is left out.
     """
 
-    place_id: UUID | str
+    place_id: UUID
     number: int
     message: dict[str, Any]
 
 
-def told_key(event_id: UUID, place_id: UUID | str) -> str:
+def told_key(event_id: UUID, place_id: UUID) -> str:
     return event_key("told:{}:{}", event_id, place_id)
 
 

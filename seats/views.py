@@ -12,6 +12,7 @@ from events import selectors as events
 from kernel.api import body_of, parse_id
 from kernel.auth import BearerToken, IsAuthenticated, IsInternalService, user_of
 from kernel.remembering import MadeOf, made_of
+from kernel.routing import hot
 from queueing import services as queueing
 from queueing.services import Visitor
 from seats import selectors, serializers, services
@@ -41,6 +42,7 @@ class SeatViewSet(ViewSet):
         headers = {"Seat-Map-Version": str(seat_map.version), "ETag": f'"{seat_map.tag}"'}
         return made_of(Response(seat_map.body, headers=headers), MadeOf(seat_map_key(wanted), seat_map.cached))
 
+    @hot
     @action(detail=False, methods=["post"], **FOR_BUYERS)
     def reserve(self, request: Request) -> Response:
         event_id, asked = serializers.seats_asked_for(body_of(request))
@@ -64,6 +66,7 @@ class ReservationViewSet(ViewSet):
     permission_classes = [IsAuthenticated]
     lookup_value_regex = "[^/]+"
 
+    @hot
     def create(self, request: Request) -> Response:
         event_id, quantities = serializers.tickets_asked_for(body_of(request))
         sale = services.buy_tickets(
@@ -82,6 +85,7 @@ class ReservationViewSet(ViewSet):
         wanted = parse_id(pk, "Invalid id format")
         return Response({"reservation": selectors.reservation(user_id=buyer(request), reservation_id=wanted)})
 
+    @hot
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         services.cancel_reservation(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
@@ -116,6 +120,7 @@ class InternalReservationViewSet(ViewSet):
     permission_classes = [IsInternalService]
     lookup_value_regex = "[^/]+"
 
+    @hot
     @action(detail=True, methods=["post"])
     def confirm(self, request: Request, pk: str) -> Response:
         reservation_id = parse_id(pk, "Invalid id format")

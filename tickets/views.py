@@ -7,6 +7,7 @@ from rest_framework.viewsets import ViewSet
 
 from events.selectors import ticket_types_of
 from kernel.api import parse_id
+from kernel.routing import hot
 from tickets import selectors
 
 
@@ -15,6 +16,7 @@ class TicketViewSet(ViewSet):
     def event(self, request: Request, event_id: str) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"ticketTypes": ticket_types_of(parse_id(event_id, "Invalid eventId format"))})
 
+    @hot
     @action(detail=False, url_path="availability/(?P<ticket_type_id>[^/]+)")
     def availability(self, request: Request, ticket_type_id: str) -> Response:  # noqa: ARG002
         return Response(selectors.availability(parse_id(ticket_type_id, "Invalid ticketTypeId format")))
