@@ -83,4 +83,4 @@ def stock_changed(*, event_id: UUID, stock: Sequence[Mapping[str, Any]]) -> list
 
 def status_changed(*, event_id: UUID, status: str, change: int) -> Change:
     """Of two changes of status the later is told last, as of a seat."""
-    return Change("status", change, {"type": "event-status-changed", "eventId": event_id, "status": status})
+    return Change(event_id, change, {"type": "event-status-changed", "eventId": event_id, "status": status})

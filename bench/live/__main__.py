@@ -55,7 +55,7 @@ def main() -> None:
                     figures.append(found)
                     say(
                         f"{repeat + 1} of {asked.repeats}, {server.name}, {sockets:,} sockets, {rate:g}/s:"
-                        f" {found.cpu:.1f} us, p99 {found.p99:.0f} ms, {found.lost} lost,"
+                        f" {found.cpu:.1f} us, p99 {found.p99:.0f} ms, {found.unheard} unheard,"
                         f" {found.per_socket / 1024:.1f} KiB a socket"
                     )
     finally:

@@ -26,7 +26,7 @@ class Figure:
     p50: float
     p99: float
     slowest: float
-    lost: int  # deliveries
+    unheard: int  # deliveries, a second after the last change: late, or lost
     closed: int
     empty: int
     per_socket: int
@@ -70,7 +70,7 @@ class Bench:
             p50=heard["p50"],
             p99=heard["p99"],
             slowest=heard["slowest"],
-            lost=made * sockets - heard["changes"],
+            unheard=max(0, made * sockets - heard["changes"]),
             closed=heard["closed"],
             empty=empty,
             per_socket=(idle - empty) // sockets,
