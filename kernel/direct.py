@@ -109,7 +109,7 @@ class Direct:
             current_request_id.reset(token)
         observed(route.name, request.method, status, time.perf_counter() - started, request.path_info)
         tag = ""
-        if request.method == "GET" and status == HTTPStatus.OK:
+        if request.method == "GET":
             tag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
             headers.append(("ETag", tag))
         return Answer(_STATUS_LINES[status], [*headers, *always, ("X-Request-Id", name)], tag, body)

@@ -184,7 +184,7 @@ def conditional(get_response: GetResponse) -> GetResponse:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        if request.method != "GET" or response.status_code != 200 or response.streaming:
+        if request.method != "GET" or response.streaming:
             return response
         if "no-store" in response.headers.get("Cache-Control", ""):
             return response
