@@ -271,6 +271,7 @@ if not DEBUG:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SILENCED_SYSTEM_CHECKS = [
+        "security.W001",  # kernel.middleware.secure sets what SecurityMiddleware would
         "security.W002",  # X-Frame-Options is there, for the admin: see ADMIN_MIDDLEWARE; the API has no pages
         "security.W003",  # CSRF middleware is there, for the admin: see ADMIN_MIDDLEWARE
         "security.W008",  # SECURE_SSL_REDIRECT: see above
