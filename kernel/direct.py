@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import URLPattern, URLResolver
+from django.views import View
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
@@ -58,6 +59,7 @@ class Route:
     view: type[Any]
     action: str
     name: str
+    allowed: str  # methods of the same path, as DRF tells them
     authentication: tuple[BaseAuthentication, ...]
     permissions: tuple[BasePermission, ...]
 
@@ -146,7 +148,7 @@ def _answer(
         status, data, more = logged_answer_to(error, wants_problem=wants_problem(request))
         headers = list(more.items())
         content_type = PROBLEM_JSON if "type" in data else JSON
-    return status, [("Content-Type", content_type), *headers], orjson.dumps(data, default=str)
+    return status, [("Content-Type", content_type), ("Allow", route.allowed), *headers], orjson.dumps(data, default=str)
 
 
 def _pattern(pattern: URLPattern | URLResolver) -> Pattern:
@@ -154,10 +156,13 @@ def _pattern(pattern: URLPattern | URLResolver) -> Pattern:
     actions: dict[str, str] = getattr(pattern.callback, "actions", None) or {}
     options: dict[str, Any] = getattr(pattern.callback, "initkwargs", None) or {}
 
+    methods = {*actions, *(("head",) if "get" in actions else ()), "options"}
+    allowed = ", ".join(method.upper() for method in View.http_method_names if method in methods)
+
     def route(action: str) -> Route:
         of_view = {name: options.get(name, getattr(view, name)) for name in _JUDGES}
         judges = (tuple(judge() for judge in of_view[name]) for name in _JUDGES)
-        return Route(view, action, getattr(pattern, "name", "") or "", *judges)  # type: ignore[arg-type]
+        return Route(view, action, getattr(pattern, "name", "") or "", allowed, *judges)  # type: ignore[arg-type]
 
     hot_ones = {
         method.upper(): route(action) for method, action in actions.items() if hasattr(getattr(view, action), "is_hot")

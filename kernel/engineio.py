@@ -106,7 +106,7 @@ class Connection:
         """Closes the connection from our side; a client of Socket.IO comes back by itself. Returns at once."""
         if self._ending is not None:
             return
-        metrics.live_closed.labels(code=str(code)).inc()
+        self.guest.is_sent_away(code, reason)
         if code == TOO_SLOW and self.socket is None:  # an outbox counts its own
             metrics.live_slow.labels(outcome="closed").inc()
         self.is_closed = True

@@ -1,13 +1,21 @@
-"""How many connections an address or a user may have to this process, and how much a client may say."""
+"""How many connections an address or a user may have to this process, how much a client may say, and who was sent away."""
 
+import logging
 import time
 from collections import Counter
 from typing import Any
 
 from django.conf import settings
 
+from kernel import metrics
+from kernel.middleware import current_request_id
+
+logger = logging.getLogger(__name__)
+
 LARGEST_FRAME = 4096  # bytes, from a client
 BURST, PER_SECOND = 30.0, 5.0  # frames from a client
+# Of what was open and well; refusals are answers, not log lines. Rubbish, floods, too big, too slow.
+WORTH_A_LINE = {1007, 1008, 1009, 4408}
 
 _addresses: Counter[str] = Counter()
 _users: Counter[str] = Counter()
@@ -16,9 +24,10 @@ _users: Counter[str] = Counter()
 class Guest:
     """A connection as it counts, from its making until it leaves."""
 
-    __slots__ = ("_address", "_allowance", "_heard", "_users")
+    __slots__ = ("_address", "_allowance", "_facts", "_heard", "_users")
 
     def __init__(self, scope: Any) -> None:
+        self._facts = {"path": scope["path"], "request_id": current_request_id.get()}
         self._address = _address(scope)
         self._users: tuple[str, ...] = ()
         self._allowance, self._heard = BURST, time.monotonic()
@@ -41,6 +50,12 @@ class Guest:
         self._allowance = min(BURST, self._allowance + (now - self._heard) * PER_SECOND) - 1
         self._heard = now
         return self._allowance >= 0
+
+    def is_sent_away(self, code: int, reason: str) -> None:
+        """Counts it. In the log it has the id with which it came: who closes it is often somebody else."""
+        metrics.live_closed.labels(code=str(code)).inc()
+        if code in WORTH_A_LINE:
+            logger.info("socket closed: %s", reason, extra={"code": code, **self._facts})
 
     def leave(self) -> None:
         for counted, what in ((_addresses, self._address), *((_users, user) for user in self._users)):

@@ -1,6 +1,19 @@
-"""What is not worth a line in the log."""
+"""How lines of the log look where Django has not set it up, and what is not worth one."""
 
 import logging
+import os
+from typing import Any
+
+from pythonjsonlogger.json import JsonFormatter
+
+JSON: dict[str, Any] = {"rename_fields": {"levelname": "level", "name": "logger"}, "timestamp": True}
+
+
+def of_granian() -> logging.Formatter:
+    """For granian's own lines: it starts before there are settings, and `manage.py run` sets LOG_FORMAT for it."""
+    if os.environ.get("LOG_FORMAT") == "text":
+        return logging.Formatter("%(asctime)s %(levelname)s %(name)s [-] %(message)s")
+    return JsonFormatter("%(levelname)s %(name)s %(message)s", **JSON)
 
 
 class FaultsOfClients(logging.Filter):

@@ -227,10 +227,13 @@ def _as_wanted(request: HttpRequest, response: HttpResponse) -> HttpResponse:
 
 
 class RequestIdFilter(logging.Filter):
-    """Puts into log records the id of the request that is being answered, or has asked for the task that runs."""
+    """Puts into log records the id of the request that is being answered, has opened the socket, or has asked for the task
+    that runs; unless it was said with which id the line goes.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = current_request_id.get()
+        if not hasattr(record, "request_id"):
+            record.request_id = current_request_id.get()
         if job_id := current_job_id.get():
             record.job_id = job_id
         return True

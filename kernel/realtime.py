@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import Context
 from functools import cache
 from typing import Any, Protocol
 
@@ -172,7 +173,10 @@ class Hub:
 
     def _open(self, feed: Feed) -> Topic:
         if not self._running:
-            self._running = [asyncio.create_task(self._stay_connected()), asyncio.create_task(self._watch())]
+            coroutines = self._stay_connected(), self._watch()
+            self._running = [
+                asyncio.create_task(its, context=Context()) for its in coroutines
+            ]  # not the first socket's
         topic = self._topics[feed.channel] = Topic(feed)
         topic.opening = asyncio.create_task(self._bring_up(topic))
         topic.opening.add_done_callback(

@@ -122,7 +122,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         """Closes the socket from our side. What waits to be sent is lost. Returns at once; twice is the same as once."""
         if self._ending is not None:
             return
-        metrics.live_closed.labels(code=str(code)).inc()
+        self.guest.is_sent_away(code, reason)
         self.outbox.stop()
         self._ending = asyncio.create_task(self._end(code, reason))
 

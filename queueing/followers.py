@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from uuid import UUID
 
 from kernel.errors import Refused
@@ -91,7 +92,7 @@ class Line:
 
     async def _listen(self) -> None:
         self._leave, _ = await hub.listen(self, self)
-        self._looking = asyncio.create_task(self._look_around())
+        self._looking = asyncio.create_task(self._look_around(), context=Context())  # not the first follower's
 
     def _end(self) -> None:
         lines.pop(self.event_id, None)

@@ -42,11 +42,11 @@ _tell_status = LuaScript(_NEWS + (_SCRIPTS / "tell_status.lua").read_text())
 _count = LuaScript((_SCRIPTS / "count.lua").read_text())
 
 
-def seat_lock_key(event_id: UUID, seat_id: UUID) -> str:
+def seat_lock_key(event_id: UUID, seat_id: UUID | str) -> str:
     return event_key("lock:seat:{}:{}", event_id, seat_id)
 
 
-def taken_key(event_id: UUID, seat_id: UUID) -> str:
+def taken_key(event_id: UUID, seat_id: UUID | str) -> str:
     return event_key("taken:{}:{}", event_id, seat_id)
 
 

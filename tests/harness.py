@@ -1,6 +1,7 @@
 """What tests use to look at the service from outside: processes, a client, tokens, SQL."""
 
 import http.client
+import io
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 
 import jwt
 import psycopg
+from django.core.management import CommandError, call_command
 from psycopg.rows import dict_row
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,6 +190,14 @@ class Database:
             reservation_id,
         )
 
+    def settle(self) -> None:
+        """Puts right what world.sql has from another service: stock without a reservation, holds without a deadline."""
+        self.rows("UPDATE ticket_types t SET total_quantity = available_quantity + coalesce((SELECT sum(i.quantity)"
+                  " FROM reservation_items i WHERE i.ticket_type_id = t.id AND i.is_live), 0)")  # fmt: skip
+        self.rows(
+            "UPDATE reservations SET held_until = now() + interval '1 h' WHERE status = 'pending' AND deadline IS NULL"
+        )
+
     def turn_waiting_rooms_off(self) -> None:
         """Of all events: the sale then goes on without Redis. Redis, if it runs, is not told."""
         self.rows("INSERT INTO queue_policies (event_id, is_on) SELECT id, false FROM events"
@@ -283,6 +293,16 @@ def wait_until(condition: Callable[[], Any], *, seconds: float, every: float = 0
     while not condition():
         assert time.monotonic() < give_up, f"not within {seconds} s: {condition}"
         time.sleep(every)
+
+
+def assert_books_agree(*event_ids: str) -> None:
+    """`manage.py audit` finds nothing wrong with these events, once settled: seats, stock, money, waiting room."""
+    for event_id in event_ids:
+        said = io.StringIO()
+        try:
+            call_command("audit", "--event", event_id, stdout=said)
+        except CommandError as error:
+            raise AssertionError(f"{error}\n{said.getvalue()}") from error
 
 
 def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

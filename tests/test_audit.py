@@ -42,14 +42,7 @@ def item(number: int) -> str:
 
 @pytest.fixture
 def clean(world: Database) -> Database:
-    """world.sql, less what another service has left in it: stock without a reservation, holds without a deadline."""
-    world.rows(
-        "UPDATE ticket_types t SET total_quantity = available_quantity + coalesce((SELECT sum(i.quantity)"
-        " FROM reservation_items i WHERE i.ticket_type_id = t.id AND i.is_live), 0)"
-    )
-    world.rows(
-        "UPDATE reservations SET held_until = now() + interval '1 hour' WHERE status = 'pending' AND deadline IS NULL"
-    )
+    world.settle()
     return world
 
 

@@ -27,6 +27,7 @@ from tests.harness import (
     THEATRE,
     Api,
     Database,
+    assert_books_agree,
     at_once,
     new_user,
     running_process,
@@ -226,6 +227,7 @@ def test_ten_thousand_expired_holds_while_twenty_buy(web: Api, world: Database, 
     """Prints how long it took; what counts here is that everything adds up."""
     hold_seats(world, 4000)
     hold_tickets(world, 6000)
+    world.settle()
     assert due(world) == 10_000
     bought = Counter()
     stop = threading.Event()
@@ -259,6 +261,7 @@ def test_ten_thousand_expired_holds_while_twenty_buy(web: Api, world: Database, 
     assert live == bought["tickets"]
     locked = world.one("SELECT count(*) FROM seats WHERE event_id = %s AND status = 'locked'", THEATRE)
     assert locked == sum(bought[n] for n in range(20))
+    assert_books_agree(STANDING, THEATRE, STADIUM)
 
 
 def at_work_without_beat(world: Database) -> None:
@@ -277,6 +280,7 @@ def assert_given_back_once(world: Database, seats: int, tickets: int) -> None:
 def test_killed_in_the_middle_of_a_sweep(world: Database, clockwork: Clockwork, redis) -> None:
     hold_seats(world, 3000)
     hold_tickets(world, 3000)
+    world.settle()
     clockwork.start("beat")
     for _ in range(2):
         worker = clockwork.start("worker")
@@ -287,6 +291,7 @@ def test_killed_in_the_middle_of_a_sweep(world: Database, clockwork: Clockwork, 
     clockwork.start("worker")
     wait_until(lambda: due(world) == 0, seconds=60)
     assert_given_back_once(world, 3000, 3000)
+    assert_books_agree(STANDING, STADIUM)
 
 
 def test_beat_is_killed(world: Database, clockwork: Clockwork, redis) -> None:

@@ -143,6 +143,14 @@ def test_counters_of_two_workers_equal_the_database(pair: Api, world: Database) 
     assert grew("refusals_total", code="SEAT_TAKEN") > 5
 
 
+def test_answers_from_memory_are_counted_like_all_others(pair: Api, world: Database) -> None:
+    before = scrape(pair)
+    for _ in range(40):
+        assert pair.get(f"/events/{HALL}").status == 200
+    found, answers = scrape(pair), "django_http_responses_total_by_status_view_method_total"
+    assert found.total(answers, view="event-detail") - before.total(answers, view="event-detail") == 40
+
+
 def test_counts_outlive_workers_and_other_processes_add_to_them(
     pair: Api, world: Database, database_url: str, directory: Path, logs: Path
 ) -> None:

@@ -127,6 +127,8 @@ def test_runs_everything_until_it_is_told_to_stop(start: Callable[..., Run], loc
 
     assert run.end(signal.SIGTERM) == 0
     assert_nothing_runs(local, port, children)
+    assert re.search(r"^worker +\| [\d-]+ [\d:,]+ INFO [\w.]+ \[-\] ", run.printed, re.MULTILINE)  # for people
+    assert not re.search(r"^\w+ +\| \{", run.printed, re.MULTILINE)
     assert {"web", "worker", "beat"} <= set(re.findall(r"^(\w+) +\|", run.printed, re.MULTILINE))  # realtime is quiet
 
 

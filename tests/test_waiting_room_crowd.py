@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from kernel.embedded import Servers
-from tests.harness import HALL, Api, Database, new_user, wait_until
+from tests.harness import HALL, Api, Database, assert_books_agree, new_user, wait_until
 from tests.test_clockwork import Clockwork, kill
 from tests.test_waiting_room import check, overview, set_policy, status
 
@@ -90,6 +90,7 @@ def assert_never_faster_than(rate: float, burst: float, batches: list[tuple[floa
 
 
 def test_a_crowd_comes_in_in_order(web: Api, world: Database, clockwork: Clockwork, redis) -> None:
+    world.settle()
     set_policy(web, isPaused=True, threshold=THRESHOLD, admissionsPerSecond=RATE, burst=RATE, idleSeconds=3600)
     crowd = [new_user() for _ in range(CROWD)]
     started = time.monotonic()
@@ -130,12 +131,14 @@ def test_a_crowd_comes_in_in_order(web: Api, world: Database, clockwork: Clockwo
         when, wait = [told for told in foreseen[user] if came[user] - told[0] >= 5][-1]
         assert abs(wait - (came[user] - when)) <= 0.2 * (came[user] - when) + 1  # a tick is a second
     assert overview(web)[0] == 0
+    assert_books_agree(HALL)
 
 
 def test_killed_doubled_and_flushed_the_rules_hold(
     web: Api, world: Database, clockwork: Clockwork, redis, redis_server: Servers
 ) -> None:
     """A worker killed, two beats and two workers, Redis emptied: with a crowd waiting and a crowd inside."""
+    world.settle()
     threshold, rate = 50, 20
     set_policy(web, threshold=threshold, admissionsPerSecond=rate, burst=rate, idleSeconds=3600)
     crowd = [new_user() for _ in range(200)]
@@ -170,3 +173,4 @@ def test_killed_doubled_and_flushed_the_rules_hold(
         wait_until(lambda: overview(web) == (len(line) - 10, threshold), seconds=40)
         assert [status(web, user)["state"] for user in line[:11]] == ["active"] * 10 + ["waiting"]
         assert door.most_inside == threshold
+    assert_books_agree(HALL)

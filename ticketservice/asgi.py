@@ -62,6 +62,7 @@ def _drain_first(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
 
 async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["path"].rstrip("/") == "/socket.io":
+        _name(scope)
         await socketio(scope, receive, send)
     else:
         await http(scope, receive, send)  # type: ignore[arg-type]  # Django's stubs want a Mapping
@@ -70,18 +71,20 @@ async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -
 SOCKETS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
     (re.compile("/ws/seats/([^/]+)/?"), SeatConsumer),
     (re.compile("/ws/queue/([^/]+)/?"), QueueConsumer),
-    (re.compile("/(socket.io)/?"), lambda _: socketio),
+    (re.compile(r"/(socket\.io)/?"), lambda _: socketio),
 )
 
 
-async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Without Channels' routers: each keeps a copy of the scope for every socket.
+def _name(scope: dict[str, Any]) -> None:
+    """Gives the log lines of a connection the id with which it came. The server runs each one in a context of its own."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    current_request_id.set(chosen_id(given.decode("latin-1")))
 
-    The log lines of a socket get the id with which it came; the server runs each one in a context of its own.
-    """
+
+async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Without Channels' routers: each keeps a copy of the scope for every socket."""
     if scope["type"] == "websocket":
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        current_request_id.set(chosen_id(given.decode("latin-1")))
+        _name(scope)
         for path, consumer in SOCKETS:
             if found := path.fullmatch(scope["path"]):
                 await consumer(found[1])(scope, receive, send)

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import Context
 from typing import Literal, cast, get_args
 from uuid import UUID, uuid4
 
@@ -60,7 +61,7 @@ async def enter(event_id: UUID, listener: Listener) -> Callable[[], None]:
     if is_new:
         await _count([event_id])
     if _counting is None or _counting.done():
-        _counting = asyncio.create_task(_count_on())
+        _counting = asyncio.create_task(_count_on(), context=Context())  # not the first listener's
     return lambda: room.here.discard(listener)
 
 

@@ -179,11 +179,12 @@ def _try_lock(file: int) -> bool:
 
 
 def _process_settings(directory: Path) -> dict[str, str]:
-    """What the processes find set in production: the programs of the virtual environment, unbuffered output."""
+    """What production sets: the programs of the virtual environment, unbuffered output; but a log for people."""
     programs = Path(sys.executable).parent
     return {
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
+        "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "text",
         "BEAT_SCHEDULE": os.environ.get("BEAT_SCHEDULE") or str(directory / "beat"),
     }
 

@@ -1,5 +1,6 @@
 """`manage.py worker`: the Celery workers, one process for each queue, so that slow work never delays a tick."""
 
+import logging
 import os
 import shlex
 import signal
@@ -15,6 +16,8 @@ from kernel.multiprocess import NAME as METRICS_VARIABLE
 from kernel.multiprocess import prepare
 from kernel.processes import Processes
 from kernel.scraping import OfThisMachine
+
+logger = logging.getLogger(__name__)
 
 # `admission` and `ticks` run in the worker's own process: no second process to talk to every second. What they run is
 # bounded by the time-outs of PostgreSQL and Redis. `work` runs in children, which a time limit can end.
@@ -44,7 +47,7 @@ class Command(BaseCommand):
         for name, pool in QUEUES.items():
             options = pool.format(concurrency=concurrency)
             commands[name] = f"{WORKER.format(name=name, loglevel=shlex.quote(loglevel), pool=options)} {QUIET}"
-        processes = Processes(lambda _, line: self.stdout.write(line))
+        processes = Processes(self.say)
         try:
             processes.start(commands, dict.fromkeys(commands, environment))
             while not asked_to_stop.wait(0.5):
@@ -52,3 +55,11 @@ class Command(BaseCommand):
                     raise CommandError(f"the worker of {ended[0]} ended with exit code {ended[1]}")
         finally:
             processes.stop()
+
+    def say(self, worker: str, line: str) -> None:
+        """A line of the log. What Celery writes past every logger when it stops becomes one."""
+        if settings.LOG_FORMAT == "json" and not line.startswith("{"):
+            if line:
+                logger.info("%s: %s", worker, line)
+        else:
+            self.stdout.write(line)
