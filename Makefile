@@ -4,7 +4,7 @@ BIN := .venv/bin
 RANDOM_SECRET = $(shell head -c 48 /dev/urandom | base64)
 
 help: ## show this
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 18
 
 run: .venv/installed ## start the whole service on this machine, on port $PORT (8000)
 	@exec $(BIN)/python manage.py run
@@ -14,6 +14,9 @@ test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
 
 bench: .venv/installed ## measure throughput beside its limits; BENCH="--quick" takes a minute, BENCH=--help tells more
 	@$(BIN)/python -m bench $(BENCH)
+
+bench-live: .venv/installed ## measure what telling open sockets costs, beside its limits; BENCH="--quick" takes two minutes
+	@$(BIN)/python -m bench.live $(BENCH)
 
 # Settings as in production, so that `check --deploy` judges those. There is no database behind them: what
 # makemigrations says about that is shown only when it fails.
@@ -55,4 +58,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test check messages screenshots clean bench
+.PHONY: help run test check messages screenshots clean bench bench-live

@@ -18,6 +18,7 @@ from engineio.payload import Payload
 
 from kernel import metrics
 from kernel.limits import LARGEST_FRAME, Guest
+from kernel.news import SendText
 from kernel.outbox import MOST_BUFFERED, TOO_SLOW, Outbox
 from kernel.sockets import FLOOD, TOO_BIG, end
 
@@ -40,7 +41,7 @@ class Frame:
 
     def __init__(self, text: str) -> None:
         self.packet = Packet(MESSAGE, text)
-        self.event = {"type": "websocket.send", "text": self.packet.encode()}
+        self.event = SendText(self.packet.encode())
 
 
 class Waiting(asyncio.Queue[Packet | None]):
@@ -169,7 +170,7 @@ class WebSocket:
         raise OSError
 
     async def send(self, text: str) -> None:
-        self.outbox.say({"type": "websocket.send", "text": text})
+        self.outbox.say(SendText(text))
 
     async def close(self) -> None:
         await self.end(1000, "")

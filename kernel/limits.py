@@ -29,7 +29,7 @@ class Guest:
     def __init__(self, scope: Any) -> None:
         self._facts = {"path": scope["path"], "request_id": current_request_id.get()}
         self._address = _address(scope)
-        self._users: set[str] = set()
+        self._users: tuple[str, ...] = ()
         self._allowance, self._heard = BURST, time.monotonic()
         _addresses[self._address] += 1
 
@@ -40,7 +40,7 @@ class Guest:
     def may_be(self, user_id: str) -> bool:
         """Counts it as this user's; False if that is one too many."""
         if user_id not in self._users:
-            self._users.add(user_id)
+            self._users += (user_id,)
             _users[user_id] += 1
         return not 0 < settings.SOCKETS_PER_USER < _users[user_id]
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from kernel import metrics
-from kernel.realtime import Listener, Message, News, as_event
+from kernel.news import Message, News, SendText, as_event
+from kernel.realtime import Listener
 
 # Characters for each socket. Frames are shared, so that many slow sockets cost little more than one.
 MOST_BUFFERED = 256 * 1024
@@ -25,7 +26,8 @@ class Receiver(Listener, Protocol):
 
 
 class Outbox:
-    """What goes out to one client. Frames are handed straight to the server's `send`.
+    """What goes out to one client. Frames are handed straight to the server, as they are if it has `write_frame`
+    (`kernel.uvicorn_sockets`), and else to its `send`.
 
     `send` is taken its first step at once, without a task: as long as the client keeps up that is all it takes. When it has
     to wait, because the client does not read, a task waits for it, and what is said meanwhile is kept in the buffer.
@@ -34,17 +36,18 @@ class Outbox:
     `when_full` gives what is said instead of the buffer when it is full; None: the socket is closed.
     """
 
-    __slots__ = ("_buffer", "_buffered", "_send", "_sent", "_waiting", "close_with", "is_closed", "when_full")
+    __slots__ = ("_buffer", "_buffered", "_send", "_sent", "_waiting", "_write", "close_with", "is_closed", "when_full")
 
     def __init__(self, send: Callable[[Any], Any], close_with: Callable[[int, str], None]) -> None:
         self._send = send
-        self._buffer: deque[dict[str, str]] = deque()
+        self._write: Callable[[bytes], bool] = getattr(getattr(send, "__self__", None), "write_frame", _can_not)
+        self._buffer: deque[SendText] | None = None  # until it is needed: it takes 760 bytes
         self._buffered = 0
         self._sent = 0  # frames that had to wait
         self._waiting: asyncio.Task[None] | None = None
         self.close_with = close_with
         self.is_closed = False
-        self.when_full: Callable[[], News | None] = lambda: None
+        self.when_full: Callable[[], News | None] = _nothing
 
     def hear(self, news: News) -> None:
         self.say(news.event)
@@ -52,12 +55,14 @@ class Outbox:
     def tell(self, message: Message) -> None:
         self.say(as_event(message))
 
-    def say(self, event: dict[str, str]) -> None:
+    def say(self, event: SendText) -> None:
         """Sends a frame, now or when those before it are sent. Returns at once; to a closed socket nothing is said."""
         if self.is_closed:
             return
         if self._waiting is not None:
             self._keep(event)
+            return
+        if self._write(event.frame):
             return
         try:
             step = self._send(event).__await__()
@@ -73,12 +78,14 @@ class Outbox:
     def stop(self) -> None:
         """Nothing more is said."""
         self.is_closed = True
-        self._buffer.clear()
+        self._buffer = None
         if self._waiting is not None:
             self._waiting.cancel()
 
-    def _keep(self, event: dict[str, str]) -> None:
+    def _keep(self, event: SendText) -> None:
         size = len(event["text"])
+        if self._buffer is None:
+            self._buffer = deque()
         if self._buffered + size <= MOST_BUFFERED:
             self._buffer.append(event)
             self._buffered += size
@@ -105,7 +112,7 @@ class Outbox:
         except Exception:  # noqa: BLE001 - as above
             self.is_closed = True
         finally:
-            self._waiting = None
+            self._waiting = self._buffer = None
 
     def _close_if_stuck(self, waiting: asyncio.Task[None], sent: int) -> None:
         if waiting is not self._waiting:
@@ -118,6 +125,14 @@ class Outbox:
     def _give_up(self) -> None:
         metrics.live_slow.labels(outcome="closed").inc()
         self.close_with(TOO_SLOW, "too slow")
+
+
+def _can_not(frame: bytes) -> bool:  # noqa: ARG001 - as WebSocket.write_frame
+    return False
+
+
+def _nothing() -> None:
+    return None
 
 
 class _Rest:

@@ -7,7 +7,7 @@ What is published is `{"messages": [...]}`, or `{"version": N, "messages": [...]
 the last one's. Without messages N stands for a change that can only be fetched. A listener hears a hello with the version
 it starts from, and then every message. When something may have been lost it hears another hello, and fetches anew.
 
-Our own subscription and not the channel layer's: see docs/adr/0011.
+Our own subscription and not the channel layer's: see docs/adr/0014.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import Context
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Protocol
 
 import orjson
@@ -30,6 +30,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from kernel import metrics
+from kernel.news import Message, News
 from kernel.redis import RedisUnavailable
 
 SUBSCRIBED_WITHIN_SECONDS = 1.0  # else Redis is away: listeners are told to fetch anew when it is back
@@ -40,25 +41,6 @@ MOST_IN_A_FRAME = 200
 AT_A_STRETCH = 256  # listeners; then the loop may do something else
 
 logger = logging.getLogger(__name__)
-Message = dict[str, Any]
-
-
-class News:
-    """Messages of one moment. Encoded once, however many hear it."""
-
-    def __init__(self, messages: list[Message]) -> None:
-        self.messages = messages
-        self.packets: dict[str, Any] = {}  # the same as Socket.IO tells it, by namespace (kernel.socketio)
-
-    @cached_property
-    def event(self) -> dict[str, str]:
-        """The ASGI event that sends them as one frame. Shared: never change it."""
-        told: Message = self.messages[0] if len(self.messages) == 1 else {"type": "batch", "messages": self.messages}
-        return as_event(told)
-
-
-def as_event(message: Message) -> dict[str, str]:
-    return {"type": "websocket.send", "text": orjson.dumps(message, default=str).decode()}
 
 
 class Listener(Protocol):

@@ -13,8 +13,9 @@ from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 from kernel import metrics
 from kernel.engineio import LEFT_SECONDS, RUBBISH, Connection, EngineServer, Frame, Receive, Scope, Send
 from kernel.limits import LARGEST_FRAME
-from kernel.realtime import Message, News, keep
-from kernel.sockets import CLOSE_SECONDS, RESTARTING, is_draining
+from kernel.news import Message, News
+from kernel.realtime import keep
+from kernel.sockets import CLOSE_SECONDS, RESTARTING, is_draining, retry
 
 RESERVED = {"connect", "connect_error", "disconnect", "disconnecting"}  # names that are no events
 
@@ -195,7 +196,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
         return None if client is None else await client.event(name, *args)
 
     async def drain(self) -> None:
-        """Closes all connections, and lets no more in: see `kernel.sockets.drain`, which comes first."""
+        """Closes all connections, with a hint when to come back, and lets no more in: see `kernel.sockets.drain`, which
+        comes first. Over polling the hint is heard by who waits for an answer just then, as most do.
+        """
+        hints = {connection: retry() for connection in self.eio.connections.values()}
+        for client in tuple(self._clients.values()):
+            client.tell(hints.get(client.connection) or retry())
         for number, connection in enumerate(tuple(self.eio.connections.values()), 1):
             connection.drop(RESTARTING, "restarting")
             if number % 200 == 0:

@@ -12,7 +12,6 @@ from urllib.parse import parse_qs
 from uuid import UUID
 
 import orjson
-from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from kernel import metrics
@@ -20,8 +19,8 @@ from kernel.api import parse_id
 from kernel.auth import InvalidToken, NotAuthenticated, User, verify
 from kernel.errors import InvalidInput, Kind, Refused
 from kernel.limits import LARGEST_FRAME, Guest
+from kernel.news import Message
 from kernel.outbox import TOO_SLOW, Outbox
-from kernel.realtime import Message
 from kernel.threads import in_thread
 
 CLOSE_SECONDS = 5.0
@@ -50,11 +49,14 @@ class Closed(Exception):
 
 
 class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    """A socket of ours. A subclass says in `join` who may come and what is heard, and in `left` what ends with it."""
+    """A socket of ours, on an event. A subclass says in `join` who may come and what is heard, in `left` what ends."""
 
-    channel_layer_alias = ""  # the hub subscribes, once for all sockets
     kind = ""
     outbox: Outbox
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__()
+        self._event_id = event_id
 
     async def join(self) -> None:
         """The socket is accepted. Raises Refused or Closed for who may not stay."""
@@ -99,12 +101,15 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             error = {"type": "error", "code": "UNKNOWN_MESSAGE", "message": "알 수 없는 메시지입니다."}
             self.outbox.tell(error)
 
-    async def websocket_disconnect(self, message: Message) -> None:  # noqa: ARG002 - Channels' signature
-        raise StopConsumer
-
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Without Channels' own loop: it has a task more for each socket, so as to listen to a channel layer, too."""
+        self.scope, self.base_send, self.channel_layer = scope, send, None
         try:
-            await super().__call__(scope, receive, send)
+            while True:
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                await self.dispatch(message)
         finally:
             if self in _open:
                 _open.discard(self)
@@ -129,7 +134,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     def event_id(self) -> UUID:
         """The id in the path. Raises Closed."""
         try:
-            return parse_id(self.scope["url_route"]["kwargs"]["event_id"], "")
+            return parse_id(self._event_id, "")
         except InvalidInput as error:
             raise Closed(MALFORMED, "malformed id") from error
 
@@ -181,12 +186,17 @@ def is_draining() -> bool:
     return _is_draining
 
 
+def retry() -> Message:
+    """When to come back: not all at once."""
+    return {"type": "retry", "afterMs": random.randrange(RETRY_SPREAD_MS)}  # noqa: S311 - no secret
+
+
 async def drain() -> None:
-    """Sends everybody away, with a hint when to come back: not all at once."""
+    """Sends everybody away, with a hint when to come back."""
     global _is_draining
     _is_draining = True
     for number, socket in enumerate(tuple(_open), 1):
-        socket.outbox.tell({"type": "retry", "afterMs": random.randrange(RETRY_SPREAD_MS)})  # noqa: S311 - no secret
+        socket.outbox.tell(retry())
         socket.drop(RESTARTING, "restarting")
         if number % 200 == 0:
             await asyncio.sleep(0)

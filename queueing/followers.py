@@ -14,8 +14,9 @@ from contextvars import Context
 from uuid import UUID
 
 from kernel.errors import Refused
+from kernel.news import Message, News
 from kernel.outbox import Receiver
-from kernel.realtime import Message, News, hub
+from kernel.realtime import hub
 from kernel.sockets import REPLACED
 from kernel.threads import in_thread
 from queueing import realtime, services

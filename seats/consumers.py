@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from kernel.realtime import Message, hub
+from kernel.news import Message
+from kernel.realtime import hub
 from kernel.sockets import SocketConsumer
 from kernel.threads import in_thread
 from seats import realtime, selectors

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 from redis import Redis
 
 from events import funnel
@@ -19,7 +18,7 @@ from kernel.redis import RedisUnavailable, attempt
 from queueing import services as queueing
 from seats import metrics, realtime
 from seats.invariants import Audit
-from seats.locks import Hold, set_free, tell, tell_stock
+from seats.locks import Hold, set_free, tell, tell_status, tell_stock
 
 MOST_LOGGED = 20
 logger = logging.getLogger(__name__)
@@ -78,12 +77,10 @@ def reservations_were_ended(*, reason: str, count: int) -> None:
     metrics.reservations_ended.labels(reason=reason).inc(count)
 
 
-def status_was_changed(*, event_id: UUID, status: str) -> None:
+def status_was_changed(*, event_id: UUID, status: str, change: int) -> None:
     event_was_changed(event_id)
     queueing.refresh_policy(event_id=event_id)
-    message = orjson.dumps({"messages": [realtime.status_changed(event_id=event_id, status=status)]})
-    with suppress(RedisUnavailable):
-        attempt(lambda redis: redis.publish(realtime.channel(event_id), message))
+    tell_status(event_id, realtime.status_changed(event_id=event_id, status=status, change=change))
 
 
 def status_will_change(at: datetime) -> None:

@@ -11,6 +11,7 @@ The round trip that lets go of the locks also tells what has changed in the seat
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +38,7 @@ _take = AtTheDoor((_SCRIPTS / "take.lua").read_text())
 _NEWS = (_SCRIPTS / "news.lua").read_text()
 _let_go = LuaScript(_NEWS + (_SCRIPTS / "let_go.lua").read_text())
 _tell_stock = LuaScript(_NEWS + (_SCRIPTS / "tell_stock.lua").read_text())
+_tell_status = LuaScript(_NEWS + (_SCRIPTS / "tell_status.lua").read_text())
 _count = LuaScript((_SCRIPTS / "count.lua").read_text())
 
 
@@ -151,6 +153,13 @@ def tell_stock(event_id: UUID, changes: Sequence[Change], *, forget: Sequence[st
     keys = [*forget, TOUCHED_EVENTS, funnel_key(event_id), FUNNEL_EVENTS, *places]
     args = [str(event_id), channel(event_id), reserved, FUNNEL_SECONDS, *told]
     attempt_or_owe(forget[0], lambda redis: _tell_stock.run(redis, keys=keys, args=args))
+
+
+def tell_status(event_id: UUID, change: Change) -> None:
+    """The event's status has changed. Call after the commit."""
+    places, told = _told(event_id, [change])
+    with suppress(RedisUnavailable):
+        _tell_status(keys=places, args=[channel(event_id), *told])
 
 
 def _told(event_id: UUID, changes: Sequence[Change]) -> tuple[list[str], list[Any]]:

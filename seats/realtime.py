@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from django.conf import settings
+
 from kernel.api import timestamp
 from kernel.redis import event_key
 from seats.models import Seat
@@ -21,17 +23,19 @@ def hello(event_id: UUID, version: int) -> dict[str, Any]:
 
 
 SeatChange = Literal["seat-locked", "seat-released", "seat-sold"]
-STATUS_AFTER: dict[SeatChange, str] = {
+STATUS_AFTER: dict[SeatChange, str] = {  # as the seat map shows it
     "seat-locked": Seat.Status.LOCKED.value,
     "seat-released": Seat.Status.AVAILABLE.value,
-    "seat-sold": Seat.Status.SOLD.value,
+    "seat-sold": settings.SOLD_SEAT_WIRE_VALUE,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is told of a seat or of stock. Of the same place a later change has a higher number: they may be told in
-    another order than they happened in, and then the older one is left out.
+    """What is told of a seat, of stock or of the event's status.
+
+    Of the same place a later change has a higher number: they may be told in another order than they happened in, and then
+    the older one is left out.
     """
 
     place_id: UUID
@@ -77,5 +81,6 @@ def stock_changed(*, event_id: UUID, stock: Sequence[Mapping[str, Any]]) -> list
     ]
 
 
-def status_changed(*, event_id: UUID, status: str) -> dict[str, Any]:
-    return {"type": "event-status-changed", "eventId": event_id, "status": status}
+def status_changed(*, event_id: UUID, status: str, change: int) -> Change:
+    """Of two changes of status the later is told last, as of a seat."""
+    return Change(event_id, change, {"type": "event-status-changed", "eventId": event_id, "status": status})

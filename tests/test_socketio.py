@@ -272,6 +272,7 @@ def test_a_process_that_stops_hands_its_clients_over(
         stopped.process.terminate()
         for client in sockets:
             client.first("disconnect")
+            assert 0 <= client.first("retry")["afterMs"] < 5000
         stopped.process.wait(10)
     assert "Traceback" not in stopped.log.read_text()
     assert open_python(user=user).first("session-restored") == {

@@ -2,11 +2,11 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
@@ -18,9 +18,7 @@ share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 http = get_asgi_application()
 refuse_impossible_settings()
 
-from django.urls import re_path  # noqa: E402 - what follows needs Django to be set up
-
-from kernel import sockets  # noqa: E402
+from kernel import sockets  # noqa: E402 - what follows needs Django to be set up
 from kernel.middleware import chosen_id, current_request_id  # noqa: E402
 from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
@@ -62,10 +60,6 @@ def _drain_first(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
     loop.add_signal_handler(signal.SIGTERM, terminate)
 
 
-async def no_such_socket(scope: dict[str, Any], receive: Receive, send: Send) -> None:  # noqa: ARG001
-    await send({"type": "websocket.close"})
-
-
 async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["path"].rstrip("/") == "/socket.io":
         _name(scope)
@@ -74,13 +68,11 @@ async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -
         await http(scope, receive, send)  # type: ignore[arg-type]  # Django's stubs want a Mapping
 
 
-routes = [
-    re_path(r"^ws/seats/(?P<event_id>[^/]+)/?$", SeatConsumer.as_asgi()),
-    re_path(r"^ws/queue/(?P<event_id>[^/]+)/?$", QueueConsumer.as_asgi()),
-    re_path(r"^socket\.io/?$", socketio),
-    re_path(r"", no_such_socket),  # type: ignore[arg-type]  # Django's stubs think of views
-]
-sockets_by_path = URLRouter(routes)
+SOCKETS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
+    (re.compile("/ws/seats/([^/]+)/?"), SeatConsumer),
+    (re.compile("/ws/queue/([^/]+)/?"), QueueConsumer),
+    (re.compile(r"/(socket\.io)/?"), lambda _: socketio),
+)
 
 
 def _name(scope: dict[str, Any]) -> None:
@@ -89,9 +81,16 @@ def _name(scope: dict[str, Any]) -> None:
     current_request_id.set(chosen_id(given.decode("latin-1")))
 
 
-async def websocket(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    _name(scope)
-    await sockets_by_path(scope, receive, send)
-
-
-application = ProtocolTypeRouter({"http": http_or_polling, "websocket": websocket, "lifespan": lifespan})
+async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Without Channels' routers: each keeps a copy of the scope for every socket."""
+    if scope["type"] == "websocket":
+        _name(scope)
+        for path, consumer in SOCKETS:
+            if found := path.fullmatch(scope["path"]):
+                await consumer(found[1])(scope, receive, send)
+                return
+        await send({"type": "websocket.close"})
+    elif scope["type"] == "http":
+        await http_or_polling(scope, receive, send)
+    else:
+        await lifespan(scope, receive, send)

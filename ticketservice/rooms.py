@@ -14,7 +14,8 @@ from uuid import UUID, uuid4
 
 from redis import Redis
 
-from kernel.realtime import Listener, Message, News
+from kernel.news import Message, News
+from kernel.realtime import Listener
 from kernel.redis import RedisUnavailable, attempt, event_key
 from kernel.threads import in_thread
 

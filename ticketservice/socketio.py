@@ -13,7 +13,8 @@ from kernel.auth import InvalidToken, NotAuthenticated, UserNotFound, verify
 from kernel.engineio import Connection
 from kernel.errors import InvalidInput, Refused
 from kernel.limits import LARGEST_FRAME
-from kernel.realtime import Message, hub
+from kernel.news import Message
+from kernel.realtime import hub
 from kernel.socketio import Client, Server
 from kernel.sockets import REPLACED
 from kernel.threads import in_thread

@@ -13,9 +13,9 @@ _CANCEL = """
 WITH target AS MATERIALIZED (SELECT id, status FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE),
 cancelled AS (
     UPDATE events e SET status = 'cancelled', updated_at = now() FROM target t WHERE e.id = t.id AND t.status <> 'cancelled'
-    RETURNING e.id
+    RETURNING nextval('change_number') AS change
 )
-SELECT EXISTS (SELECT FROM target) AS found, EXISTS (SELECT FROM cancelled) AS is_new
+SELECT EXISTS (SELECT FROM target) AS found, (SELECT change FROM cancelled) AS change
 """
 
 _CANCELLED_WITH_SALES = """
@@ -35,8 +35,8 @@ def cancel_event(*, event_id: UUID) -> int:
     event = fetch_one(_CANCEL, {"event_id": event_id})
     if not event["found"]:
         raise EventNotFound
-    if event["is_new"]:
-        after_commit(effects.status_was_changed, event_id=event_id, status="cancelled")
+    if event["change"] is not None:
+        after_commit(effects.status_was_changed, event_id=event_id, status="cancelled", change=event["change"])
     return _release_all(event_id)
 
 

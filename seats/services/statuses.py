@@ -38,7 +38,7 @@ WITH candidate AS MATERIALIZED (
     ORDER BY e.id FOR NO KEY UPDATE
 )
 UPDATE events e SET status = c.becomes, updated_at = now() FROM candidate c WHERE e.id = c.id AND c.becomes <> c.was
-RETURNING e.id, e.status
+RETURNING e.id, e.status, nextval('change_number') AS change
 """
 
 
@@ -74,5 +74,5 @@ def update_status_of(event_ids: Sequence[UUID]) -> int:
 
 def _announced(changed: list[dict[str, Any]]) -> int:
     for event in changed:
-        after_commit(effects.status_was_changed, event_id=event["id"], status=event["status"])
+        after_commit(effects.status_was_changed, event_id=event["id"], status=event["status"], change=event["change"])
     return len(changed)
