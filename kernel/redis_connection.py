@@ -57,17 +57,20 @@ class Connection:
 
     def ask(self, command: bytes) -> Any:
         """The reply, which may be a hiredis.ReplyError. What Redis has said before it has been passed on."""
-        self._socket.sendall(command)
-        while True:
-            reply = self._reader.gets()
-            if reply is _NOT_ALL:
-                if not (received := self._socket.recv(65536)):
-                    raise ConnectionResetError("Redis has closed the connection")
-                self._reader.feed(received)
-            elif not isinstance(reply, hiredis.PushNotification):
-                return reply
-            elif self._push is not None:
-                self._push(reply)
+        try:
+            self._socket.sendall(command)
+            while True:
+                reply = self._reader.gets()
+                if reply is _NOT_ALL:
+                    if not (received := self._socket.recv(65536)):
+                        raise ConnectionResetError("Redis has closed the connection")
+                    self._reader.feed(received)
+                elif not isinstance(reply, hiredis.PushNotification):
+                    return reply
+                elif self._push is not None:
+                    self._push(reply)
+        except BlockingIOError as error:  # what the kernel calls it
+            raise TimeoutError("Redis did not answer in time") from error
 
     def close(self) -> None:
         with suppress(RedisError, OSError, hiredis.HiredisError):

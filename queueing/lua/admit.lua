@@ -6,7 +6,7 @@
 if (policy.closed == '1' or policy.is_on ~= '1') and redis.call('EXISTS', QUEUE, KEPT, ACTIVE) > 0 then
     count('dropped:closed', redis.call('ZCARD', QUEUE))
     count('out:closed', redis.call('SCARD', ACTIVE))
-    redis.call('DEL', QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE, FLOW, PROBES)
+    redis.call('UNLINK', QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE, FLOW, PROBES)
 end
 
 -- Others have written to the line or the inside: who came that way has times from now on, who is gone has none.
