@@ -74,7 +74,7 @@ def _rows(sql: str, cursor: Any) -> list[dict[str, Any]]:
             name: orjson.loads(value) if is_json and value is not None else value
             for (name, is_json), value in zip(columns, row, strict=True)
         }
-        for row in (cursor.fetchall() if columns else ())
+        for row in (cursor.fetchall() if cursor.description is not None else ())
     ]
 
 
