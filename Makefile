@@ -18,6 +18,9 @@ bench: .venv/installed ## measure throughput beside its limits; BENCH="--quick" 
 bench-live: .venv/installed ## measure what telling open sockets costs, beside its limits; BENCH="--quick" takes two minutes
 	@$(BIN)/python -m bench.live $(BENCH)
 
+bench-growth: .venv/installed ## measure how costs grow with seats, events and people in line
+	@$(BIN)/python -m bench.growth
+
 # Settings as in production, so that `check --deploy` judges those. There is no database behind them: what
 # makemigrations says about that is shown only when it fails.
 check: export DATABASE_URL := postgresql://ticketservice@127.0.0.1:1/ticketservice
@@ -58,4 +61,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test check messages screenshots clean bench bench-live
+.PHONY: help run test check messages screenshots clean bench bench-live bench-growth

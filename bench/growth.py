@@ -1,4 +1,4 @@
-"""`python -m bench.growth`: how costs grow with seats, events and people in line. See docs/scaling.md for what was found."""
+"""`make bench-growth`: how costs grow with seats, events and people in line. See docs/scaling.md for what was found."""
 
 import json
 import os
