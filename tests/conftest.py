@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from kernel.embedded import Servers
-from tests.harness import INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, running_web
+from tests.harness import HALL, INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, new_user, running_web, wait_until
 from tests.round_trips import Counted, counting_proxy
 
 worker = os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -93,14 +93,17 @@ def database(database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def redis_server() -> Iterator[Servers]:
+def redis_server(request: pytest.FixtureRequest) -> Iterator[Servers]:
     """Redis, to be stopped; it runs again afterwards."""
+    web: Api | None = request.getfixturevalue("web") if "web" in request.fixturenames else None
     yield servers
     servers.start_redis()
     time.sleep(1.1)  # until every process asks Redis again: kernel.redis rests its circuit breaker for a second
     from kernel.redis import attempt
 
     attempt(lambda redis: redis.ping())  # one asks first, and others are refused until it has its answer
+    if web:
+        wait_until(lambda: web.get(f"/queue/status/{HALL}", user=new_user()).status != 503, seconds=10)
 
 
 @pytest.fixture

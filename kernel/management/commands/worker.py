@@ -63,3 +63,4 @@ class Command(BaseCommand):
                 logger.info("%s: %s", worker, line)
         else:
             self.stdout.write(line)
+            self.stdout.flush()  # into a file or a pipe Python would keep it until there are 8 KB of it
