@@ -29,6 +29,8 @@ from kernel.middleware import chosen_id, cross_origin, current_request_id, obser
 from kernel.remembering import Answer, Application, Environment
 from kernel.routing import first_segment
 
+LONGEST_NUMBER = 20  # digits; Python refuses to read thousands of them
+
 
 class DirectRequest:
     """What hot views use of DRF's Request. `META` is the WSGI environment."""
@@ -118,17 +120,18 @@ class Direct:
 
     def _route(self, environ: Environment) -> tuple[Route, dict[str, str]] | None:
         get, method = environ.get, environ["REQUEST_METHOD"]
-        path: str = environ["PATH_INFO"].removeprefix("/api")
+        path: str = environ["PATH_INFO"]
+        path = path[5:] if path.startswith("/api/") else path[1:]
         if get("SCRIPT_NAME") or not path.isascii():
             return None
         length = get("CONTENT_LENGTH") or "0"
         if length != "0":
             is_json = get("CONTENT_TYPE", "").partition(";")[0].strip().lower() == JSON
-            if not is_json or not length.isdecimal() or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+            is_number = length.isdecimal() and len(length) < LONGEST_NUMBER
+            if not is_json or not is_number or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
                 return None
         elif "HTTP_TRANSFER_ENCODING" in environ:
             return None
-        path = path[1:]
         for pattern in self._patterns.get(path.partition("/")[0], ()):
             if matched := pattern.match(path):
                 route = pattern.routes.get(method)
@@ -143,7 +146,8 @@ def _answer(
     content_type = JSON
     try:
         response = route.answer(request, arguments)
-        data, status, headers = response.data, response.status_code, []
+        data, status = response.data, response.status_code
+        headers = [header for header in response.items() if header[0] != "Content-Type"]
     except Exception as error:  # noqa: BLE001 - each becomes an answer, as with DRF
         status, data, more = logged_answer_to(error, wants_problem=wants_problem(request))
         headers = list(more.items())
