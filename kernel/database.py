@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, ParamSpec
 
 import orjson
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, IntegrityError, close_old_connections, connections, transaction
 from django_prometheus.db import errors_total, query_duration_seconds
 
 JSONB = 3802  # the type's number in PostgreSQL
@@ -31,13 +31,14 @@ def fetch_all(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     Outside a transaction it goes by a connection of the pool that is held for this statement only, without Django's cursors:
     they take longer for a short statement than PostgreSQL does.
     """
-    if connection.connection is not None or (pool := connection.pool) is None:  # type: ignore[attr-defined]
-        with connection.cursor() as cursor:
+    ours: Any = connections[DEFAULT_DB_ALIAS]
+    if ours.connection is not None or (pool := ours.pool) is None:
+        with ours.cursor() as cursor:
             cursor.execute(sql, parameters)
             return _rows(sql, cursor)
     started = time.perf_counter()
     try:
-        with connection.wrap_database_errors:
+        with ours.wrap_database_errors:
             pool.open()
             held = pool.getconn()
             try:
@@ -78,6 +79,12 @@ def _rows(sql: str, cursor: Any) -> list[dict[str, Any]]:
     ]
 
 
+def give_connection_back() -> None:
+    """At the end of a request that Django's handler has not seen."""
+    if connections[DEFAULT_DB_ALIAS].connection is not None:
+        close_old_connections()
+
+
 def violated_constraint(error: IntegrityError) -> str | None:
     """The name of the constraint that refused a write."""
     diagnosis = getattr(error.__cause__, "diag", None)
@@ -97,7 +104,7 @@ def after_commit(effect: Callable[Parameters, object], *args: Parameters.args, *
         except Exception:
             logger.exception("effect %s failed", getattr(effect, "__qualname__", effect))
 
-    if connection.connection is None:  # no transaction, and Django would open a connection to find that out
+    if connections[DEFAULT_DB_ALIAS].connection is None:  # no transaction, and Django would open one to find that out
         run()
     else:
         transaction.on_commit(run)

@@ -3,9 +3,9 @@
 import gzip
 import hashlib
 import logging
+import os
 import re
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -32,7 +32,7 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 def chosen_id(given: str) -> str:
     """The caller's id for a request if it looks like one, else a new one."""
-    return given if _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+    return given if _WELL_FORMED.fullmatch(given) else os.urandom(16).hex()
 
 
 def request_id(get_response: GetResponse) -> GetResponse:
