@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ParamSpec
 
-import orjson
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, IntegrityError, close_old_connections, connections, transaction
 from django_prometheus.db import errors_total, query_duration_seconds
 
-JSONB = 3802  # the type's number in PostgreSQL
-MOST_STATEMENTS = 1000
+from kernel import prepared
 
 logger = logging.getLogger(__name__)
 Parameters = ParamSpec("Parameters")
@@ -26,16 +24,15 @@ def fetch_one(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fetch_all(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All rows of a statement, by column name; jsonb is decoded (Django has told psycopg to leave it as text).
+    """All rows of a statement, by column name; jsonb is decoded.
 
-    Outside a transaction it goes by a connection of the pool that is held for this statement only, without Django's cursors:
-    they take longer for a short statement than PostgreSQL does.
+    Outside a transaction it goes by a connection of the pool that is held for this statement only, without cursors.
     """
     ours: Any = connections[DEFAULT_DB_ALIAS]
     if ours.connection is not None or (pool := ours.pool) is None:
         with ours.cursor() as cursor:
             cursor.execute(sql, parameters)
-            return _rows(sql, cursor)
+            return prepared.named(sql, cursor.pgresult, cursor.fetchall() if cursor.description else ())
     started = time.perf_counter()
     try:
         with ours.wrap_database_errors:
@@ -44,7 +41,7 @@ def fetch_all(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
             try:
                 if not held.autocommit:
                     held.autocommit = True
-                return _rows(sql, held.execute(sql, parameters))
+                return prepared.fetch(held, sql, parameters)
             finally:
                 pool.putconn(held)
     except DatabaseError as error:
@@ -60,23 +57,6 @@ _LABELS = ("default", "postgresql")
 @cache
 def _duration() -> Any:
     return query_duration_seconds.labels(*_LABELS)
-
-
-_columns: dict[str, list[tuple[str, bool]]] = {}  # of statements, which are constants
-
-
-def _rows(sql: str, cursor: Any) -> list[dict[str, Any]]:
-    if (columns := _columns.get(sql)) is None:
-        columns = [(column.name, column.type_code == JSONB) for column in cursor.description or ()]
-        if len(_columns) < MOST_STATEMENTS:
-            _columns[sql] = columns
-    return [
-        {
-            name: orjson.loads(value) if is_json and value is not None else value
-            for (name, is_json), value in zip(columns, row, strict=True)
-        }
-        for row in (cursor.fetchall() if cursor.description is not None else ())
-    ]
 
 
 def give_connection_back() -> None:
