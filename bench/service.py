@@ -113,7 +113,7 @@ def _cpu_of(process: psutil.Process) -> float:
         used = process.cpu_times()
     except psutil.Error:
         return 0.0
-    return float(used.user + used.system)
+    return float(used.user + used.system + used.children_user + used.children_system)  # children that have ended
 
 
 def machine_cpu() -> float:
