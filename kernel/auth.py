@@ -8,23 +8,18 @@ this process (so that a burst from one user costs no round trip at all; for 5 s 
 
 import contextlib
 import hashlib
-import hmac
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from threading import Lock
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import jwt
 import orjson
 import urllib3
 from django.conf import settings
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from kernel.breaker import BreakerOpen, CircuitBreaker
 from kernel.errors import Kind, Refused, Unavailable
@@ -209,47 +204,3 @@ def _remembered_here(token: str, verify_token: Callable[[str], tuple[User, float
             _here.clear()
         _here[token] = user, min(until, now + seconds)
     return user
-
-
-# --- For views --------------------------------------------------------------------------------------------------------
-
-
-def user_of(request: Request) -> User:
-    """The signed-in user. Only behind IsAuthenticated."""
-    return cast("User", request.user)
-
-
-class BearerToken(BaseAuthentication):
-    """`Authorization: Bearer <token>`. Without it the request has no user."""
-
-    def authenticate(self, request: Request) -> tuple[User, None] | None:
-        scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            return None
-        return verify(token), None
-
-
-class IsAuthenticated(BasePermission):
-    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - DRF's signature
-        if request.user is None:
-            raise NotAuthenticated
-        return True
-
-
-class IsAdministrator(IsAuthenticated):
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        super().has_permission(request, view)
-        if not user_of(request).is_administrator:
-            raise AdministratorsOnly
-        return True
-
-
-class IsInternalService(BasePermission):
-    """`X-Internal-Token`, shared with the payment service. With no INTERNAL_API_TOKEN set nobody is let in."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - DRF's signature
-        given = request.META.get("HTTP_X_INTERNAL_TOKEN", "").encode()
-        if not settings.INTERNAL_API_TOKEN or not hmac.compare_digest(given, settings.INTERNAL_API_TOKEN.encode()):
-            raise InternalOnly
-        return True
