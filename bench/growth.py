@@ -17,7 +17,7 @@ from bench import catalogue, load
 from bench.load import http
 from bench.service import ROOT, Service
 
-SEATS = (1_000, 10_000, 100_000)
+SEATS = (1_000, 4_900, 10_000, 100_000)
 EVENTS = (200, 2_000, 20_000)
 PEOPLE = (1_000, 10_000, 100_000, 1_000_000)
 REPEATS = 7

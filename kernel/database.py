@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ParamSpec
 
-import orjson
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, IntegrityError, close_old_connections, connections, transaction
 from django_prometheus.db import errors_total, query_duration_seconds
 
-JSONB = 3802  # the type's number in PostgreSQL
-MOST_STATEMENTS = 1000
+from kernel import prepared
 
 logger = logging.getLogger(__name__)
 Parameters = ParamSpec("Parameters")
@@ -26,24 +24,24 @@ def fetch_one(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fetch_all(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All rows of a statement, by column name; jsonb is decoded (Django has told psycopg to leave it as text).
+    """All rows of a statement, by column name; jsonb is decoded.
 
-    Outside a transaction it goes by a connection of the pool that is held for this statement only, without Django's cursors:
-    they take longer for a short statement than PostgreSQL does.
+    Outside a transaction it goes by a connection of the pool that is held for this statement only, without cursors.
     """
-    if connection.connection is not None or (pool := connection.pool) is None:  # type: ignore[attr-defined]
-        with connection.cursor() as cursor:
+    ours: Any = connections[DEFAULT_DB_ALIAS]
+    if ours.connection is not None or (pool := ours.pool) is None:
+        with ours.cursor() as cursor:
             cursor.execute(sql, parameters)
-            return _rows(sql, cursor)
+            return prepared.named(sql, cursor.pgresult, cursor.fetchall() if cursor.description else ())
     started = time.perf_counter()
     try:
-        with connection.wrap_database_errors:
+        with ours.wrap_database_errors:
             pool.open()
             held = pool.getconn()
             try:
                 if not held.autocommit:
                     held.autocommit = True
-                return _rows(sql, held.execute(sql, parameters))
+                return prepared.fetch(held, sql, parameters)
             finally:
                 pool.putconn(held)
     except DatabaseError as error:
@@ -61,21 +59,10 @@ def _duration() -> Any:
     return query_duration_seconds.labels(*_LABELS)
 
 
-_columns: dict[str, list[tuple[str, bool]]] = {}  # of statements, which are constants
-
-
-def _rows(sql: str, cursor: Any) -> list[dict[str, Any]]:
-    if (columns := _columns.get(sql)) is None:
-        columns = [(column.name, column.type_code == JSONB) for column in cursor.description or ()]
-        if len(_columns) < MOST_STATEMENTS:
-            _columns[sql] = columns
-    return [
-        {
-            name: orjson.loads(value) if is_json and value is not None else value
-            for (name, is_json), value in zip(columns, row, strict=True)
-        }
-        for row in (cursor.fetchall() if cursor.description is not None else ())
-    ]
+def give_connection_back() -> None:
+    """At the end of a request that Django's handler has not seen."""
+    if connections[DEFAULT_DB_ALIAS].connection is not None:
+        close_old_connections()
 
 
 def violated_constraint(error: IntegrityError) -> str | None:
@@ -97,7 +84,7 @@ def after_commit(effect: Callable[Parameters, object], *args: Parameters.args, *
         except Exception:
             logger.exception("effect %s failed", getattr(effect, "__qualname__", effect))
 
-    if connection.connection is None:  # no transaction, and Django would open a connection to find that out
+    if connections[DEFAULT_DB_ALIAS].connection is None:  # no transaction, and Django would open one to find that out
         run()
     else:
         transaction.on_commit(run)

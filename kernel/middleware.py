@@ -3,9 +3,9 @@
 import gzip
 import hashlib
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -31,8 +31,8 @@ _WELL_FORMED = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def chosen_id(given: str) -> str:
-    """The caller's id for a request if it looks like one, else a new one."""
-    return given if _WELL_FORMED.fullmatch(given) else uuid.uuid4().hex
+    """The caller's id for a request if it looks like one, else a new one, which is no secret."""
+    return given if _WELL_FORMED.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def request_id(get_response: GetResponse) -> GetResponse:

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -17,6 +17,8 @@ import hiredis
 from django_redis import get_redis_connection
 from redis import Redis
 from redis.exceptions import RedisError
+
+from kernel.together import Together
 
 _NOT_ALL = object()
 
@@ -57,20 +59,26 @@ class Connection:
 
     def ask(self, command: bytes) -> Any:
         """The reply, which may be a hiredis.ReplyError. What Redis has said before it has been passed on."""
+        return self.ask_all([command])[0]
+
+    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
+        """The replies, in one round trip."""
+        replies: list[Any] = []
         try:
-            self._socket.sendall(command)
-            while True:
+            self._socket.sendall(b"".join(commands))
+            while len(replies) < len(commands):
                 reply = self._reader.gets()
                 if reply is _NOT_ALL:
                     if not (received := self._socket.recv(65536)):
                         raise ConnectionResetError("Redis has closed the connection")
                     self._reader.feed(received)
                 elif not isinstance(reply, hiredis.PushNotification):
-                    return reply
+                    replies.append(reply)
                 elif self._push is not None:
                     self._push(reply)
         except BlockingIOError as error:  # what the kernel calls it
             raise TimeoutError("Redis did not answer in time") from error
+        return replies
 
     def close(self) -> None:
         with suppress(RedisError, OSError, hiredis.HiredisError):
@@ -86,27 +94,44 @@ def _let_the_kernel_keep_time(its_socket: socket.socket, timeout: float | None) 
             its_socket.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
-_idle: list[Connection] = []  # the one used last is used next
-os.register_at_fork(after_in_child=_idle.clear)
+class _Shared:
+    """One connection for all threads of this process, which ask together."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self.ask = Together(self._ask_all).ask
+
+    def _ask_all(self, commands: list[bytes]) -> list[Any]:
+        """A connection that has died (Redis was restarted) is replaced by a new one, once; nothing else is tried again."""
+        connection, self._connection = self._connection, None
+        is_new = connection is None
+        connection = connection or Connection()
+        try:
+            replies = connection.ask_all(commands)
+        except BaseException as error:
+            connection.close()
+            if is_new or not isinstance(error, ConnectionError):
+                raise
+            connection = Connection()
+            replies = connection.ask_all(commands)
+        self._connection = connection
+        return replies
+
+
+_shared = _Shared()
 
 
 def ask(command: bytes) -> Any:
-    """The reply to one command, from any thread. Raises RedisError or OSError.
+    """The reply to one command, from any thread; it shares a round trip with others who ask just then.
 
-    A connection that has died while nobody used it (Redis was restarted) is replaced by a new one, once; nothing else is
-    tried again.
+    Raises RedisError or OSError.
     """
-    try:
-        connection, is_new = _idle.pop(), False
-    except IndexError:
-        connection, is_new = Connection(), True
-    try:
-        reply = connection.ask(command)
-    except BaseException as error:
-        connection.close()
-        if is_new or not isinstance(error, ConnectionError):
-            raise
-        connection = Connection()
-        reply = connection.ask(command)
-    _idle.append(connection)
-    return reply
+    return _shared.ask(command)
+
+
+def _begin_anew() -> None:
+    global _shared
+    _shared = _Shared()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

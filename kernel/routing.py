@@ -2,20 +2,33 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
 
 from django.urls import URLPattern, URLResolver
 from django.urls.exceptions import Resolver404
 from django.urls.resolvers import RegexPattern, ResolverMatch
+from rest_framework.response import Response
 
-View = TypeVar("View", bound=Callable[..., Any])
+Asked = Callable[..., Mapping[str, Any]]
 
 
-def hot(view: View) -> View:
-    """A method of a viewset that is called often enough to be spared the detour."""
-    view.is_hot = True  # type: ignore[attr-defined]  # an attribute of our own
-    return view
+def hot(status: int = 200) -> Callable[[Asked], Callable[..., Response]]:
+    """Marks a method of a viewset that is called often enough to be spared the detour, see `kernel.direct`.
+
+    The method returns the data of its answer, and keeps nothing in its viewset.
+    """
+
+    def mark(method: Asked) -> Callable[..., Response]:
+        @wraps(method)
+        def view(*args: Any, **kwargs: Any) -> Response:
+            return Response(method(*args, **kwargs), status=status)
+
+        view.hot = method, status  # type: ignore[attr-defined]  # an attribute of our own
+        return view
+
+    return mark
 
 
 _SEGMENT = re.compile(r"\^?([a-z-]+)")

@@ -1,47 +1,58 @@
-"""One question to the database for all who ask at the same moment."""
+"""Questions that many threads have at the same moment, asked at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Generic, TypeVar
 
-Key = TypeVar("Key")
-Found = TypeVar("Found")
+Question = TypeVar("Question")
+Reply = TypeVar("Reply")
 
 
-class _Batch(Generic[Key, Found]):
+class _Batch(Generic[Question, Reply]):
     def __init__(self) -> None:
-        self.keys: set[Key] = set()
-        self.found: Mapping[Key, Found] | None = None
+        self.questions: list[Question] = []
+        self.replies: Sequence[Reply] = ()
         self.error: BaseException | None = None
+        self.is_over = Lock()  # held by the first one, who asks for all
 
 
-class Together(Generic[Key, Found]):
-    """Looks keys up for many threads: while one asks the database, the others gather what is to be asked next.
+class Together(Generic[Question, Reply]):
+    """Asks for many threads: while one waits for replies, the others gather what is to be asked next.
 
-    Whoever asks is answered by a look that begins after the call, so an answer is as new as if each had looked. At once
-    there is one look; nobody who is alone waits.
+    `ask_all` gives a reply for each question, in their order. It begins after each of its questions was put, so a reply is
+    as new as if everybody had asked alone. It runs once at a time; nobody who is alone waits.
     """
 
-    def __init__(self, look_up: Callable[[list[Key]], Mapping[Key, Found]]) -> None:
-        self._look_up = look_up
-        self._next: _Batch[Key, Found] = _Batch()
+    def __init__(self, ask_all: Callable[[list[Question]], Sequence[Reply]]) -> None:
+        self._ask_all = ask_all
+        self._next: _Batch[Question, Reply] = _Batch()
         self._gathering = Lock()
-        self._looking = Lock()
+        self._asking = Lock()
 
-    def get(self, key: Key) -> Found | None:
-        """None if it was not found. Raises what the look has raised, for all who took part."""
+    def ask(self, question: Question) -> Reply:
+        """Raises what asking has raised, for all who took part."""
         with self._gathering:
             batch = self._next
-            batch.keys.add(key)
-        with self._looking:
-            if batch.found is None and batch.error is None:
-                with self._gathering:
-                    self._next = _Batch()
-                try:
-                    batch.found = self._look_up(list(batch.keys))
-                except BaseException as error:
-                    batch.error = error
-                    raise
+            place = len(batch.questions)
+            batch.questions.append(question)
+            if place == 0:
+                batch.is_over.acquire()
+        if place == 0:
+            self._ask_for_all(batch)
+        else:
+            with batch.is_over:
+                pass
         if batch.error is not None:
             raise batch.error
-        return (batch.found or {}).get(key)
+        return batch.replies[place]
+
+    def _ask_for_all(self, batch: _Batch[Question, Reply]) -> None:
+        try:
+            with self._asking:
+                with self._gathering:
+                    self._next = _Batch()
+                batch.replies = self._ask_all(batch.questions)
+        except BaseException as error:  # noqa: BLE001 - raised by `ask`
+            batch.error = error
+        finally:
+            batch.is_over.release()

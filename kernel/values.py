@@ -21,7 +21,7 @@ def timestamp(moment: datetime | None) -> str | None:
     """UTC with milliseconds, `2030-06-01T10:00:00.000Z`: what JavaScript's Date writes. `moment` is in UTC."""
     if moment is None:
         return None
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 class Packed(bytes):

@@ -32,35 +32,35 @@ def visitor(request: Request, event_id: UUID) -> Visitor:
     )
 
 
-def _status(request: Request, event_id: UUID) -> Response:
-    return Response(serializers.status(services.status(event_id=event_id, visitor=visitor(request, event_id))))
+def _status(request: Request, event_id: UUID) -> dict[str, Any]:
+    return serializers.status(services.status(event_id=event_id, visitor=visitor(request, event_id)))
 
 
 class QueueViewSet(ViewSet):
     authentication_classes = [BearerToken]
     permission_classes = [IsAuthenticated]
 
-    @hot
     @action(detail=False, methods=["post"], url_path=f"check/{EVENT}")
-    def check(self, request: Request, event_id: str) -> Response:
+    @hot()
+    def check(self, request: Request, event_id: str) -> dict[str, Any]:
         wanted = event_of(event_id)
-        return Response(serializers.checked(services.check(event_id=wanted, visitor=visitor(request, wanted))))
+        return serializers.checked(services.check(event_id=wanted, visitor=visitor(request, wanted)))
 
-    @hot
     @action(detail=False, url_path=f"status/{EVENT}")
-    def status(self, request: Request, event_id: str) -> Response:
+    @hot()
+    def status(self, request: Request, event_id: str) -> dict[str, Any]:
         return _status(request, event_of(event_id))
 
-    @hot
     @action(detail=False, methods=["post"], url_path=f"heartbeat/{EVENT}")
-    def heartbeat(self, request: Request, event_id: str) -> Response:
+    @hot()
+    def heartbeat(self, request: Request, event_id: str) -> dict[str, Any]:
         return _status(request, event_of(event_id))
 
-    @hot
     @action(detail=False, methods=["post"], url_path=f"leave/{EVENT}")
-    def leave(self, request: Request, event_id: str) -> Response:
+    @hot()
+    def leave(self, request: Request, event_id: str) -> dict[str, Any]:
         services.leave(event_id=event_of(event_id), user_id=UUID(user_of(request).user_id))
-        return Response({"message": "대기열에서 나왔습니다."})
+        return {"message": "대기열에서 나왔습니다."}
 
     @action(detail=False, url_path=f"draw/{EVENT}", **FOR_ALL)
     def draw(self, request: Request, event_id: str) -> Response:

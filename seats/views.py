@@ -43,9 +43,9 @@ class SeatViewSet(ViewSet):
         headers = {"Seat-Map-Version": str(seat_map.version), "ETag": f'"{seat_map.tag}"'}
         return made_of(Response(seat_map.body, headers=headers), MadeOf(seat_map_key(wanted), seat_map.cached))
 
-    @hot
     @action(detail=False, methods=["post"], **FOR_BUYERS)
-    def reserve(self, request: Request) -> Response:
+    @hot(status=201)
+    def reserve(self, request: Request) -> dict[str, Any]:
         event_id, asked = serializers.seats_asked_for(body_of(request))
         services.refuse_too_many(event_id=event_id, count=len(asked))
         sale = services.reserve_seats(
@@ -54,7 +54,7 @@ class SeatViewSet(ViewSet):
             seat_ids=serializers.seat_ids(asked),
             request=serializers.named_request(request),
         )
-        return Response(serializers.seat_sale(sale), status=201)
+        return serializers.seat_sale(sale)
 
     @action(detail=False, url_path="reservation/(?P<reservation_id>[^/]+)", **FOR_BUYERS)
     def reservation(self, request: Request, reservation_id: str) -> Response:
@@ -67,8 +67,8 @@ class ReservationViewSet(ViewSet):
     permission_classes = [IsAuthenticated]
     lookup_value_regex = "[^/]+"
 
-    @hot
-    def create(self, request: Request) -> Response:
+    @hot(status=201)
+    def create(self, request: Request) -> dict[str, Any]:
         event_id, quantities = serializers.tickets_asked_for(body_of(request))
         sale = services.buy_tickets(
             buyer=visitor(request, event_id),
@@ -76,7 +76,7 @@ class ReservationViewSet(ViewSet):
             quantities=quantities,
             request=serializers.named_request(request),
         )
-        return Response(serializers.ticket_sale(sale), status=201)
+        return serializers.ticket_sale(sale)
 
     @action(detail=False)
     def my(self, request: Request) -> Response:
@@ -86,11 +86,11 @@ class ReservationViewSet(ViewSet):
         wanted = parse_id(pk, "Invalid id format")
         return Response({"reservation": selectors.reservation(user_id=buyer(request), reservation_id=wanted)})
 
-    @hot
     @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, pk: str) -> Response:
+    @hot()
+    def cancel(self, request: Request, pk: str) -> dict[str, Any]:
         services.cancel_reservation(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
-        return Response({"message": "예매가 취소되었습니다."})
+        return {"message": "예매가 취소되었습니다."}
 
 
 class InternalEventViewSet(ViewSet):
@@ -121,12 +121,12 @@ class InternalReservationViewSet(ViewSet):
     permission_classes = [IsInternalService]
     lookup_value_regex = "[^/]+"
 
-    @hot
     @action(detail=True, methods=["post"])
-    def confirm(self, request: Request, pk: str) -> Response:
+    @hot()
+    def confirm(self, request: Request, pk: str) -> dict[str, Any]:
         reservation_id = parse_id(pk, "Invalid id format")
         confirmed = services.confirm_reservation(reservation_id=reservation_id, **serializers.payment(body_of(request)))
-        return Response(serializers.confirmation(confirmed))
+        return serializers.confirmation(confirmed)
 
     @action(detail=True, methods=["post"])
     def refund(self, request: Request, pk: str) -> Response:  # noqa: ARG002

@@ -154,7 +154,9 @@ def counted_web(database_url: str, logs) -> Iterator[Counted]:
             "DATABASE_URL": re.sub(r"@[^/]+/", f"@127.0.0.1:{postgresql.port}/", database_url),
             "REDIS_URL": f"redis://127.0.0.1:{redis_counter.port}/0",
         }
-        with running_web(logs / "counted.log", WEB_WORKERS="1", WEB_THREADS="1", **urls) as api:
+        # One connection: of several each prepares its statements when its turn comes, and that is a round trip.
+        one_of_each = {"WEB_WORKERS": "1", "WEB_THREADS": "1", "DATABASE_POOL_SIZE": "1"}
+        with running_web(logs / "counted.log", **one_of_each, **urls) as api:
             yield Counted(api, postgresql, redis_counter)
 
 

@@ -146,41 +146,41 @@ def test_who_asks_together_is_answered_by_one_look_that_began_later() -> None:
     looks: list[list[int]] = []
     may_go_on = threading.Event()
 
-    def look_up(keys: list[int]) -> dict[int, int]:
+    def look_up(keys: list[int]) -> list[int]:
         looks.append(sorted(keys))
         if len(looks) == 1:
             may_go_on.wait(10)
-        return {key: key * 10 for key in keys if key}
+        return [key * 10 for key in keys]
 
     together, found = Together(look_up), {}
-    threads = [threading.Thread(target=lambda n=n: found.update({n: together.get(n)})) for n in range(6)]
+    threads = [threading.Thread(target=lambda n=n: found.update({n: together.ask(n)})) for n in range(6)]
     threads[5].start()
     while not looks:
         time.sleep(0.01)
     for thread in threads[:5]:
         thread.start()
-    while len(together._next.keys) < 5:
+    while len(together._next.questions) < 5:
         time.sleep(0.01)
     may_go_on.set()
     for thread in threads:
         thread.join()
     assert looks == [[5], [0, 1, 2, 3, 4]]
-    assert found == {0: None, 1: 10, 2: 20, 3: 30, 4: 40, 5: 50}
+    assert found == {0: 0, 1: 10, 2: 20, 3: 30, 4: 40, 5: 50}
 
 
 def test_a_look_that_fails_fails_for_all_who_took_part_and_for_nobody_else() -> None:
     failing = [True]
 
-    def look_up(keys: list[int]) -> dict[int, int]:
+    def look_up(keys: list[int]) -> list[int]:
         if failing.pop():
             raise OSError("gone")
-        return dict.fromkeys(keys, 1)
+        return keys
 
     together = Together(look_up)
     with pytest.raises(OSError, match="gone"):
-        together.get(1)
+        together.ask(1)
     failing.append(False)
-    assert together.get(1) == 1
+    assert together.ask(1) == 1
 
 
 def test_a_connection_that_died_while_idle_is_replaced_once(world: Database, redis: Any) -> None:

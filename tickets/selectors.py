@@ -10,8 +10,9 @@ from tickets.errors import TicketTypeNotFound
 _AVAILABILITY = "SELECT id, available_quantity, total_quantity FROM ticket_types WHERE id = ANY(%(ids)s::uuid[])"
 
 
-def _look_up(ids: list[UUID]) -> dict[UUID, Mapping[str, object]]:
-    return {row.pop("id"): row for row in fetch_all(_AVAILABILITY, {"ids": ids})}
+def _look_up(ids: list[UUID]) -> list[Mapping[str, object] | None]:
+    rows = {row.pop("id"): row for row in fetch_all(_AVAILABILITY, {"ids": ids})}
+    return [rows.get(ticket_type_id) for ticket_type_id in ids]
 
 
 _all_who_ask = Together(_look_up)
@@ -19,6 +20,6 @@ _all_who_ask = Together(_look_up)
 
 def availability(ticket_type_id: UUID) -> Mapping[str, object]:
     """How many are left of how many, straight from the database. Raises TicketTypeNotFound."""
-    if (found := _all_who_ask.get(ticket_type_id)) is None:
+    if (found := _all_who_ask.ask(ticket_type_id)) is None:
         raise TicketTypeNotFound
     return found

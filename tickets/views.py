@@ -1,5 +1,7 @@
 """GET /tickets/event/:eventId and GET /tickets/availability/:ticketTypeId."""
 
+from collections.abc import Mapping
+
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +18,7 @@ class TicketViewSet(ViewSet):
     def event(self, request: Request, event_id: str) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"ticketTypes": ticket_types_of(parse_id(event_id, "Invalid eventId format"))})
 
-    @hot
     @action(detail=False, url_path="availability/(?P<ticket_type_id>[^/]+)")
-    def availability(self, request: Request, ticket_type_id: str) -> Response:  # noqa: ARG002
-        return Response(selectors.availability(parse_id(ticket_type_id, "Invalid ticketTypeId format")))
+    @hot()
+    def availability(self, request: Request, ticket_type_id: str) -> Mapping[str, object]:  # noqa: ARG002
+        return selectors.availability(parse_id(ticket_type_id, "Invalid ticketTypeId format"))
