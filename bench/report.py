@@ -62,7 +62,8 @@ def table(rows: Sequence[Row], earlier: Sequence[Row] = ()) -> str:
         line.append("" if row["limit_cpu"] else f"{row['strangers']:.0%}")
         if before:
             then = before.get((row["workers"], row["name"]))
-            line += [does_itself(then), f"{then['ratio']:.2f}"] if then else ["", ""]
+            comparable = then is not None and then["limit"] == row["limit"]  # sockets have another one without Node
+            line += [does_itself(then) if then else "", f"{then['ratio']:.2f}" if then and comparable else ""]
         lines.append(line)
         if row["wrong"]:
             what = "not heard in time, or closed" if row["limit_cpu"] else "wrong answers"
