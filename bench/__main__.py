@@ -10,7 +10,8 @@ from pathlib import Path
 import django
 
 from bench import catalogue, chart, load, report
-from bench.measuring import Bench, Figure, measure_all
+from bench.measuring import Bench, Figure
+from bench.rounds import measure_all
 from bench.service import ROOT, Service
 
 
@@ -43,8 +44,7 @@ def main() -> None:
             for figure in measure_all(bench, workers=asked.workers, repeats=asked.repeats, only=asked.only):
                 figures.append(figure)
                 memory["web"] = service.memory("web")
-                limit = f"{figure.ratio:.2f} of {figure.limit}" if figure.limit else f"{figure.statements} statements"
-                say(f"{figure.name}: {figure.per_second:,.0f}/s, p99 {figure.p99:.1f} ms, {limit}")
+                say(_told(figure))
         about = report.circumstances(_settings_of_servers(service))
     finally:
         service.servers.stop()
@@ -53,8 +53,14 @@ def main() -> None:
     rows = report.summary(figures)
     path.with_suffix(".svg").write_text(chart.ratios(rows))
     print(report.table(rows, earlier))
-    print(f"\nweb, memory of each process: {', '.join(f'{size / 1e6:.0f} MB' for size in memory['web'])}")
+    print(f"\n{report.notes(rows, memory)}")
     print(f"{path}\n{path.with_suffix('.svg')}")
+
+
+def _told(figure: Figure) -> str:
+    itself = report.does(figure.per_second, figure.cpu["realtime"] if figure.limit_cpu else 0.0)
+    limit = f"ratio {figure.ratio:.2f} to {figure.limit}" if figure.limit else f"{figure.statements} statements"
+    return f"{figure.name}: {itself}, p99 {figure.p99:.1f} ms, {limit}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -63,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5, help="rounds, of which medians are taken (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each run takes (3)")
     parser.add_argument("--only", default="", help="only workloads whose names contain one of these: reserve,map")
-    parser.add_argument("--quick", action="store_true", help="one short round with two workers, about a minute")
+    parser.add_argument("--quick", action="store_true", help="one short round with two workers, one or two minutes")
     parser.add_argument("--compare", type=Path, metavar="EARLIER.json", help="shows an earlier result, too")
     parser.add_argument("--output", type=Path, metavar="FILE.json", help="where the result goes (.local/bench)")
     asked = parser.parse_args()

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import catalogue, limits, load
 from bench.load import Load, http
 from bench.service import Service, machine_cpu
-from bench.workloads import CROWD, WORKLOADS, Buyers, LimitName, Prepared, Workload, one_seat
+from bench.workloads import CROWD, Buyers, LimitName, Prepared, Workload, one_seat
 
 CONNECTIONS = 32
 WARM_UP = 0.3  # seconds, in each run
@@ -18,7 +18,10 @@ WARM_UP = 0.3  # seconds, in each run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One run. Latencies in ms; `cpu` by group of processes, in us per answer; `strangers`: their part of all CPU time."""
+    """One run. Latencies in ms; `cpu` by group of processes, in us per answer; `strangers`: their part of all CPU time.
+
+    `workers` is 0 where their number does not matter.
+    """
 
     name: str
     workers: int
@@ -33,9 +36,15 @@ class Figure:
     bytes_per_answer: int = 0
     wrong: int = 0  # answers with another status than they should have, and lost connections
     statements: int = 0  # that a crowd made PostgreSQL run; -1: not known
+    limit_cpu: float = 0.0  # of a limit that is compared by cost, as that of sockets is: us per delivered message
+    empty: int = 0  # resident bytes of `realtime` without a socket, and for each socket
+    per_socket: int = 0
 
     @property
     def ratio(self) -> float:
+        """More is better: our throughput by the limit's; where cost is compared, the limit's by ours."""
+        if self.limit_cpu:
+            return self.limit_cpu / self.cpu["realtime"]
         return self.per_second / self.limit_per_second if self.limit_per_second else 0.0
 
 
@@ -191,27 +200,3 @@ def _entries(log: bytes) -> Iterator[bytes]:
             entry = b""
         entry += line.strip() + b" "
     yield entry
-
-
-def measure_all(bench: Bench, *, workers: list[int], repeats: int, only: list[str]) -> Iterator[Figure]:
-    """Each workload `repeats` times for each number of workers, a whole round after the other."""
-    chosen = [workload for workload in WORKLOADS if not only or any(part in workload.name for part in only)]
-    for count in workers:
-        with bench.web(count) as (buyers, empty):
-            warm(bench, chosen, buyers)
-            for repeat in range(repeats):
-                bench.say(f"{count} workers, round {repeat + 1} of {repeats}")
-                catalogue.reset(bench.service.database_url, bench.service.redis_url)
-                for workload in chosen:
-                    yield bench.measure(workload, buyers, empty, workers=count)
-                if not only or any(part in "buyers, one seat" for part in only):
-                    catalogue.reset(bench.service.database_url, bench.service.redis_url)
-                    yield bench.crowd(buyers, workers=count)
-
-
-def warm(bench: Bench, chosen: list[Workload], buyers: Buyers) -> None:
-    """Connections, prepared statements, scripts: a production process has run for longer than a second."""
-    catalogue.reset(bench.service.database_url, bench.service.redis_url)
-    for workload in chosen:
-        prepared = workload.prepare(buyers)
-        bench.run(buyers.port, prepared.requests[:2000], seconds=0.5, once=prepared.once)

@@ -13,7 +13,8 @@ from typing import Any
 from bench.measuring import Figure
 
 Row = dict[str, Any]
-GROUPS = ("web", "postgres", "redis", "load")
+GROUPS = ("web", "realtime", "postgres", "redis", "load")
+MEDIANS = ("per_second", "p50", "p99", "slowest", "limit_per_second", "limit_cpu", "ratio", "strangers", "statements")
 
 
 def summary(figures: Sequence[Figure]) -> list[Row]:
@@ -24,10 +25,7 @@ def summary(figures: Sequence[Figure]) -> list[Row]:
 
 def _row(runs: Sequence[Figure]) -> Row:
     first = runs[0]
-    middle = {
-        name: median(getattr(run, name) for run in runs)
-        for name in ("per_second", "p50", "p99", "slowest", "limit_per_second", "ratio", "strangers", "statements")
-    }
+    middle = {name: median(getattr(run, name) for run in runs) for name in (*MEDIANS, "empty", "per_socket")}
     return {
         "name": first.name,
         "workers": first.workers,
@@ -45,33 +43,62 @@ def _row(runs: Sequence[Figure]) -> Row:
 
 def table(rows: Sequence[Row], earlier: Sequence[Row] = ()) -> str:
     before = {(row["workers"], row["name"]): row for row in earlier}
-    head = ["workload", "workers", "per s", "least-most", "p50 ms", "p99 ms", "CPU us: web", "pg", "redis", "load"]
-    head += ["limit", "per s", "ratio", "others' CPU", *(["before", "ratio then"] if before else [])]
+    head = ["workload", "workers", "per s", "least-most", "p50 ms", "p99 ms", "CPU us: web", "realtime", "pg", "redis"]
+    head += ["load", "limit", "does", "ratio", "others' CPU", *(["before", "ratio then"] if before else [])]
     lines = [head]
     for row in rows:
         cpu = row["cpu"]
         line = [
             row["name"],
-            str(row["workers"]),
+            str(row["workers"] or ""),
             f"{row['per_second']:,.0f}",
             f"{row['least']:,.0f}-{row['most']:,.0f}",
         ]
-        line += [f"{row['p50']:.1f}", f"{row['p99']:.1f}", *(f"{cpu[group]:,.0f}" for group in GROUPS)]
+        line += [f"{row['p50']:.1f}", f"{row['p99']:.1f}", *(_us(cpu[group]) for group in GROUPS)]
         if row["limit"]:
-            line += [row["limit"], f"{row['limit_per_second']:,.0f}", f"{row['ratio']:.2f}"]
+            line += [row["limit"], does(row["limit_per_second"], row["limit_cpu"]), f"{row['ratio']:.2f}"]
         else:
             line += [f"all in {row['slowest']:.0f} ms", f"{row['statements']:.0f} statements", ""]
-        line.append(f"{row['strangers']:.0%}")
+        line.append("" if row["limit_cpu"] else f"{row['strangers']:.0%}")
         if before:
             then = before.get((row["workers"], row["name"]))
-            line += [f"{then['per_second']:,.0f}", f"{then['ratio']:.2f}"] if then else ["", ""]
+            comparable = then is not None and then["limit"] == row["limit"]  # sockets have another one without Node
+            line += [does_itself(then) if then else "", f"{then['ratio']:.2f}" if then and comparable else ""]
         lines.append(line)
         if row["wrong"]:
-            lines.append([f"  {row['wrong']} wrong answers!", *[""] * (len(head) - 1)])
+            what = "not heard in time, or closed" if row["limit_cpu"] else "wrong answers"
+            lines.append([f"  {row['wrong']} {what}!", *[""] * (len(head) - 1)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def _us(cpu: float) -> str:
+    return f"{cpu:,.1f}" if 0 < cpu < 100 else f"{cpu:,.0f}" if cpu else ""
+
+
+def does(per_second: float, cpu: float) -> str:
+    """How fast somebody is; or, where cost is compared, how many us of CPU time a message takes."""
+    return f"{cpu:.1f} us" if cpu else f"{per_second:,.0f}/s"
+
+
+def does_itself(row: Row) -> str:
+    return does(row["per_second"], row["cpu"]["realtime"] if row.get("limit_cpu") else 0.0)
+
+
+def notes(rows: Sequence[Row], memory: dict[str, list[int]]) -> str:
+    """What stands below the table."""
+    lines = [f"web, memory of each process: {', '.join(f'{size / 1e6:.0f} MB' for size in memory['web'])}"]
+    for row in rows:
+        if row["limit_cpu"]:
+            size, each = row["empty"] / 1e6, row["per_socket"] / 1024
+            lines.append(f"realtime, resident: {size:.0f} MB, and {each:.1f} KiB for each socket")
+            lines.append(
+                f"{row['name']}: per s and CPU time are of delivered messages; the ratio is the limit's CPU time for one by"
+                f" that of realtime, so that above 1 it costs less than {row['limit']}"
+            )
+    return "\n".join(lines)
 
 
 def circumstances(settings: dict[str, str]) -> dict[str, Any]:

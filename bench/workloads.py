@@ -15,7 +15,7 @@ CONFIRMED = range(62_001, 77_001)
 CONFIRMED_BY_PGBENCH = range(77_001, 98_601)
 CROWD = 500
 
-LimitName = Literal["empty view", "same bytes", "pgbench", "redis script", ""]
+LimitName = Literal["empty view", "same bytes", "pgbench", "redis script", "ws on Node", "raw broadcast", ""]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

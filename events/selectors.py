@@ -12,8 +12,8 @@ from django.db.models.functions import Coalesce
 from events.errors import EventNotFound
 from events.models import Event, KeywordMapping, SeatLayout
 from kernel import caching
-from kernel.api import timestamp
 from kernel.redis import event_key
+from kernel.values import timestamp
 
 LIST_SECONDS = 30
 EVENT_SECONDS = 10

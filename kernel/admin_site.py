@@ -3,13 +3,15 @@
 from typing import Any
 
 from django.apps import apps
-from django.contrib.admin import AdminSite
-from django.contrib.admin.apps import AdminConfig
+from django.contrib import admin
+from django.contrib.admin.apps import SimpleAdminConfig
+from django.contrib.admin.checks import check_dependencies
+from django.core.checks import CheckMessage, Tags, register
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 
-class ServiceSite(AdminSite):
+class ServiceSite(admin.AdminSite):
     site_header = site_title = _("Ticket service")
     index_title = _("Overview")
     site_url = None
@@ -30,5 +32,17 @@ class ServiceSite(AdminSite):
         )
 
 
-class ServiceAdmin(AdminConfig):
+class ServiceAdmin(SimpleAdminConfig):
+    """Its pages are loaded with the URLs: a process without pages, such as `realtime`, needs less memory."""
+
     default_site = "kernel.admin_site.ServiceSite"
+
+    def ready(self) -> None:
+        register(check_dependencies, Tags.admin)
+        register(pages_are_sound, Tags.admin)
+
+
+def pages_are_sound(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Django's own check looks only at pages that are loaded by then."""
+    admin.autodiscover()
+    return admin.site.check(app_configs)

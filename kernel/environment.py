@@ -4,8 +4,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from django.core.exceptions import ImproperlyConfigured
 
 _BOOLEANS = {"true", "on", "ok", "y", "yes", "1", "false", "off", "n", "no", "0", ""}
@@ -50,12 +48,19 @@ class Environment(environ.Env):  # type: ignore[misc]  # it has no types
     def public_key(self, var: str) -> str:
         """An RSA key as PEM, or nothing."""
         given: str = self.str(var, default="", multiline=True)
-        try:
-            is_one = not given or isinstance(load_pem_public_key(given.encode()), RSAPublicKey)
-        except ValueError:
-            is_one = False
-        if not is_one:
+        if given and not _is_public_key(given):
             raise ImproperlyConfigured(
                 f"{var} is no public RSA key. Set it to one as PEM; line ends may be written as \\n."
             )
         return given
+
+
+def _is_public_key(given: str) -> bool:
+    # Here, since it takes 8 MB of each process, and most need it not.
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        return isinstance(load_pem_public_key(given.encode()), RSAPublicKey)
+    except ValueError:
+        return False

@@ -12,7 +12,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,4 +156,11 @@ def _is_dead(pid: int) -> bool:
         return True
     except PermissionError:
         pass
+    return _has_ended(pid)
+
+
+def _has_ended(pid: int) -> bool:
+    """Dead, while its parent does not know: the next worker may start before granian has asked how the last one ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     return False

@@ -25,20 +25,18 @@ from rest_framework import exceptions as drf
 from rest_framework import serializers
 from rest_framework.views import APIView
 
-from kernel.api import PayloadTooLarge
 from kernel.auth import (
     AdministratorsOnly,
     AuthServiceUnavailable,
     InternalOnly,
     InvalidToken,
-    IsAdministrator,
-    IsAuthenticated,
-    IsInternalService,
     NotAuthenticated,
     UserNotFound,
 )
 from kernel.errors import InvalidInput, Unavailable
 from kernel.openapi_components import Refusal, Schema, ref, responses_of
+from kernel.permissions import IsAdministrator, IsAuthenticated, IsInternalService
+from kernel.refusals import PayloadTooLarge
 
 REFUSALS = "x-refusals"  # taken out again before the document is shown
 
@@ -57,7 +55,7 @@ OF_A_BODY: Sequence[Refusal] = (InvalidInput("Invalid JSON"), PayloadTooLarge, d
 
 @extend_schema_field({"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"})
 class Timestamp(serializers.DateTimeField):
-    """A moment as `kernel.api.timestamp` writes it."""
+    """A moment as `kernel.values.timestamp` writes it."""
 
 
 class Message(serializers.Serializer[Any]):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from kernel.api import JSON, PROBLEM_JSON, answer_to
+from kernel.refusals import JSON, PROBLEM_JSON, answer_to
 
 Schema = dict[str, Any]
 Refusal = Exception | type[Exception]

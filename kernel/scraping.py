@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from rest_framework.exceptions import MethodNotAllowed
 
 from kernel import multiprocess
-from kernel.api import error_response
+from kernel.refusals import error_response
 
 logger = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from kernel import metrics
-from kernel.api import parse_id
 from kernel.auth import InvalidToken, NotAuthenticated, User, verify
 from kernel.errors import InvalidInput, Kind, Refused
 from kernel.limits import LARGEST_FRAME, Guest
 from kernel.news import Message
 from kernel.outbox import TOO_SLOW, Outbox
 from kernel.threads import in_thread
+from kernel.values import parse_id
 
 CLOSE_SECONDS = 5.0
 RETRY_SPREAD_MS = 5000

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from kernel.api import timestamp
 from kernel.errors import InvalidInput
+from kernel.values import timestamp
 from queueing import draws
 from queueing.models import QueueDraw, validate_moment
 from queueing.selectors import Policy

@@ -22,6 +22,8 @@ class SeatsConfig(AppConfig):
     verbose_name = _("Sales")
 
     def ready(self) -> None:
+        from seats import metrics  # noqa: F401 - registers what is scraped
+
         post_migrate.connect(refer_to_users, sender=self)
 
 

@@ -106,6 +106,14 @@ def test_starts_with_production_settings() -> None:
     assert started.returncode == 0, started.stderr
 
 
+def test_realtime_loads_only_what_it_needs() -> None:
+    unneeded = "celery.app amqp daphne twisted rest_framework.views drf_spectacular.openapi seats.admin seats.views jwt"
+    looks = f"import sys, ticketservice.asgi; print([name for name in {unneeded.split()} if name in sys.modules])"
+    started = python("-c", looks)
+
+    assert started.stdout == "[]\n", started.stderr
+
+
 def a_public_key() -> str:
     pem = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
     return pem.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode().replace("\n", "\\n")

@@ -4,10 +4,13 @@ import http.client
 import os
 import signal
 import time
+from pathlib import Path
 
 from kernel.embedded import Servers
 from tests.harness import HALL, Api, Database, wait_until
+from tests.live import running_realtime
 from tests.round_trips import Counted
+from tests.scraping import scrape
 
 
 def states(api: Api) -> dict[str, int]:
@@ -20,6 +23,23 @@ def states(api: Api) -> dict[str, int]:
 def test_all_is_well(web: Api, world: Database) -> None:
     assert set(states(web).values()) == {200}
     assert web.get("/api/health/all").json["components"]["redis"]["status"] == "ok"
+
+
+def test_realtime_answers_the_same_and_what_else_it_is_asked(
+    web: Api, world: Database, database_url: str, logs: Path
+) -> None:
+    with running_realtime(logs / "realtime-health.log", DATABASE_URL=database_url) as realtime:
+        api = Api(realtime.port)
+        assert set(states(api).values()) == {200}
+        assert api.get("/api/health/").json == web.get("/health").json
+        assert api.post("/health").status == web.post("/health").status == 405
+        figures = scrape(api)
+        assert [figures.total("metrics_source_up", source=name) for name in ("places", "funnels", "waiting_rooms")] == [
+            1
+        ] * 3
+        assert api.get(f"/events/{HALL}").json == web.get(f"/events/{HALL}").json
+        assert api.get("/nothing").json == web.get("/nothing").json
+        assert api.get("/admin/login/").status == 200
 
 
 def test_redis_gone(web: Api, world: Database, redis_server: Servers) -> None:

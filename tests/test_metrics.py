@@ -160,6 +160,7 @@ def test_counts_outlive_workers_and_other_processes_add_to_them(
     victim = counting(directory).pop()
     os.kill(victim, signal.SIGKILL)
     pair = Api(pair.port)  # connections to the victim are gone
+    wait_until(lambda: victim not in counting(directory), seconds=10)
     wait_until(lambda: both_at_work(pair, directory), seconds=30)
 
     assert counted(scrape(pair)) == before

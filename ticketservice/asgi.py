@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.core.handlers.asgi import ASGIRequest
 
 from kernel.checks import refuse_impossible_settings
 from kernel.multiprocess import share_metrics
@@ -16,6 +17,7 @@ from kernel.multiprocess import share_metrics
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 http = get_asgi_application()
+http.request_class = type("Request", (ASGIRequest,), {"urlconf": "ticketservice.realtime_urls"})
 refuse_impossible_settings()
 
 from kernel import sockets  # noqa: E402 - what follows needs Django to be set up

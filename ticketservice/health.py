@@ -4,12 +4,10 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as CheckTimeout
+from functools import partial
 from typing import Any
 
 from django.db import connection
-from rest_framework.request import Request
-from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from kernel.redis import client
 
@@ -31,6 +29,8 @@ def _redis_answers() -> None:
 
 CHECKS: dict[str, Callable[[], None]] = {"database": _database_answers, "redis": _redis_answers}
 
+State = tuple[int, dict[str, Any]]  # an answer: its status and what it says
+
 
 def check(*names: str) -> dict[str, dict[str, Any]]:
     """State and latency of components, looked at side by side."""
@@ -49,28 +49,32 @@ def check(*names: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-class Alive(APIView):
-    """GET /health, /health/live: the process answers."""
-
-    def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
-        return Response({"status": "ok"})
+def alive() -> State:
+    """/health, /health/live: the process answers."""
+    return 200, {"status": "ok"}
 
 
-class Component(APIView):
-    """GET /health/db, /health/redis, /health/all: 503 when one of the components is down."""
-
-    components: tuple[str, ...] = ()
-
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        found = check(*self.components)
-        works = all(state["status"] == "ok" for state in found.values())
-        return Response({"status": "ok" if works else "down", "components": found}, status=200 if works else 503)
+def works(*components: str) -> State:
+    """/health/db, /health/redis, /health/all: 503 when one of the components is down."""
+    found = check(*components)
+    return _state(found, works=all(state["status"] == "ok" for state in found.values()))
 
 
-class Ready(APIView):
-    """GET /health/ready: may traffic come here? Without Redis it may: the sale goes on."""
+def ready() -> State:
+    """/health/ready: may traffic come here? Without Redis it may: the sale goes on."""
+    found = check("database", "redis")
+    return _state(found, works=found["database"]["status"] == "ok")
 
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        found = check("database", "redis")
-        works = found["database"]["status"] == "ok"
-        return Response({"status": "ok" if works else "down", "components": found}, status=200 if works else 503)
+
+def _state(found: dict[str, dict[str, Any]], *, works: bool) -> State:
+    return 200 if works else 503, {"status": "ok" if works else "down", "components": found}
+
+
+ANSWERS: dict[str, Callable[[], State]] = {
+    "health": alive,
+    "health/live": alive,
+    "health/db": partial(works, "database"),
+    "health/redis": partial(works, "redis"),
+    "health/all": partial(works, "database", "redis"),
+    "health/ready": ready,
+}

@@ -13,9 +13,9 @@ import events.openapi  # noqa: F401 - describes its views by being imported, as 
 import queueing.openapi  # noqa: F401
 import seats.openapi.operations  # noqa: F401
 import tickets.openapi  # noqa: F401
-from kernel.api import NotFound
 from kernel.openapi import Described
 from kernel.openapi_components import responses_of
+from kernel.refusals import NotFound
 
 INTRODUCTION = Path(__file__).with_name("openapi.md")
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
@@ -58,19 +58,19 @@ class HealthPage(Described):
 
 
 class AlivePage(HealthPage):
-    target_class = "ticketservice.health.Alive"
+    target_class = "ticketservice.views.Alive"
     operations = {"get": extend_schema(summary="Does the process answer?", responses={200: Alive})}
 
 
 class ComponentPage(HealthPage):
-    target_class = "ticketservice.health.Component"
+    target_class = "ticketservice.views.Component"
     operations = {
         "get": extend_schema(summary="Do the components answer?", responses={200: Health, 503: Health}),
     }
 
 
 class ReadyPage(HealthPage):
-    target_class = "ticketservice.health.Ready"
+    target_class = "ticketservice.views.Ready"
     operations = {
         "get": extend_schema(
             summary="May traffic come here?",

@@ -107,6 +107,7 @@ ADMIN_MIDDLEWARE = [
 ROOT_URLCONF = "ticketservice.urls"
 WSGI_APPLICATION = "ticketservice.wsgi.application"
 ASGI_APPLICATION = "ticketservice.asgi.application"
+CELERY_APPLICATION = "ticketservice.celery.app"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
@@ -316,7 +317,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
-        # A line for each second says nothing; jobs log what they did (kernel.jobs).
+        # A line for each second says nothing; jobs log what they did (kernel.task).
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
@@ -325,7 +326,7 @@ LOGGING = {
         "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["faults_of_clients"]},
         "django.request": {
             "level": "CRITICAL"
-        },  # refusals are answers, not log lines; crashes are logged by kernel.api
+        },  # refusals are answers, not log lines; crashes are logged by kernel.refusals
         "django.security.DisallowedHost": {"level": "ERROR"},
     },
 }

@@ -8,7 +8,6 @@ from uuid import UUID
 from django.conf import settings
 from socketio.exceptions import ConnectionRefusedError as ConnectionRefused
 
-from kernel.api import parse_id
 from kernel.auth import InvalidToken, NotAuthenticated, UserNotFound, verify
 from kernel.engineio import Connection
 from kernel.errors import InvalidInput, Refused
@@ -18,6 +17,7 @@ from kernel.realtime import hub
 from kernel.socketio import Client, Server
 from kernel.sockets import REPLACED
 from kernel.threads import in_thread
+from kernel.values import parse_id
 from queueing import followers
 from seats.consumers import SeatFeed
 from ticketservice import rooms

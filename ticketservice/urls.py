@@ -6,7 +6,7 @@ from django.views.i18n import set_language
 from rest_framework.routers import SimpleRouter
 
 from events.views import EventViewSet
-from kernel.api import bad_request, not_found, server_error
+from kernel.refusals import bad_request, not_found, server_error
 from kernel.routing import BySegment
 from kernel.scraping import metrics
 from queueing.views import QueueAdminViewSet, QueueViewSet
@@ -19,7 +19,7 @@ from seats.views import (
 )
 from tickets.views import TicketViewSet
 from ticketservice import api_docs
-from ticketservice.health import Alive, Component, Ready
+from ticketservice.views import Alive, Component, Ready
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -43,6 +43,7 @@ health = [
 ]
 service = [BySegment([*router.urls, *health, path("metrics", metrics)])]
 
+admin.autodiscover()
 urlpatterns = [
     *service,
     path("api/", include(service)),

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from importlib import import_module
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -17,6 +18,9 @@ refuse_impossible_settings()
 from kernel.direct import Direct  # noqa: E402 - these count, too
 from kernel.remembering import Remembering  # noqa: E402
 from ticketservice.urls import router  # noqa: E402
+
+for needed_later in ("jwt", "ticketservice.celery"):  # which no buyer should have to wait for
+    import_module(needed_later)
 
 application = Remembering(Direct(django_application, router.urls))
 # What is loaded by now stays: the collector need not look at it again and again, and finds little else.

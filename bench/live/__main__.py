@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -26,7 +25,6 @@ def main() -> None:
     asked = _arguments()
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has them ignored
         signal.signal(number, lambda *_: sys.exit("stopped"))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     directory = ROOT / ".local" / "bench"
     directory.mkdir(parents=True, exist_ok=True)
     program, node = viewers.build(directory), node_modules(directory / "node")

@@ -1,5 +1,6 @@
 """One server, one crowd: what a delivery and an idle socket cost, how late changes come, and whether any is lost."""
 
+import resource
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Figure:
     per_socket: int
     bytes_per_frame: float
     client_cpu: float  # us for each delivery
+    heard_per_second: float  # deliveries, of all sockets
 
 
 @dataclass
@@ -39,7 +41,11 @@ class Bench:
     service: Service
     program: Path
     tokens: list[str]
-    web: int
+    web: int  # its port
+
+    def __post_init__(self) -> None:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of what is started from here on
 
     def measure(self, server: Server, *, sockets: int, rate: float, seconds: float) -> Figure:
         log = self.service.directory / "logs" / "live.log"
@@ -76,6 +82,7 @@ class Bench:
             per_socket=(idle - empty) // sockets,
             bytes_per_frame=heard["bytes"] / max(1, heard["frames"]),
             client_cpu=heard["cpu"] * 1e6 / delivered,
+            heard_per_second=heard["changes"] / seconds,
         )
 
     def _changes(self, running: Running) -> AbstractContextManager[Make]:

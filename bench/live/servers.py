@@ -20,6 +20,7 @@ from kernel.processes import read_procfile
 
 USUAL = "websockets-sansio"  # uvicorn's own, the faster of its two
 WS = "8.23.0"  # of npm, for the row of Node
+OURS, RAW = "ours", "limit"  # names of two of them
 Way = Literal["datagram", "service", "layer"]  # by which it is told of a change
 
 
@@ -41,8 +42,8 @@ def servers(event_id: str, node: Path | None) -> list[Server]:
     granian = "granian --interface asginl --host 127.0.0.1 --port ${PORT} --workers 1 --no-log"
     application, limit = "ticketservice.asgi:application", "bench.live.raw:application"
     found = [
-        Server("limit", raw, "datagram"),
-        Server("ours", ours, "service", seats),
+        Server(RAW, raw, "datagram"),
+        Server(OURS, ours, "service", seats),
         Server("plain consumer", raw.replace(limit, "bench.live.plain:application"), "layer"),
         Server("limit, daphne", f"{daphne} {limit}", "datagram"),
         Server("ours, daphne", f"{daphne} {application}", "service", seats),
