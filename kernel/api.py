@@ -12,10 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kernel.errors import InvalidInput
-from kernel.refusals import JSON as JSON
-from kernel.refusals import PROBLEM_JSON as PROBLEM_JSON
-from kernel.refusals import logged_answer_to as logged_answer_to
-from kernel.refusals import wants_problem as wants_problem
+from kernel.refusals import JSON, PROBLEM_JSON, logged_answer_to, wants_problem
 from kernel.values import Packed
 
 # --- What was sent ----------------------------------------------------------------------------------------------------

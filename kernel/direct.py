@@ -22,9 +22,10 @@ from django.views import View
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 
-from kernel.api import JSON, PROBLEM_JSON, JSONParser, logged_answer_to, wants_problem
+from kernel.api import JSONParser
 from kernel.database import give_connection_back
 from kernel.middleware import chosen_id, cross_origin, current_request_id, observed, secure
+from kernel.refusals import JSON, PROBLEM_JSON, logged_answer_to, wants_problem
 from kernel.remembering import Answer, Application, Environment
 from kernel.routing import first_segment
 

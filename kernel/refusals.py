@@ -1,6 +1,8 @@
 """Refusals as answers: of the API, and of what answers without DRF."""
 
 import logging
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import orjson
@@ -9,7 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import Counter
 from psycopg_pool import PoolTimeout
-from rest_framework.exceptions import APIException
+from rest_framework.exceptions import APIException, MethodNotAllowed
 
 from kernel.errors import InvalidInput, Kind, Refused, Unavailable
 from kernel.middleware import current_request_id
@@ -51,6 +53,20 @@ def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
     status, body, headers = logged_answer_to(error, wants_problem=wants_problem(request))
     content_type = PROBLEM_JSON if "type" in body else JSON
     return HttpResponse(orjson.dumps(body), status=status, headers=headers, content_type=content_type)
+
+
+def safe_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """A view for GET and HEAD. Refuses other methods in the API's shape."""
+
+    @wraps(view)
+    def checked(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request)
+        refused = error_response(request, MethodNotAllowed(str(request.method)))
+        refused["Allow"] = "GET, HEAD"
+        return refused
+
+    return checked
 
 
 def wants_problem(request: Any) -> bool:

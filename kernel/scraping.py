@@ -16,10 +16,9 @@ from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from rest_framework.exceptions import MethodNotAllowed
 
 from kernel import multiprocess
-from kernel.refusals import error_response
+from kernel.refusals import safe_only
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +81,6 @@ class Everything(Collector):
 read_at_scrape("processes", OfThisMachine() if multiprocess.counts_in_files() else REGISTRY)
 
 
-def metrics(request: HttpRequest) -> HttpResponse:
-    if request.method not in ("GET", "HEAD"):
-        refused = error_response(request, MethodNotAllowed(str(request.method)))
-        refused["Allow"] = "GET, HEAD"
-        return refused
+@safe_only
+def metrics(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
     return HttpResponse(generate_latest(Everything()), content_type=CONTENT_TYPE_LATEST)

@@ -8,7 +8,6 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLResolver, re_path
 from django.urls.resolvers import RegexPattern
-from django.views.decorators.http import require_safe
 
 from kernel import refusals
 from kernel.scraping import metrics
@@ -16,7 +15,7 @@ from ticketservice.health import ANSWERS, State
 
 
 def view(answer: Callable[[], State]) -> Callable[[HttpRequest], HttpResponse]:
-    @require_safe
+    @refusals.safe_only
     def answering(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
         status, said = answer()
         return HttpResponse(orjson.dumps(said), status=status, content_type=refusals.JSON)
