@@ -1,4 +1,4 @@
-"""`make bench-growth`: how costs grow with seats, events and people in line. See docs/scaling.md for what was found."""
+"""`make bench-growth`: how costs grow with seats, events, people in line, sockets and workers. See docs/scaling.md."""
 
 import json
 import os
@@ -14,12 +14,16 @@ import django
 import redis
 
 from bench import catalogue, load
+from bench.live import changes, measuring, servers, viewers
 from bench.load import http
 from bench.service import ROOT, Service
 
 SEATS = (1_000, 4_900, 10_000, 100_000)
 EVENTS = (200, 2_000, 20_000)
 PEOPLE = (1_000, 10_000, 100_000, 1_000_000)
+SOCKETS = (250, 1_000, 4_000)
+CHANGES = 5.0  # a second
+WORKERS = (1, 2, 4)
 REPEATS = 7
 
 _EVENT = """
@@ -57,7 +61,9 @@ def main() -> None:
             tokens = catalogue.tokens(service.environment["JWT_SECRET"])
             found["seats"] = _table("seats in an event", _with_seats(service, program, port, tokens))
             found["events"] = _table("events", _with_events(service, port))
+            found["sockets"] = _table("sockets", _with_sockets(service, port, tokens))
         found["people"] = _table("people in line", _with_people(service))
+        found["workers"] = _table("web workers", _with_workers(service, program, tokens))
     finally:
         _tidy_up(service)
         service.servers.stop()
@@ -121,15 +127,7 @@ def _with_seats(service: Service, program: Any, port: int, tokens: list[str]) ->
         given = http("GET", f"/seats/events/{event}", Accept_Encoding="gzip")
         maps = load.run(program, port=port, requests=[given], connections=32, seconds=1.5, warm_up=0.3)
         seats = [catalogue.named(f"{event}-{n}") for n in range(min(count, 20_000))]
-        bought = [
-            http(
-                "POST",
-                "/seats/reserve",
-                body={"eventId": event, "seatIds": [seat]},
-                Authorization=f"Bearer {tokens[n % len(tokens)]}",
-            )
-            for n, seat in enumerate(seats)
-        ]
+        bought = [_reserve(tokens, event, n, seat) for n, seat in enumerate(seats)]
         sales = load.run(program, port=port, requests=bought, connections=32, seconds=1.5, warm_up=0, once=True)
         yield {
             "seats": count,
@@ -165,6 +163,47 @@ def _with_events(service: Service, port: int) -> Iterator[dict[str, Any]]:
             "status updater, ms": _ms(update_statuses),
             "sweep, ms": _ms(sweep),
         }
+
+
+def _with_sockets(service: Service, web: int, tokens: list[str]) -> Iterator[dict[str, Any]]:
+    bench = measuring.Bench(service, viewers.build(service.directory), tokens, web)
+    (ours,) = (server for server in servers.servers(changes.EVENT, None) if server.name == servers.OURS)
+    for count in SOCKETS:
+        catalogue.reset(service.database_url, service.redis_url)
+        found = bench.measure(ours, sockets=count, rate=CHANGES, seconds=4)
+        yield {
+            "sockets": count,
+            "us a delivery": found.cpu,
+            "of a core, %": found.busy * 100,
+            "p50, ms": found.p50,
+            "p99, ms": found.p99,
+            "not heard": found.unheard,
+            "KiB each": found.per_socket / 1024,
+        }
+
+
+def _with_workers(service: Service, program: Any, tokens: list[str]) -> Iterator[dict[str, Any]]:
+    """`web` with so many workers on this machine's cores."""
+    asked = [
+        http("GET", f"/queue/status/{catalogue.LARGE}", Authorization=f"Bearer {tokens[n]}") for n in range(len(tokens))
+    ]
+    for count in WORKERS:
+        catalogue.reset(service.database_url, service.redis_url)
+        with service.running("web", workers=count) as port:
+            run = partial(load.run, program, port=port, connections=32, seconds=2, warm_up=0.5)
+            bought = [_reserve(tokens, catalogue.LARGE, n, catalogue.seat("large", n)) for n in range(1, 20_001)]
+            yield {
+                "workers": count,
+                "lists per s": round(run(requests=[http("GET", "/events")]).per_second),
+                "statuses per s": round(run(requests=asked).per_second),
+                "reserve per s": round(run(requests=bought, once=True).per_second),
+                "MB in all": sum(service.memory("web")) / 1e6,
+            }
+
+
+def _reserve(tokens: list[str], event: str, n: int, seat: str) -> bytes:
+    body = {"eventId": event, "seatIds": [seat]}
+    return http("POST", "/seats/reserve", body=body, Authorization=f"Bearer {tokens[n % len(tokens)]}")
 
 
 def _with_people(service: Service) -> Iterator[dict[str, Any]]:
@@ -206,6 +245,7 @@ def _with_people(service: Service) -> Iterator[dict[str, Any]]:
 
 def _script_us(client: Any, actions: Sequence[Callable[[], object]]) -> float:
     """Redis' own time for each script that the actions run, in us."""
+    actions[0]()  # Redis may not know the script yet
     client.config_resetstat()
     for action in actions:
         action()
