@@ -221,6 +221,34 @@ def test_impossible_dates_are_refused_and_said(
     assert world.everything() == before
 
 
+NEW_EVENT = {
+    "title": "새 공연", "venue": "새 극장",
+    "event_date_0": "2031-06-01", "event_date_1": "19:00", "sale_start_date_0": "2031-01-01", "sale_start_date_1": "10:00",
+    "sale_end_date_0": "2031-05-31", "sale_end_date_1": "23:59",
+    "ticket_types-TOTAL_FORMS": "1", "ticket_types-0-name": "전석", "ticket_types-0-price": "50000",
+    "ticket_types-0-total_quantity": "40",
+}  # fmt: skip
+
+
+def test_an_event_is_made_with_its_ticket_types(web: Api, manager: Client, world: Database) -> None:
+    url = f"{EVENTS}/add/"
+    form = form_of(manager, url) | NEW_EVENT | {"why": WHY}
+    assert manager.post(url, form).status_code == 302
+    event_id = str(world.one("SELECT id FROM events WHERE title = '새 공연'"))
+    shown = web.get(f"/events/{event_id}").json
+    assert (shown["event"]["status"], shown["event"]["event_date"]) == ("upcoming", "2031-06-01T10:00:00.000Z")
+    (ticket,) = shown["ticketTypes"]
+    assert (ticket["name"], ticket["available_quantity"], ticket["total_quantity"]) == ("전석", 40, 40)
+    assert WHY in logged(event_id)[0][1]
+
+
+def test_a_new_event_is_not_over_already(manager: Client, world: Database) -> None:
+    url, before = f"{EVENTS}/add/", world.everything()
+    past = {"event_date_0": "2021-06-01", "sale_start_date_0": "2021-01-01", "sale_end_date_0": "2021-05-31"}
+    assert "이미 지난 시각입니다." in text(manager.post(url, form_of(manager, url) | NEW_EVENT | past))
+    assert world.everything() == before
+
+
 def test_stock_that_is_sold_while_the_form_is_open_stays_sold(
     web: Api, manager: Client, world: Database, redis: Any
 ) -> None:

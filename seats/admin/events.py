@@ -85,6 +85,11 @@ class EventForm(WhyForm):
             "description": Textarea(attrs={"rows": 3, "class": "vLargeTextField"}),
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance._state.adding:
+            self.instance.pk = None  # its default, PostgreSQL's, would pass for a key with the ticket types' formset
+
     def clean_poster_image_url(self) -> str | None:
         address: str | None = self.cleaned_data["poster_image_url"]
         if address and not (address.startswith("/") or urlsplit(address).scheme in ("http", "https")):
@@ -229,7 +234,7 @@ class EventAdmin(ActingAdmin):
 
     @admin.display(description=_("last changed"))
     def updated(self, event: Event) -> str:
-        return moment(event.updated_at)
+        return moment(event.updated_at if event.pk else None)
 
     @admin.display(description=_("sale"), ordering="sale_start_date")
     def sale_window(self, event: Event) -> SafeString:
@@ -271,6 +276,7 @@ class EventAdmin(ActingAdmin):
                 except Refused as refusal:
                     self.message_user(request, said(refusal), messages.ERROR)
         else:
+            obj.pk = Event._meta.pk.get_default()  # PostgreSQL makes it
             obj.save()
         self._warn(request, obj)
         after_commit(effects.event_was_saved, event_id=obj.id)
