@@ -379,6 +379,30 @@ def test_a_layout_is_drawn_as_it_is_typed(onlooker: Client) -> None:
     assert "The layout has no sections." in drawn("{}", **ENGLISH)
 
 
+ONE_ROW = {"name": "A", "rows": 1, "seatsPerRow": 9, "price": 1}
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        json.dumps({"sections": []}),
+        json.dumps({"sections": [ONE_ROW | {"name": "A\0"}]}),
+        json.dumps({"sections": [ONE_ROW | {"name": "\ud800"}]}),
+        json.dumps({"sections": [ONE_ROW], "more": float("nan")}),
+        json.dumps({"sections": [ONE_ROW | {"rows": 2, "startRow": 2**31 - 1}]}),
+        '{"sections": [{"rows": ' + "9" * 5000 + "}]}",
+        '{"sections": ' + "[" * 3000,
+    ],
+    ids=["empty", "U+0000", "half a character", "NaN", "beyond integers", "long number", "brackets"],
+)
+def test_layouts_that_can_not_be_are_refused(manager: Client, world: Database, layout: str) -> None:
+    before = world.everything()
+    page = text(manager.post(f"{LAYOUTS}/add/", {"name": "x", "layout_config": layout}))
+    assert 'class="errorlist"' in page
+    assert "errornote" in text(manager.post(f"{LAYOUTS}/preview/", {"layout_config": layout}))
+    assert world.everything() == before
+
+
 # --- Reservations -----------------------------------------------------------------------------------------------------
 
 
