@@ -523,6 +523,19 @@ def test_without_workers_the_status_says_so(api: Api, redis) -> None:
     assert as_admin(api, "GET", f"/queue/admin/{HALL}").json["isAdmitting"] is False
 
 
+def test_limits_near_nothing_are_told_as_such(api: Api) -> None:
+    set_policy(api, threshold=1, admissionsPerSecond=1e-300)
+    user = new_user()
+    check(api, new_user())
+    check(api, user)
+    tick()
+    assert status(api, user)["estimatedWait"] == 365 * 86_400
+    assert status(api, user)["isAdmitting"] is True
+    for limits in ({"threshold": 0}, {"threshold": 1, "admissionsPerSecond": 0}):
+        set_policy(api, **limits)
+        assert status(api, user)["isAdmitting"] is False
+
+
 def test_redis_forgets_everything_and_the_line_comes_back_in_order(
     world: Database, database_url: str, logs, redis_server: Servers
 ) -> None:
