@@ -204,13 +204,19 @@ def test_the_list_is_filtered_and_searched(manager: Client, query: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "korean", "english"),
     [
-        ({"sale_end_date_0": "2019-01-01"}, "판매 종료가 판매 시작보다 빠릅니다.", "The sale ends before it starts."),
+        ({"sale_end_date_0": "2019-01-01"}, "판매 종료는 판매 시작보다 늦어야", "The sale must end after it starts."),
+        (
+            {"sale_start_date_0": "2030-01-01", "sale_end_date_0": "2030-01-01", "sale_start_date_1": "10:00",
+             "sale_end_date_1": "10:00"}, "판매 종료는 판매 시작보다 늦어야", "The sale must end after it starts.",
+        ),
         ({"event_date_0": "2019-01-01"}, "공연이 판매보다 먼저 시작하므로", "The event begins before its sale does"),
         ({"event_date_0": "3019-01-01"}, "연도는 2000년부터", "The year must be from 2000 to 2100."),
         ({"poster_image_url": "javascript:alert(1)"}, "주소는 https://", "An address starts with https://"),
+        ({"poster_image_url": "shop://["}, "주소는 https://", "An address starts with https://"),
+        ({"max_seats_per_reservation": "101"}, "100 이하", "less than or equal to 100."),
     ],
-)
-def test_impossible_dates_are_refused_and_said(
+)  # fmt: skip
+def test_impossible_dates_and_values_are_refused_and_said(
     manager: Client, world: Database, changes: dict[str, str], korean: str, english: str
 ) -> None:
     url = f"{EVENTS}/{HALL}/change/"

@@ -365,8 +365,10 @@ def test_the_admin_page_changes_the_policy(api: Api, admin_pages) -> None:
     assert saved.status_code == 302, saved.context["adminform"].form.errors
     assert check(api, new_user())["queued"] is True
     url = f"/admin/queueing/queuepolicy/{HALL}/change/"
-    refused = admin_pages.client.post(url, {"threshold": "-3", "is_on": "true"})
-    assert refused.status_code == 200
+    for limits in ({"threshold": "-3"}, {"burst": "0"}, {"idle_seconds": "4"}):
+        refused = admin_pages.client.post(url, {"is_on": "true"} | limits)
+        assert refused.status_code == 200
+        assert list(refused.context["adminform"].form.errors) == list(limits)
     assert as_admin(api, "GET", f"/queue/admin/policy/{HALL}").json["policy"]["threshold"] == 1
 
 
