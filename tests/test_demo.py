@@ -15,7 +15,7 @@ from events.layouts import sections_of
 from events.models import Event, KeywordMapping, SeatLayout
 from queueing.services import Visitor
 from seats.models import Reservation, ReservationItem, Seat
-from seats.services import buy_tickets, confirm_reservation, reserve_seats
+from seats.services import buy_tickets, confirm_reservation, release_cancelled_events, reserve_seats
 from tests.harness import new_user
 from tickets.models import TicketType
 
@@ -94,6 +94,14 @@ def test_what_is_sold_out_has_nothing_left_and_every_sold_seat_an_owner() -> Non
     assert not seats.exclude(status="sold").exists()
     paid = ReservationItem.objects.filter(is_live=True, reservation__status="confirmed")
     assert paid.filter(seat__in=seats).count() == seats.count()
+
+
+def test_the_audit_finds_nothing_in_it(redis: Any) -> None:
+    load()
+
+    call_command("audit")  # raises CommandError for violations
+    release_cancelled_events()
+    call_command("audit")
 
 
 def test_twice_is_the_same_as_once() -> None:
