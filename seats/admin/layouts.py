@@ -94,7 +94,7 @@ class SeatLayoutForm(WhyForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "layout_config" in self.fields:  # not that of a layout in use
-            self.fields["layout_config"].decoder = LayoutDecoder
+            self.fields["layout_config"].decoder = LayoutDecoder  # type: ignore[attr-defined]  # of a JSONField
 
     def clean_layout_config(self) -> Any:
         layout_config = self.cleaned_data["layout_config"]
