@@ -104,6 +104,22 @@ def test_the_audit_finds_nothing_in_it(redis: Any) -> None:
     call_command("audit")
 
 
+def test_where_users_are_known_only_what_needs_buyers_is_left_out(redis: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE SCHEMA auth_schema; CREATE TABLE auth_schema.users (id uuid PRIMARY KEY); ALTER TABLE reservations "
+            "ADD CONSTRAINT reservation_user FOREIGN KEY (user_id) REFERENCES auth_schema.users (id)"
+        )
+    try:
+        printed = load()
+        assert not TicketType.objects.exclude(available_quantity=F("total_quantity")).exists()
+        call_command("audit")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE reservations DROP CONSTRAINT reservation_user; DROP SCHEMA auth_schema CASCADE")
+    assert printed.count("left out") == 1
+
+
 def test_twice_is_the_same_as_once() -> None:
     load()
     before = everything()

@@ -68,7 +68,7 @@ def _load(show: Show, now: datetime) -> str:
                 _sell_all_seats(show)
             after_commit(event_was_changed, event.id)
     except UserNotFound:
-        return "left out, since what is sold needs buyers, and this database knows its users"
+        return "left out, since its seats need buyers, and this database knows its users"
     return f"{show.status.value}, ticket types: {len(show.tickets)}, seats: {made}"
 
 
