@@ -58,10 +58,10 @@ def _section(place: int, raw: Any) -> Section:
         raise ImpossibleLayout(_("Section %(place)s has no name."), place=place)
     section = Section(
         name=name,
-        rows=_number(raw, "rows", name, least=0),
-        seats_per_row=_number(raw, "seatsPerRow", name, least=0),
-        price=_number(raw, "price", name, least=0),
-        start_row=_number({"startRow": 1, **raw}, "startRow", name, least=1),
+        rows=_number(raw, "rows", name, most=MOST_SEATS),
+        seats_per_row=_number(raw, "seatsPerRow", name, most=MOST_SEATS),
+        price=_number(raw, "price", name, most=LARGEST_NUMBER),
+        start_row=_number({"startRow": 1, **raw}, "startRow", name, least=1, most=LARGEST_NUMBER - MOST_SEATS),
     )
     if section.rows * section.seats_per_row == 0:
         raise ImpossibleLayout(_("Section %(name)s has no seats."), name=name)
@@ -76,14 +76,15 @@ def _section(place: int, raw: Any) -> Section:
     return section
 
 
-def _number(raw: dict[str, Any], key: str, section: str, *, least: int) -> int:
+def _number(raw: dict[str, Any], key: str, section: str, *, least: int = 0, most: int) -> int:
     value = raw.get(key)
-    if type(value) is not int or not least <= value <= LARGEST_NUMBER:
+    if type(value) is not int or not least <= value <= most:
         raise ImpossibleLayout(
-            _("Section %(section)s: %(key)s must be a whole number from %(least)s on."),
+            _("Section %(section)s: %(key)s must be a whole number from %(least)s to %(most)s."),
             section=section,
             key=key,
             least=least,
+            most=most,
         )
     return value
 

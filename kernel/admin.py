@@ -1,7 +1,7 @@
 """The admin's manners: who may look, who may act, and acts that ask for a reason and are logged with it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -85,6 +86,14 @@ class WhyForm(forms.ModelForm):
         required=False,
         help_text=_("Why this is changed. Kept in the history."),
     )
+
+
+def keep_within(form: forms.BaseForm, limits: Mapping[str, tuple[float, float]]) -> None:
+    """Says of a number which ones are possible. The database says no more than its constraint's name."""
+    for name, (least, most) in limits.items():
+        if field := form.fields.get(name):  # who only looks has no fields
+            field.validators += [MinValueValidator(least), MaxValueValidator(most)]
+            field.widget.attrs |= {"min": least, "max": most}
 
 
 # --- Acts -------------------------------------------------------------------------------------------------------------

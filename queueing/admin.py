@@ -15,11 +15,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from events.models import Event
-from kernel.admin import Act, ActingAdmin, ReasonForm, WhyForm, badge, moment, said
+from kernel.admin import Act, ActingAdmin, ReasonForm, WhyForm, badge, keep_within, moment, said
 from kernel.errors import Unavailable
 from queueing import draws, services
 from queueing.errors import OpeningIsOver
-from queueing.models import QueueDraw, QueuePolicy
+from queueing.models import LIMITS, QueueDraw, QueuePolicy
 from queueing.selectors import DEFAULTS
 
 # --- Acts -------------------------------------------------------------------------------------------------------------
@@ -28,11 +28,13 @@ from queueing.selectors import DEFAULTS
 class LimitsForm(ReasonForm):
     """What is left empty stays as it is."""
 
-    threshold = forms.IntegerField(label=_("how many may be inside"), min_value=0, max_value=10_000_000, required=False)
-    admissions_per_second = forms.FloatField(
-        label=_("let in per second"), min_value=0, max_value=1_000_000, required=False
-    )
+    threshold = forms.IntegerField(label=_("how many may be inside"), required=False)
+    admissions_per_second = forms.FloatField(label=_("let in per second"), required=False)
     field_order = ("threshold", "admissions_per_second", "reason")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        keep_within(self, LIMITS)
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -87,6 +89,7 @@ class QueuePolicyForm(WhyForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Says which default counts where a field is left empty."""
         super().__init__(*args, **kwargs)
+        keep_within(self, LIMITS)
         for column, name in DEFAULTS.items():
             if column == "is_on" and column in self.fields:
                 default = _("default: on") if getattr(settings, name) else _("default: off")

@@ -10,6 +10,7 @@ from queueing.waiting_room import Found
 # 90 of 100 times the true rate lies within so many standard deviations; arrivals at the door are nearly random.
 DEVIATIONS = 1.645
 FEWEST = 5  # admissions; of fewer nothing is said
+LONGEST = 365 * 86_400  # seconds; a rate near nothing would foresee more than JSON can say
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,14 @@ def estimate(found: Found) -> Estimate:
         uncertain = DEVIATIONS * sqrt(found.outflow)
         slowest = found.outflow - uncertain
         return Estimate(
-            seconds=ceil(ahead * minute / found.outflow),
-            least=ceil(ahead * minute / (found.outflow + uncertain)),
-            most=ceil(ahead * minute / slowest) if slowest > 0 else None,
+            seconds=_whole(ahead * minute / found.outflow),
+            least=_whole(ahead * minute / (found.outflow + uncertain)),
+            most=_whole(ahead * minute / slowest) if slowest > 0 else None,
             is_measured=True,
         )
-    soonest = ceil(until_opening + (ahead / found.rate if found.rate > 0 else 0))
+    soonest = _whole(until_opening + (ahead / found.rate if found.rate > 0 else 0))
     return Estimate(seconds=max(1, soonest), least=soonest, most=None, is_measured=False)
+
+
+def _whole(seconds: float) -> int:
+    return ceil(min(seconds, LONGEST))

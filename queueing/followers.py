@@ -70,8 +70,8 @@ class Line:
         """From now on the outbox is told what concerns its user. Returns what ends it. Raises WaitingRoomUnavailable."""
         follower = self._followers.setdefault(user_id, Follower(user_id))
         follower.outboxes.append(outbox)
-        if len(follower.outboxes) > MOST_TABS:
-            follower.outboxes[0].close_with(REPLACED, "replaced")
+        for oldest in follower.outboxes[:-MOST_TABS]:  # some may be closing still, for as long as their clients take
+            oldest.close_with(REPLACED, "replaced")
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
 

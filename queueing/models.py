@@ -16,6 +16,17 @@ def validate_moment(moment: datetime) -> None:
         raise ValidationError(_("The year must be from 2000 to 2100."))
 
 
+LIMITS = {
+    "threshold": (0, 10_000_000),
+    "admissions_per_second": (0, 1_000_000),
+    "burst": (1, 1_000_000),
+    "admission_seconds": (10, 86_400),
+    "idle_seconds": (5, 86_400),
+    "grace_seconds": (0, 86_400),
+    "idle_inside_seconds": (5, 86_400),
+}
+
+
 def _within(field: str, least: float, most: float) -> models.CheckConstraint:
     condition = models.Q(**{f"{field}__isnull": True}) | models.Q(**{f"{field}__range": (least, most)})
     return models.CheckConstraint(condition=condition, name=f"queue_policy_{field}_possible")
@@ -52,15 +63,7 @@ class QueuePolicy(models.Model):
         db_table = "queue_policies"
         verbose_name = _("waiting room")
         verbose_name_plural = _("waiting rooms")
-        constraints = [
-            _within("threshold", 0, 10_000_000),
-            _within("admissions_per_second", 0, 1_000_000),
-            _within("burst", 1, 1_000_000),
-            _within("admission_seconds", 10, 86_400),
-            _within("idle_seconds", 5, 86_400),
-            _within("grace_seconds", 0, 86_400),
-            _within("idle_inside_seconds", 5, 86_400),
-        ]
+        constraints = [_within(field, *limits) for field, limits in LIMITS.items()]
 
     def __str__(self) -> str:
         return str(self.event)

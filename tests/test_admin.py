@@ -204,13 +204,19 @@ def test_the_list_is_filtered_and_searched(manager: Client, query: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "korean", "english"),
     [
-        ({"sale_end_date_0": "2019-01-01"}, "판매 종료가 판매 시작보다 빠릅니다.", "The sale ends before it starts."),
+        ({"sale_end_date_0": "2019-01-01"}, "판매 종료는 판매 시작보다 늦어야", "The sale must end after it starts."),
+        (
+            {"sale_start_date_0": "2030-01-01", "sale_end_date_0": "2030-01-01", "sale_start_date_1": "10:00",
+             "sale_end_date_1": "10:00"}, "판매 종료는 판매 시작보다 늦어야", "The sale must end after it starts.",
+        ),
         ({"event_date_0": "2019-01-01"}, "공연이 판매보다 먼저 시작하므로", "The event begins before its sale does"),
         ({"event_date_0": "3019-01-01"}, "연도는 2000년부터", "The year must be from 2000 to 2100."),
         ({"poster_image_url": "javascript:alert(1)"}, "주소는 https://", "An address starts with https://"),
+        ({"poster_image_url": "shop://["}, "주소는 https://", "An address starts with https://"),
+        ({"max_seats_per_reservation": "101"}, "100 이하", "less than or equal to 100."),
     ],
-)
-def test_impossible_dates_are_refused_and_said(
+)  # fmt: skip
+def test_impossible_dates_and_values_are_refused_and_said(
     manager: Client, world: Database, changes: dict[str, str], korean: str, english: str
 ) -> None:
     url = f"{EVENTS}/{HALL}/change/"
@@ -218,6 +224,34 @@ def test_impossible_dates_are_refused_and_said(
     for language, message in {"ko": korean, "en": english}.items():
         page = manager.post(url, form_of(manager, url) | changes, HTTP_ACCEPT_LANGUAGE=language)
         assert message in text(page)
+    assert world.everything() == before
+
+
+NEW_EVENT = {
+    "title": "새 공연", "venue": "새 극장",
+    "event_date_0": "2031-06-01", "event_date_1": "19:00", "sale_start_date_0": "2031-01-01", "sale_start_date_1": "10:00",
+    "sale_end_date_0": "2031-05-31", "sale_end_date_1": "23:59",
+    "ticket_types-TOTAL_FORMS": "1", "ticket_types-0-name": "전석", "ticket_types-0-price": "50000",
+    "ticket_types-0-total_quantity": "40",
+}  # fmt: skip
+
+
+def test_an_event_is_made_with_its_ticket_types(web: Api, manager: Client, world: Database) -> None:
+    url = f"{EVENTS}/add/"
+    form = form_of(manager, url) | NEW_EVENT | {"why": WHY}
+    assert manager.post(url, form).status_code == 302
+    event_id = str(world.one("SELECT id FROM events WHERE title = '새 공연'"))
+    shown = web.get(f"/events/{event_id}").json
+    assert (shown["event"]["status"], shown["event"]["event_date"]) == ("upcoming", "2031-06-01T10:00:00.000Z")
+    (ticket,) = shown["ticketTypes"]
+    assert (ticket["name"], ticket["available_quantity"], ticket["total_quantity"]) == ("전석", 40, 40)
+    assert WHY in logged(event_id)[0][1]
+
+
+def test_a_new_event_is_not_over_already(manager: Client, world: Database) -> None:
+    url, before = f"{EVENTS}/add/", world.everything()
+    past = {"event_date_0": "2021-06-01", "sale_start_date_0": "2021-01-01", "sale_end_date_0": "2021-05-31"}
+    assert "이미 지난 시각입니다." in text(manager.post(url, form_of(manager, url) | NEW_EVENT | past))
     assert world.everything() == before
 
 
@@ -349,6 +383,30 @@ def test_a_layout_is_drawn_as_it_is_typed(onlooker: Client) -> None:
     assert "JSON" in drawn("{")
     assert "좌석 배치에 구역이 없습니다." in drawn("{}")
     assert "The layout has no sections." in drawn("{}", **ENGLISH)
+
+
+ONE_ROW = {"name": "A", "rows": 1, "seatsPerRow": 9, "price": 1}
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        json.dumps({"sections": []}),
+        json.dumps({"sections": [ONE_ROW | {"name": "A\0"}]}),
+        json.dumps({"sections": [ONE_ROW | {"name": "\ud800"}]}),
+        json.dumps({"sections": [ONE_ROW], "more": float("nan")}),
+        json.dumps({"sections": [ONE_ROW | {"rows": 2, "startRow": 2**31 - 1}]}),
+        '{"sections": [{"rows": ' + "9" * 5000 + "}]}",
+        '{"sections": ' + "[" * 3000,
+    ],
+    ids=["empty", "U+0000", "half a character", "NaN", "beyond integers", "long number", "brackets"],
+)
+def test_layouts_that_can_not_be_are_refused(manager: Client, world: Database, layout: str) -> None:
+    before = world.everything()
+    page = text(manager.post(f"{LAYOUTS}/add/", {"name": "x", "layout_config": layout}))
+    assert 'class="errorlist"' in page
+    assert "errornote" in text(manager.post(f"{LAYOUTS}/preview/", {"layout_config": layout}))
+    assert world.everything() == before
 
 
 # --- Reservations -----------------------------------------------------------------------------------------------------

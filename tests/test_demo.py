@@ -15,7 +15,7 @@ from events.layouts import sections_of
 from events.models import Event, KeywordMapping, SeatLayout
 from queueing.services import Visitor
 from seats.models import Reservation, ReservationItem, Seat
-from seats.services import buy_tickets, confirm_reservation, reserve_seats
+from seats.services import buy_tickets, confirm_reservation, release_cancelled_events, reserve_seats
 from tests.harness import new_user
 from tickets.models import TicketType
 
@@ -94,6 +94,30 @@ def test_what_is_sold_out_has_nothing_left_and_every_sold_seat_an_owner() -> Non
     assert not seats.exclude(status="sold").exists()
     paid = ReservationItem.objects.filter(is_live=True, reservation__status="confirmed")
     assert paid.filter(seat__in=seats).count() == seats.count()
+
+
+def test_the_audit_finds_nothing_in_it(redis: Any) -> None:
+    load()
+
+    call_command("audit")  # raises CommandError for violations
+    release_cancelled_events()
+    call_command("audit")
+
+
+def test_where_users_are_known_only_what_needs_buyers_is_left_out(redis: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE SCHEMA auth_schema; CREATE TABLE auth_schema.users (id uuid PRIMARY KEY); ALTER TABLE reservations "
+            "ADD CONSTRAINT reservation_user FOREIGN KEY (user_id) REFERENCES auth_schema.users (id)"
+        )
+    try:
+        printed = load()
+        assert not TicketType.objects.exclude(available_quantity=F("total_quantity")).exists()
+        call_command("audit")
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE reservations DROP CONSTRAINT reservation_user; DROP SCHEMA auth_schema CASCADE")
+    assert printed.count("left out") == 1
 
 
 def test_twice_is_the_same_as_once() -> None:

@@ -220,3 +220,14 @@ def test_the_oldest_tab_is_replaced_and_sockets_of_a_user_are_counted(realtime: 
     wait_until(
         lambda: follow(realtime, user, STANDING).wait(lambda heard: heard.code or heard.messages) != 4429, seconds=5
     )
+
+
+def test_of_many_tabs_that_open_at_once_five_stay(realtime: Realtime, world: Database) -> None:
+    user = new_user()
+    with ThreadPoolExecutor(7) as threads:
+        tabs = list(threads.map(lambda _: follow(realtime, user), range(7)))
+    for tab in tabs:
+        tab.wait(lambda heard: heard.code or heard.messages)
+    wait_until(lambda: [tab.code for tab in tabs].count(4409) == 2, seconds=5)
+    time.sleep(0.5)
+    assert sorted(tab.code or 0 for tab in tabs) == [0] * 5 + [4409] * 2

@@ -307,6 +307,12 @@ def test_refusals_are_json_in_two_forms(api: Api, method: str, path: str, status
 def test_the_trailing_slash_is_tolerated(api: Api) -> None:
     for path in PUBLIC:
         assert api.get(f"{path}/").json == api.get(f"/api{path}").json
+    assert [api.get(path).status for path in ("/metrics", "/metrics/", "/api/metrics/")] == [200, 200, 200]
+
+
+def test_the_admin_is_found_without_its_slash(api: Api) -> None:
+    answer = api.get("/admin")
+    assert (answer.status, answer.headers["location"]) == (302, "/admin/")
 
 
 @pytest.mark.parametrize(

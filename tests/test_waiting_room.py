@@ -365,8 +365,10 @@ def test_the_admin_page_changes_the_policy(api: Api, admin_pages) -> None:
     assert saved.status_code == 302, saved.context["adminform"].form.errors
     assert check(api, new_user())["queued"] is True
     url = f"/admin/queueing/queuepolicy/{HALL}/change/"
-    refused = admin_pages.client.post(url, {"threshold": "-3", "is_on": "true"})
-    assert refused.status_code == 200
+    for limits in ({"threshold": "-3"}, {"burst": "0"}, {"idle_seconds": "4"}):
+        refused = admin_pages.client.post(url, {"is_on": "true"} | limits)
+        assert refused.status_code == 200
+        assert list(refused.context["adminform"].form.errors) == list(limits)
     assert as_admin(api, "GET", f"/queue/admin/policy/{HALL}").json["policy"]["threshold"] == 1
 
 
@@ -521,6 +523,19 @@ def test_without_workers_the_status_says_so(api: Api, redis) -> None:
     assert said["estimateIsMeasured"] is False
     assert said["estimatedWaitRange"][1] is None
     assert as_admin(api, "GET", f"/queue/admin/{HALL}").json["isAdmitting"] is False
+
+
+def test_limits_near_nothing_are_told_as_such(api: Api) -> None:
+    set_policy(api, threshold=1, admissionsPerSecond=1e-300)
+    user = new_user()
+    check(api, new_user())
+    check(api, user)
+    tick()
+    assert status(api, user)["estimatedWait"] == 365 * 86_400
+    assert status(api, user)["isAdmitting"] is True
+    for limits in ({"threshold": 0}, {"threshold": 1, "admissionsPerSecond": 0}):
+        set_policy(api, **limits)
+        assert status(api, user)["isAdmitting"] is False
 
 
 def test_redis_forgets_everything_and_the_line_comes_back_in_order(

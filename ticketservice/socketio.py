@@ -67,6 +67,7 @@ class OneEvent(Client):
         super().__init__(connection, namespace)
         self._kind, self._event_id = kind, event_id
         self._leave: Leave | None = None
+        self._is_replaced = False
 
     async def come(self, auth: Any) -> None:
         try:
@@ -86,11 +87,12 @@ class OneEvent(Client):
         self._leave = leave
 
     def close_with(self, code: int, reason: str) -> None:
-        if code == REPLACED:
+        if code != REPLACED:
+            super().close_with(code, reason)
+        elif not self._is_replaced:
+            self._is_replaced = True
             self.tell(replaced())
             self.send_away()
-        else:
-            super().close_with(code, reason)
 
     async def left(self, *, wanted_to: bool) -> None:  # noqa: ARG002 - a Client's
         if self._leave is not None:

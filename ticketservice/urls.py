@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 from django.views.i18n import set_language
 from rest_framework.routers import SimpleRouter
 
@@ -41,7 +42,7 @@ health = [
     re_path(r"^health/all/?$", Component.as_view(components=("database", "redis"))),
     re_path(r"^health/ready/?$", Ready.as_view()),
 ]
-service = [BySegment([*router.urls, *health, path("metrics", metrics)])]
+service = [BySegment([*router.urls, *health, re_path(r"^metrics/?$", metrics)])]
 
 admin.autodiscover()
 urlpatterns = [
@@ -50,6 +51,7 @@ urlpatterns = [
     path("admin/language/", set_language, name="set_language"),
     re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),
     re_path(r"^api-docs/?$", api_docs.Page.as_view()),
+    path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     re_path("", not_found),  # JSON also where DEBUG would show a page
 ]

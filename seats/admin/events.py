@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
@@ -22,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from events.errors import ImpossibleLayout
 from events.layouts import sections_of
 from events.models import Event
-from kernel.admin import Act, ActingAdmin, StaffMayLook, WhyForm, moment, said
+from kernel.admin import Act, ActingAdmin, StaffMayLook, WhyForm, keep_within, moment, said
 from kernel.database import after_commit
 from kernel.errors import Refused
 from seats import effects, services
@@ -85,9 +84,15 @@ class EventForm(WhyForm):
             "description": Textarea(attrs={"rows": 3, "class": "vLargeTextField"}),
         }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        keep_within(self, {"max_seats_per_reservation": (1, 100)})
+        if self.instance._state.adding:
+            self.instance.pk = None  # its default, PostgreSQL's, would pass for a key with the ticket types' formset
+
     def clean_poster_image_url(self) -> str | None:
         address: str | None = self.cleaned_data["poster_image_url"]
-        if address and not (address.startswith("/") or urlsplit(address).scheme in ("http", "https")):
+        if address and not address.lower().startswith(("/", "http://", "https://")):
             raise ValidationError(_("An address starts with https:// or /."))
         return address
 
@@ -97,8 +102,8 @@ class EventForm(WhyForm):
         for name, at in {"sale_start_date": starts, "sale_end_date": ends, "event_date": begins}.items():
             if at and at.year not in PLAUSIBLE_YEARS:
                 self.add_error(name, _("The year must be from 2000 to 2100."))
-        if starts and ends and starts > ends:
-            self.add_error("sale_end_date", _("The sale ends before it starts."))
+        if starts and ends and starts >= ends:
+            self.add_error("sale_end_date", _("The sale must end after it starts."))
         if starts and begins and starts >= begins:
             self.add_error("sale_start_date", _("The event begins before its sale does, so nothing could be sold."))
         if begins and self.instance.pk is None and begins <= timezone.now():
@@ -229,7 +234,7 @@ class EventAdmin(ActingAdmin):
 
     @admin.display(description=_("last changed"))
     def updated(self, event: Event) -> str:
-        return moment(event.updated_at)
+        return moment(event.updated_at if event.pk else None)
 
     @admin.display(description=_("sale"), ordering="sale_start_date")
     def sale_window(self, event: Event) -> SafeString:
@@ -271,6 +276,7 @@ class EventAdmin(ActingAdmin):
                 except Refused as refusal:
                     self.message_user(request, said(refusal), messages.ERROR)
         else:
+            obj.pk = Event._meta.pk.get_default()  # PostgreSQL makes it
             obj.save()
         self._warn(request, obj)
         after_commit(effects.event_was_saved, event_id=obj.id)

@@ -47,13 +47,29 @@ def drawn(layout_config: Any) -> str:
     )
 
 
+class LayoutDecoder(json.JSONDecoder):
+    """Refuses also what can be read and not be stored: U+0000, halves of characters, NaN, brackets in brackets in ..."""
+
+    def decode(self, text: str, *args: Any) -> Any:
+        try:
+            found = super().decode(text, *args)
+            stored = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise json.JSONDecodeError(str(error), text, 0) from error
+        if b"\\u0000" in stored:
+            raise json.JSONDecodeError("U+0000", text, 0)
+        return found
+
+
 class LayoutWidget(forms.Textarea):
     """JSON as somebody would write it: a section a line."""
 
     def format_value(self, value: Any) -> str:
         text = str(super().format_value(value) or "")
         try:
-            found = json.loads(text)
+            found = json.loads(text, cls=LayoutDecoder)
             lines = ",\n".join(f"  {json.dumps(section, ensure_ascii=False)}" for section in found["sections"])
         except (ValueError, TypeError, KeyError):
             return text
@@ -74,6 +90,11 @@ class SeatLayoutForm(WhyForm):
                 "(1 if left out). The drawing follows as you type."
             )
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "layout_config" in self.fields:  # not that of a layout in use
+            self.fields["layout_config"].decoder = LayoutDecoder  # type: ignore[attr-defined]  # of a JSONField
 
     def clean_layout_config(self) -> Any:
         layout_config = self.cleaned_data["layout_config"]
@@ -140,7 +161,7 @@ class SeatLayoutAdmin(ActingAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
-            layout_config = json.loads(request.POST.get("layout_config", ""))
+            layout_config = json.loads(request.POST.get("layout_config", ""), cls=LayoutDecoder)
         except ValueError as error:
             return HttpResponse(format_html('<p class="errornote">JSON: {}</p>', str(error)))
         return HttpResponse(drawn(layout_config))

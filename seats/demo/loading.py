@@ -17,6 +17,7 @@ from queueing.services import Visitor
 from seats.demo.catalogue import SHOWS, Show
 from seats.demo.keywords import KEYWORDS
 from seats.demo.layouts import LAYOUTS, Layout
+from seats.demo.past_sales import sell_what_is_taken
 from seats.models import Seat
 from seats.services import confirm_reservation, generate_seats, reserve_seats
 from tickets.models import TicketType
@@ -60,7 +61,8 @@ def _load(show: Show, now: datetime) -> str:
             event, is_new = Event.objects.get_or_create(id=event_id(show), defaults=_event_row(show, now))
             if not is_new:
                 return "was there already"
-            TicketType.objects.bulk_create(_ticket_rows(show))
+            for ticket in TicketType.objects.bulk_create(_ticket_rows(show)):
+                sell_what_is_taken(ticket.id, first=event.sale_start_date, last=min(now, event.sale_end_date))
             made = generate_seats(event_id=event.id) if show.layout else 0
             if show.layout and show.status == Event.Status.SOLD_OUT:
                 _sell_all_seats(show)
