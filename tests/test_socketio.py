@@ -269,6 +269,7 @@ def test_a_process_that_stops_hands_its_clients_over(
         ]
         for client in sockets:
             client.first("hello")
+        time.sleep(0.5)  # until the client that polls asks again: else nobody is there to be told
         stopped.process.terminate()
         for client in sockets:
             client.first("disconnect")
