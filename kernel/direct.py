@@ -156,13 +156,12 @@ def _answer(
     """Status, headers and body."""
     try:
         request.read()
-        data, status = route.answer(request, arguments), route.status
-        headers = [("Content-Type", JSON), ("Allow", route.allowed)]
+        body = orjson.dumps(route.answer(request, arguments), default=str)
     except Exception as error:  # noqa: BLE001 - each becomes an answer, as with DRF
         status, data, more = logged_answer_to(error, wants_problem=wants_problem(request))
         content_type = PROBLEM_JSON if "type" in data else JSON
-        headers = [("Content-Type", content_type), ("Allow", route.allowed), *more.items()]
-    return status, headers, orjson.dumps(data, default=str)
+        return status, [("Content-Type", content_type), ("Allow", route.allowed), *more.items()], orjson.dumps(data)
+    return route.status, [("Content-Type", JSON), ("Allow", route.allowed)], body
 
 
 def _pattern(pattern: URLPattern | URLResolver) -> Pattern:

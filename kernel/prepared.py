@@ -17,6 +17,8 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 JSONB = 3802  # the type's number in PostgreSQL
 MOST_STATEMENTS = 1000  # of a connection, and of this process; ours are constants
 
+_NO_SUCH_NAME = b"26000"  # psycopg takes back all that is prepared after a rollback, ours included
+
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
 
 
@@ -37,6 +39,7 @@ class _Prepared:
     def __init__(self, connection: "Connection[Any]") -> None:
         self.transformer: Any = Transformer(connection.adapters)  # not the connection, which would never end then
         self.names: dict[tuple[str, tuple[int, ...]], bytes] = {}  # by statement and types; empty: seen once
+        self.made = 0
 
 
 _known: "WeakKeyDictionary[Connection[Any], _Prepared]" = WeakKeyDictionary()
@@ -51,9 +54,13 @@ def fetch(connection: "Connection[Any]", sql: str, parameters: Mapping[str, Any]
     values = transformer.dump_sequence([parameters[name] for name in names], [PyFormat.AUTO] * len(names))
     types, formats = transformer.types or (), transformer.formats
     libpq: Any = connection.pgconn
+    result = None
     if name := _name(connection, known, sql, text, types):
         result = libpq.exec_prepared(name, values, formats)
-    else:
+        if result.error_field(DiagnosticField.SQLSTATE) == _NO_SUCH_NAME:  # and so nothing was done
+            known.names.clear()
+            result = None
+    if result is None:
         result = libpq.exec_params(text, values, types, formats)
     return _rows(sql, transformer, _checked(connection, result))
 
@@ -65,7 +72,8 @@ def _name(connection: "Connection[Any]", known: _Prepared, sql: str, text: bytes
         if len(known.names) < MOST_STATEMENTS:
             known.names[key] = b""
     elif not name:
-        name = b"ours_%d" % list(known.names).index(key)
+        known.made += 1
+        name = b"ours_%d" % known.made
         _checked(connection, connection.pgconn.prepare(name, text, types))
         known.names[key] = name
     return name or b""

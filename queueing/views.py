@@ -1,5 +1,6 @@
 """The waiting room: for those who come, for administrators, and the draw for everybody."""
 
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from kernel.routing import hot
 from kernel.values import parse_id
 from queueing import selectors, serializers, services
 from queueing.waiting_room import Visitor
+
+logger = logging.getLogger(__name__)
 
 EVENT = "(?P<event_id>[^/]+)"
 FOR_ALL: dict[str, Any] = {"authentication_classes": [], "permission_classes": []}
@@ -70,6 +73,8 @@ class QueueViewSet(ViewSet):
 
 
 class QueueAdminViewSet(ViewSet):
+    """What is changed here stands in the log, with who did it. The admin's history has what is done there."""
+
     authentication_classes = [BearerToken]
     permission_classes = [IsAdministrator]
 
@@ -79,18 +84,21 @@ class QueueAdminViewSet(ViewSet):
         return Response(serializers.overview(wanted, services.overview(event_id=wanted)))
 
     @action(detail=False, methods=["post"], url_path=f"clear/{EVENT}")
-    def clear(self, request: Request, event_id: str) -> Response:  # noqa: ARG002
+    def clear(self, request: Request, event_id: str) -> Response:
         stood, inside = services.clear(event_id=event_of(event_id))
+        _log_act(request, event_id, "cleared", stood=stood, inside=inside)
         return Response({"message": "대기열이 초기화되었습니다.", "clearedQueue": stood, "clearedActive": inside})
 
     @action(detail=False, methods=["post"], url_path=f"pause/{EVENT}")
-    def pause(self, request: Request, event_id: str) -> Response:  # noqa: ARG002
+    def pause(self, request: Request, event_id: str) -> Response:
         services.change_policy(event_id=event_of(event_id), changes={"is_paused": True})
+        _log_act(request, event_id, "paused")
         return Response({"message": "대기열 입장이 일시 중지되었습니다."})
 
     @action(detail=False, methods=["post"], url_path=f"resume/{EVENT}")
-    def resume(self, request: Request, event_id: str) -> Response:  # noqa: ARG002
+    def resume(self, request: Request, event_id: str) -> Response:
         services.change_policy(event_id=event_of(event_id), changes={"is_paused": False})
+        _log_act(request, event_id, "resumed")
         return Response({"message": "대기열 입장이 재개되었습니다."})
 
     @action(detail=False, methods=["get", "post", "patch"], url_path=f"policy/{EVENT}")
@@ -99,4 +107,12 @@ class QueueAdminViewSet(ViewSet):
         if request.method == "GET":
             return Response(serializers.policy(wanted, selectors.policy_of(wanted)))
         changes = serializers.policy_changes(body_of(request))
-        return Response(serializers.policy(wanted, services.change_policy(event_id=wanted, changes=changes)))
+        changed = services.change_policy(event_id=wanted, changes=changes)
+        _log_act(request, event_id, "policy changed", **changes)
+        return Response(serializers.policy(wanted, changed))
+
+
+def _log_act(request: Request, event_id: str, done: str, **facts: Any) -> None:
+    facts = {name: str(value) for name, value in facts.items()}
+    who = {"event_id": event_id.lower(), "administrator": user_of(request).user_id}
+    logger.info("waiting room: %s", done, extra={**who, **facts})

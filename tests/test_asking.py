@@ -10,6 +10,7 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError, connections, transaction
 from redis.exceptions import RedisError
 
+from events.models import Event
 from kernel.database import fetch_all, fetch_one, violated_constraint
 from kernel.redis_connection import ask
 from tests.harness import HALL, Database
@@ -46,6 +47,21 @@ def test_a_statement_is_prepared_once_it_was_seen_before(world: Database) -> Non
         "SELECT prepare_time FROM pg_prepared_statements WHERE statement LIKE '%%seen before%%' AND name LIKE 'ours%%'"
     )
     assert len(fetch_all(known, {})) == 1
+
+
+def test_what_was_prepared_may_be_taken_back_at_any_time(world: Database) -> None:
+    """As psycopg does it after a rollback, for all who use the connection."""
+    statement = "SELECT %(n)s::int AS n, 'taken back' AS marker"
+    for n in range(12):
+        assert fetch_one(statement, {"n": n})["n"] == n
+        if n % 4 == 3:
+            fetch_all("DEALLOCATE ALL", {})
+    for n in range(12):
+        assert fetch_one(statement, {"n": n})["n"] == n
+        with transaction.atomic():
+            assert Event.objects.filter(id=HALL).exists()
+            transaction.set_rollback(True)
+        connections.close_all()
 
 
 def test_a_statement_without_rows(world: Database) -> None:

@@ -107,6 +107,19 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
     direct._headers_for.cache_clear()
 
 
+def test_an_answer_that_can_not_be_written_as_json_is_a_500_like_any_other(
+    world: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kernel.direct import Direct
+    from tickets import selectors
+    from ticketservice.urls import router
+
+    monkeypatch.setattr(selectors, "availability", lambda _: {"available_quantity": 2**70})
+    answer: Any = Direct(lambda *_: [], router.urls)(asked(CALLS["availability"]), lambda *_: None)
+    assert answer.status == "500 Internal Server Error"
+    assert orjson.loads(answer.body)["requestId"] == "the-same"
+
+
 def test_a_client_that_has_the_answer_gets_a_304(web: Api, world: Database) -> None:
     path = f"/tickets/availability/{STANDING_A}"
     tag = web.get(path).headers["etag"]

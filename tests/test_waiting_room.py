@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.test import Client
 
 from kernel.embedded import Servers
 from queueing import waiting_room
@@ -341,6 +342,24 @@ def test_a_rate_holds_back_even_where_there_is_room(api: Api) -> None:
         assert admitted <= 1 + (time.monotonic() - started)
         time.sleep(0.05)
     assert states(api, crowd) == ["active"] * 5 + ["waiting"]
+
+
+def test_what_administrators_do_is_in_the_log_with_who_did_it(
+    world: Database, caplog: pytest.LogCaptureFixture, client: Client
+) -> None:
+    def post(path: str, body: Any, role: str) -> int:
+        sent = {"Authorization": f"Bearer {token(ADMIN, role=role)}"}
+        return client.post(f"/queue/admin/{path}/{HALL}", body, "application/json", headers=sent).status_code
+
+    with caplog.at_level("INFO", "queueing.views"):
+        calls = [("clear", {}), ("pause", {}), ("resume", {}), ("policy", {"threshold": 7})]
+        assert [post(path, body, "admin") for path, body in calls] == [200] * 4
+        assert post("clear", {}, "user") == 403
+    lines: list[Any] = [record for record in caplog.records if record.name == "queueing.views"]
+    said = ["cleared", "paused", "resumed", "policy changed"]
+    assert [line.getMessage() for line in lines] == [f"waiting room: {done}" for done in said]
+    assert {(line.event_id, line.administrator) for line in lines} == {(HALL, ADMIN)}
+    assert lines[-1].threshold == "7"
 
 
 def test_clearing_sends_everybody_away(api: Api) -> None:
