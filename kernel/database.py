@@ -32,7 +32,7 @@ def fetch_all(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
     if ours.connection is not None or (pool := ours.pool) is None:
         with ours.cursor() as cursor:
             cursor.execute(sql, parameters)
-            return prepared.named(sql, cursor.pgresult, cursor.fetchall() if cursor.description else ())
+            return prepared.named(sql, cursor.pgresult, cursor.fetchall() if cursor.description is not None else ())
     started = time.perf_counter()
     try:
         with ours.wrap_database_errors:

@@ -90,7 +90,8 @@ def _checked(connection: "Connection[Any]", result: Any) -> Any:
 def _rows(sql: str, transformer: Any, result: Any) -> list[dict[str, Any]]:
     transformer.set_pgresult(result)
     try:
-        return named(sql, result, transformer.load_rows(0, result.ntuples, tuple))
+        rows = transformer.load_rows(0, result.ntuples, tuple) if result.nfields else [()] * result.ntuples
+        return named(sql, result, rows)
     finally:
         transformer.set_pgresult(None)
 

@@ -69,6 +69,13 @@ def test_a_statement_without_rows(world: Database) -> None:
         assert fetch_all("UPDATE events SET title = title WHERE id = %(id)s", {"id": UUID(int=0)}) == []
 
 
+def test_rows_without_columns_are_rows(world: Database) -> None:
+    for _ in range(3):
+        assert fetch_all("SELECT FROM generate_series(1, 2)", {}) == [{}, {}]
+    with transaction.atomic():
+        assert fetch_all("SELECT FROM generate_series(1, 2)", {}) == [{}, {}]
+
+
 def test_errors_are_those_of_django(world: Database) -> None:
     for _ in range(3):
         with pytest.raises(DataError, match="division by zero"):
