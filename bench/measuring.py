@@ -14,6 +14,7 @@ from bench.workloads import CROWD, Buyers, LimitName, Prepared, Workload, one_se
 
 CONNECTIONS = 32
 WARM_UP = 0.3  # seconds, in each run
+SETTLE = 0.2  # seconds, until what the limit has used is no longer counted: PostgreSQL's processes have ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,7 @@ class Bench:
         if workload.limit in ("empty view", "same bytes"):  # each worker has its own memory to fill
             self.run(buyers.port, [*prepared.requests] * 4, seconds=30, once=True)
         limit = self.limit(workload, prepared, empty)
+        time.sleep(SETTLE)
         found, cpu, strangers = self._load(buyers.port, prepared)
         return Figure(
             name=workload.name,
