@@ -66,7 +66,9 @@ def fetch(connection: "Connection[Any]", sql: str, parameters: Mapping[str, Any]
 
 
 def _name(connection: "Connection[Any]", known: _Prepared, sql: str, text: bytes, types: Sequence[int]) -> bytes:
-    """Of the prepared statement; empty if it is not worth preparing yet."""
+    """Of the prepared statement; empty if it is not worth preparing yet, or nothing is to be prepared."""
+    if connection.prepare_threshold is None:  # a proxy in between may not know what was prepared
+        return b""
     key = sql, tuple(types)
     if (name := known.names.get(key)) is None:
         if len(known.names) < MOST_STATEMENTS:

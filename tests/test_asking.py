@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from events.models import Event
 from kernel.database import fetch_all, fetch_one, violated_constraint
+from kernel.prepared import fetch
 from kernel.redis_connection import ask
 from tests.harness import HALL, Database
 
@@ -47,6 +48,17 @@ def test_a_statement_is_prepared_once_it_was_seen_before(world: Database) -> Non
         "SELECT prepare_time FROM pg_prepared_statements WHERE statement LIKE '%%seen before%%' AND name LIKE 'ours%%'"
     )
     assert len(fetch_all(known, {})) == 1
+
+
+def test_nothing_is_prepared_where_the_settings_say_so(world: Database) -> None:
+    pool: Any = connections["default"].pool  # type: ignore[attr-defined]
+    with pool.connection() as connection:
+        connection.prepare_threshold = None
+        for _ in range(5):
+            assert fetch(connection, "SELECT 1 AS one, 'never prepared' AS marker", {})[0]["one"] == 1
+        known = "SELECT FROM pg_prepared_statements WHERE statement LIKE '%%never prepared%%'"
+        assert fetch(connection, known, {}) == []
+        connection.prepare_threshold = 2
 
 
 def test_what_was_prepared_may_be_taken_back_at_any_time(world: Database) -> None:
