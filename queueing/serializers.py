@@ -57,8 +57,7 @@ def _position(found: Found) -> int | None:
 
 
 def _is_admitting(found: Found) -> bool:
-    lets_some_in = found.is_ticking and found.threshold > 0 and found.rate > 0
-    return lets_some_in and not (found.is_paused or found.is_rebuilding or found.is_before_opening)
+    return found.lets_some_in and not (found.is_paused or found.is_rebuilding or found.is_before_opening)
 
 
 def _wait(standing: Standing) -> int:

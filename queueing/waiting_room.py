@@ -131,6 +131,11 @@ class Found(NamedTuple):
         return self.opens > self.now and not self.is_drawn
 
     @property
+    def lets_some_in(self) -> bool:
+        """Its limits do, and somebody ticks."""
+        return self.is_ticking and self.threshold > 0 and self.rate > 0
+
+    @property
     def is_ticking(self) -> bool:
         return abs(self.now - self.last_tick) < TICK_MISSED_US  # later than now: the clock was set back
 

@@ -189,8 +189,7 @@ def line(_events: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResp
     except WaitingRoomUnavailable:
         return JsonResponse({"state": "unavailable"})
     wait = queueing.wait_at_the_end(found)
-    lets_some_in = found.is_ticking and found.threshold > 0 and found.rate > 0
-    is_admitting = lets_some_in and not found.is_paused and not found.is_rebuilding
+    is_admitting = found.lets_some_in and not found.is_paused and not found.is_rebuilding
     return JsonResponse(
         {
             "state": "notOpen" if found.is_before_opening else "paused" if found.is_paused else found.state,
