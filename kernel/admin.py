@@ -13,7 +13,8 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote, unquote
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, transaction
 from django.db.models import QuerySet
@@ -94,6 +95,20 @@ def keep_within(form: forms.BaseForm, limits: Mapping[str, tuple[float, float]])
         if field := form.fields.get(name):  # who only looks has no fields
             field.validators += [MinValueValidator(least), MaxValueValidator(most)]
             field.widget.attrs |= {"min": least, "max": most}
+
+
+class Autocomplete(AutocompleteSelect):
+    """Django's asks the database for whatever was sent, and fails where that is no key at all."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        return super().optgroups(name, [key for key in value if self._is_key(key)], attr)
+
+    def _is_key(self, key: str) -> bool:
+        try:
+            self.field.target_field.to_python(key)
+        except ValidationError:
+            return False
+        return True
 
 
 # --- Acts -------------------------------------------------------------------------------------------------------------
@@ -197,6 +212,11 @@ class ActingAdmin(StaffMayLook, admin.ModelAdmin):
         message = super().construct_change_message(request, form, formsets, add)
         why = form.cleaned_data.get("why")
         return [*message, {"reason": why}] if why else message
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = Autocomplete(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     # --- The page that asks -------------------------------------------------------------------------------------------
 

@@ -7,35 +7,22 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, register, run_checks
 from django.core.checks import Warning as Warned
 from django.core.exceptions import ImproperlyConfigured
 
 logger = logging.getLogger(__name__)
 
-# As the constraints of an event's own policy say it.
-QUEUE_LIMITS = (
-    ("QUEUE_THRESHOLD", 0, 10_000_000),
-    ("QUEUE_ADMISSIONS_PER_SECOND", 0, 1_000_000),
-    ("QUEUE_BURST", 1, 1_000_000),
-    ("QUEUE_ADMISSION_SECONDS", 10, 86_400),
-    ("QUEUE_IDLE_SECONDS", 5, 86_400),
-    ("QUEUE_GRACE_SECONDS", 0, 86_400),
-    ("QUEUE_IDLE_INSIDE_SECONDS", 5, 86_400),
-    ("QUEUE_REBUILD_SECONDS", 0, 3_600),
-)
+POSSIBLE = "possible"  # the tag of checks that processes make, too, before they serve
 
 
-@register()
+@register(POSSIBLE)
 def settings_are_possible(**_: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if not 1 <= settings.MAX_SEATS_PER_RESERVATION <= 100:
         found.append(Error("MAX_SEATS_PER_RESERVATION must be from 1 to 100.", id="ticketservice.E001"))
     if not 1 <= settings.RESERVATION_SECONDS <= 86_400:
         found.append(Error("RESERVATION_SECONDS must be from 1 second to a day.", id="ticketservice.E002"))
-    for number, (name, least, most) in enumerate(QUEUE_LIMITS, 10):
-        if not least <= getattr(settings, name) <= most:
-            found.append(Error(f"{name} must be from {least:,} to {most:,}.", id=f"ticketservice.E{number:03}"))
     if 0 < settings.STATEMENT_TIMEOUT_MS < settings.LOCK_TIMEOUT_MS:
         found.append(
             Error(
@@ -63,7 +50,7 @@ def settings_are_possible(**_: Any) -> list[CheckMessage]:
 
 def refuse_impossible_settings() -> None:
     """For processes that serve, which run no checks. Raises ImproperlyConfigured; only warns of what can be meant."""
-    for problem in settings_are_possible():
+    for problem in run_checks(tags=[POSSIBLE]):
         raise ImproperlyConfigured(str(problem.msg))
     if not settings.DEBUG:
         for problem in production_is_reachable():

@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 from django.core.exceptions import RequestDataTooBig
+from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
+from django.dispatch import receiver
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import Counter
 from psycopg_pool import PoolTimeout
@@ -127,10 +129,14 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return error_response(request, NotFound())
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's hook, for what is not answered by DRF: the admin."""
+@receiver(got_request_exception)
+def log_crash(request: HttpRequest, **_: Any) -> None:
+    """Of what is not answered by DRF: the admin. A signal, for with DEBUG Django answers by itself."""
     logger.exception("unexpected failure at %s", request.path)
     refusals.labels("INTERNAL_ERROR").inc()
+
+
+def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's hook
     return JsonResponse({"error": "서버 오류가 발생했습니다.", "requestId": current_request_id.get()}, status=500)
 
 

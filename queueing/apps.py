@@ -7,4 +7,4 @@ class QueueingConfig(AppConfig):
     verbose_name = _("Waiting room")
 
     def ready(self) -> None:
-        from queueing import metrics  # noqa: F401 - registers what is scraped
+        from queueing import checks, metrics  # noqa: F401 - checks, and what is scraped, register themselves

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from kernel.errors import InvalidInput
 from kernel.values import timestamp
 from queueing import draws
-from queueing.models import QueueDraw, validate_moment
+from queueing.models import LIMITS, QueueDraw, validate_moment
 from queueing.selectors import Policy
 from queueing.services import Standing
 from queueing.waiting_room import Found
@@ -146,20 +146,23 @@ def wants_participants(given: Mapping[str, str]) -> bool:
     return "participants" in given
 
 
+def _within(column: str) -> dict[str, Any]:
+    least, most = LIMITS[column]
+    return {"min_value": least, "max_value": most, "allow_null": True, "required": False}
+
+
 class PolicyChanges(serializers.Serializer[Any]):
     """null is back to the default; what is left out stays."""
 
     isOn = serializers.BooleanField(allow_null=True, required=False)  # noqa: N815 - as on the wire
     isPaused = serializers.BooleanField(required=False)  # noqa: N815
-    threshold = serializers.IntegerField(min_value=0, max_value=10_000_000, allow_null=True, required=False)
-    admissionsPerSecond = serializers.FloatField(  # noqa: N815
-        min_value=0, max_value=1_000_000, allow_null=True, required=False
-    )
-    burst = serializers.IntegerField(min_value=1, max_value=1_000_000, allow_null=True, required=False)
-    admissionSeconds = serializers.IntegerField(min_value=10, max_value=86_400, allow_null=True, required=False)  # noqa: N815
-    idleSeconds = serializers.IntegerField(min_value=5, max_value=86_400, allow_null=True, required=False)  # noqa: N815
-    graceSeconds = serializers.IntegerField(min_value=0, max_value=86_400, allow_null=True, required=False)  # noqa: N815
-    idleInsideSeconds = serializers.IntegerField(min_value=5, max_value=86_400, allow_null=True, required=False)  # noqa: N815
+    threshold = serializers.IntegerField(**_within("threshold"))
+    admissionsPerSecond = serializers.FloatField(**_within("admissions_per_second"))  # noqa: N815
+    burst = serializers.IntegerField(**_within("burst"))
+    admissionSeconds = serializers.IntegerField(**_within("admission_seconds"))  # noqa: N815
+    idleSeconds = serializers.IntegerField(**_within("idle_seconds"))  # noqa: N815
+    graceSeconds = serializers.IntegerField(**_within("grace_seconds"))  # noqa: N815
+    idleInsideSeconds = serializers.IntegerField(**_within("idle_inside_seconds"))  # noqa: N815
     opensAt = serializers.DateTimeField(  # noqa: N815
         allow_null=True, required=False, default_timezone=UTC, validators=[validate_moment]
     )

@@ -212,6 +212,7 @@ def test_the_list_is_filtered_and_searched(manager: Client, query: str) -> None:
         ({"event_date_0": "2019-01-01"}, "공연이 판매보다 먼저 시작하므로", "The event begins before its sale does"),
         ({"event_date_0": "3019-01-01"}, "연도는 2000년부터", "The year must be from 2000 to 2100."),
         ({"poster_image_url": "javascript:alert(1)"}, "주소는 https://", "An address starts with https://"),
+        ({"poster_image_url": "//evil.example/a.png"}, "주소는 https://", "An address starts with https://"),
         ({"poster_image_url": "shop://["}, "주소는 https://", "An address starts with https://"),
         ({"max_seats_per_reservation": "101"}, "100 이하", "less than or equal to 100."),
     ],
@@ -500,6 +501,33 @@ def test_the_waiting_room_is_run_from_its_pages(web: Api, manager: Client, world
     ]  # fmt: skip
     assert all(WHY in note for _, note in logged(HALL))
     assert WHY in text(manager.get(back))
+
+
+def test_a_waiting_room_of_no_event_is_refused(manager: Client, world: Database) -> None:
+    url = "/admin/queueing/queuepolicy/add/"
+    form = form_of(manager, url)
+    for wrong in ("nonsense", "0", "'", new_user()):
+        page = manager.post(url, form | {"event": wrong})
+        assert page.status_code == 200 and page.context["adminform"].form.errors["event"], wrong
+        assert manager.get(url, {"event": wrong}).status_code == 200, wrong
+    assert world.one("SELECT count(*) FROM queue_policies") == 0
+    assert manager.post(url, form | {"event": HALL}).status_code == 302
+    assert world.one("SELECT count(*) FROM queue_policies") == 1
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_crash_is_logged_and_answered(
+    world: Database, manager: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, debug: bool
+) -> None:
+    from events.models import Event
+
+    manager.raise_request_exception = False
+    monkeypatch.setattr(Event, "__str__", lambda _: 1 / 0)
+    with override_settings(DEBUG=debug):
+        answer = manager.get(f"{EVENTS}/{HALL}/history/")
+    assert answer.status_code == 500
+    (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert line.exc_info and "unexpected failure at /admin/" in line.getMessage()
 
 
 def test_nobody_is_sent_to_another_site(manager: Client) -> None:

@@ -1,5 +1,6 @@
 """Events with their ticket types: the list with what is sold, the form, cancelling."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -92,7 +93,7 @@ class EventForm(WhyForm):
 
     def clean_poster_image_url(self) -> str | None:
         address: str | None = self.cleaned_data["poster_image_url"]
-        if address and not address.lower().startswith(("/", "http://", "https://")):
+        if address and not re.match(r"/(?!/)|https?://", address, re.IGNORECASE):  # "//" begins another site's
             raise ValidationError(_("An address starts with https:// or /."))
         return address
 
