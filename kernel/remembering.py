@@ -9,10 +9,10 @@ requests that come at once one asks for all. Without Redis nothing is kept.
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import hiredis
 from django.http import HttpResponse
@@ -21,10 +21,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from kernel.middleware import chosen_id, observed
 from kernel.redis_connection import Connection
+from kernel.together import Together
 
 LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
 REST_SECONDS = 1.0  # after Redis could not be reached
 TIMEOUT_SECONDS = 0.2
+MOST_MAKERS = 10_000
 MOST_BYTES = 8_000_000
 OVERHEAD_BYTES = 2_000  # of each answer, roughly
 
@@ -50,8 +52,7 @@ def made_of(response: AnyResponse, source: MadeOf) -> AnyResponse:
     return response
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """As it goes to the server. `tag` is its ETag without a mark of weakness, empty if it has none."""
 
     status: str
@@ -62,8 +63,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    answer: Answer
-    source: MadeOf
+    answer: Answer  # without the id of the request
+    key: bytes  # what it was made of
+    each_time: Callable[[], object] | None
     view: str
     until: float
 
@@ -74,44 +76,93 @@ class Remembering:
     def __init__(self, application: Application) -> None:
         self._application = application
         self._answers = Answers()
+        self._makers: dict[Name, Together[Callable[[], Kept | None], Kept | None]] = {}
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         name = _name(environ)
         # Judged here: of a 304 nothing could be kept.
         held_by_client = environ.pop("HTTP_IF_NONE_MATCH", "") if name else ""
         started = time.perf_counter()
-        if kept := self._answers.current(name) if name else None:
-            if kept.source.each_time:
-                kept.source.each_time()
-            answer = kept.answer
-            headers = [*answer.headers, ("X-Request-Id", chosen_id(environ.get("HTTP_X_REQUEST_ID", "")))]
-            observed(kept.view, "GET", 200, time.perf_counter() - started, environ["PATH_INFO"])
+        kept = self._answers.current(name) if name else None
+        if kept is None:
+            answer = self._made(name, environ, start_response)
+            if not isinstance(answer, Answer):
+                return answer
         else:
-            begun: list[Any] = []
-            response = self._application(environ, lambda *begins: begun.extend(begins))
-            if isinstance(response, HttpResponse) and not response.streaming:
-                answer = self._answered_by_django(name, response, *begun)
-            elif isinstance(response, Answer):
-                answer = response
-            else:
-                start_response(*begun)
-                return response
-            headers = answer.headers
-        status, body = answer.status, answer.body
-        if held_by_client and answer.tag and status == "200 OK" and _is_one_of(answer.tag, held_by_client):
+            answer = self._given_again(kept, environ, started)
+        status, headers, tag, body = answer
+        if held_by_client and tag and status == "200 OK" and _is_one_of(tag, held_by_client):
             headers = [(field, value) for field, value in headers if not field.startswith(("Content-", "Allow"))]
             status, body = "304 Not Modified", b""
         start_response(status, headers)
         return [body]  # a list: the server then knows that there is no more to come
 
+    def _given_again(self, kept: Kept, environ: Environment, started: float) -> Answer:
+        if kept.each_time:
+            kept.each_time()
+        status, headers, tag, body = kept.answer
+        headers = [*headers, ("X-Request-Id", chosen_id(environ.get("HTTP_X_REQUEST_ID", "")))]
+        observed(kept.view, "GET", 200, time.perf_counter() - started, environ["PATH_INFO"])
+        return Answer(status, headers, tag, body)
+
+    def _made(
+        self, name: Name | None, environ: Environment, start_response: Callable[..., Any]
+    ) -> Answer | Iterable[bytes]:
+        """Of those who miss at once what was kept before, one makes it for all who came before that one began."""
+        makers = self._makers.get(name) if name else None
+        if name is None or makers is None:
+            return self._ask_application(name, environ, start_response)[0]
+        started = time.perf_counter()
+        own: list[Answer | Iterable[bytes]] = []
+
+        def make() -> Kept | None:
+            answer, kept = self._ask_application(name, environ, start_response)
+            own.append(answer)
+            return kept
+
+        kept = makers.ask(make)
+        if own:
+            return own[0]
+        if kept is None:  # no longer something for everybody
+            self._makers.pop(name, None)
+            return self._ask_application(name, environ, start_response)[0]
+        return self._given_again(kept, environ, started)
+
+    def _ask_application(
+        self, name: Name | None, environ: Environment, start_response: Callable[..., Any]
+    ) -> tuple[Answer | Iterable[bytes], Kept | None]:
+        begun: list[Any] = []
+        response = self._application(environ, lambda *begins: begun.extend(begins))
+        if isinstance(response, HttpResponse) and not response.streaming:
+            return self._answered_by_django(name, response, *begun)
+        if not isinstance(response, Answer):
+            start_response(*begun)
+        return response, None
+
     def _answered_by_django(
         self, name: Name | None, response: HttpResponse, status: str, headers: list[tuple[str, str]]
-    ) -> Answer:
+    ) -> tuple[Answer, Kept | None]:
         answer = Answer(status, headers, _tag(response.get("ETag", "")), response.content)
+        kept = None
         if name and response.status_code == 200 and (source := getattr(response, "made_of", None)):
-            self._answers.keep(name, source, getattr(response, "view_name", ""), answer)
+            again = answer._replace(headers=[(field, value) for field, value in headers if field != "X-Request-Id"])
+            view = getattr(response, "view_name", "")
+            kept = Kept(again, source.key.encode(), source.each_time, view, time.monotonic() + LIFE_SECONDS)
+            if self._answers.keep(name, kept, made_of=source.value):
+                self._remember_makers(name)
         response.close()
-        return answer
+        return answer, kept
+
+    def _remember_makers(self, name: Name) -> None:
+        if name in self._makers:
+            return
+        if len(self._makers) >= MOST_MAKERS:
+            self._makers.clear()
+
+        def make_for_all(who: list[Callable[[], Kept | None]]) -> Sequence[Kept | None]:
+            return [self._answers.current(name) or who[0]()] * len(who)
+
+        self._makers[name] = Together(make_for_all)
 
 
 def _is_one_of(tag: str, held: str) -> bool:
@@ -161,24 +212,21 @@ class Answers:
             kept = self._answers.get(name)
         return kept if kept and kept.until > time.monotonic() else None
 
-    def keep(self, name: Name, source: MadeOf, view: str, answer: Answer) -> None:
+    def keep(self, name: Name, kept: Kept, *, made_of: bytes) -> bool:
         """Keeps the answer if Redis still has what it was made of. Not while Redis keeps the other threads waiting."""
         if time.monotonic() < self._rests_until or not self._lock.acquire(timeout=TIMEOUT_SECONDS):
-            return
+            return False
         try:
-            key = source.key.encode()
-            if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(key), key)) == source.value:
-                self._add(name, source, view, answer)
+            if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(kept.key), kept.key)) != made_of:
+                return False
+            self._drop(name)
+            self._answers[name] = kept
+            self._bytes += len(kept.answer.body) + OVERHEAD_BYTES
+            while self._bytes > MOST_BYTES:
+                self._drop(next(iter(self._answers)))
+            return True
         finally:
             self._lock.release()
-
-    def _add(self, name: Name, source: MadeOf, view: str, answer: Answer) -> None:
-        headers = [(field, value) for field, value in answer.headers if field != "X-Request-Id"]
-        self._drop(name)
-        self._answers[name] = Kept(replace(answer, headers=headers), source, view, time.monotonic() + LIFE_SECONDS)
-        self._bytes += len(answer.body) + OVERHEAD_BYTES
-        while self._bytes > MOST_BYTES:
-            self._drop(next(iter(self._answers)))
 
     def _drop(self, name: Name) -> None:
         if (kept := self._answers.pop(name, None)) is not None:
@@ -199,7 +247,7 @@ class Answers:
 
     def _forget(self, keys: set[bytes] | None) -> None:
         for name, kept in list(self._answers.items()):
-            if keys is None or kept.source.key.encode() in keys:
+            if keys is None or kept.key in keys:
                 self._drop(name)
 
     def _lose(self, error: Exception) -> None:

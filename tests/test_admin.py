@@ -508,7 +508,8 @@ def test_a_waiting_room_of_no_event_is_refused(manager: Client, world: Database)
     form = form_of(manager, url)
     for wrong in ("nonsense", "0", "'", new_user()):
         page = manager.post(url, form | {"event": wrong})
-        assert page.status_code == 200 and page.context["adminform"].form.errors["event"], wrong
+        assert page.status_code == 200, wrong
+        assert page.context["adminform"].form.errors["event"], wrong
         assert manager.get(url, {"event": wrong}).status_code == 200, wrong
     assert world.one("SELECT count(*) FROM queue_policies") == 0
     assert manager.post(url, form | {"event": HALL}).status_code == 302
@@ -527,7 +528,8 @@ def test_a_crash_is_logged_and_answered(
         answer = manager.get(f"{EVENTS}/{HALL}/history/")
     assert answer.status_code == 500
     (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert line.exc_info and "unexpected failure at /admin/" in line.getMessage()
+    assert line.exc_info
+    assert "unexpected failure at /admin/" in line.getMessage()
 
 
 def test_nobody_is_sent_to_another_site(manager: Client) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kernel.embedded import Servers
-from tests.harness import HALL, THEATRE, Api, Database, new_user, running_web, seat
+from tests.harness import HALL, THEATRE, Api, Database, at_once, new_user, running_web, seat
 
 PATHS = ("/events", f"/events/{HALL}", f"/seats/events/{THEATRE}")
 VARY = ("x-request-id", "date", "content-length", "transfer-encoding")
@@ -56,15 +56,49 @@ def test_clients_that_always_ask_conditionally_are_answered_from_memory(web: Api
     assert redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"] < 10
 
 
-def test_every_look_at_an_event_counts(web: Api, world: Database) -> None:
-    def views() -> float:
-        lines = web.get("/metrics").json.decode().splitlines()
-        return sum(float(x.split()[-1]) for x in lines if x.startswith("event_views_total") and HALL in x)
+def views_of(web: Api, event: str) -> float:
+    lines = web.get("/metrics").json.decode().splitlines()
+    return sum(float(x.split()[-1]) for x in lines if x.startswith("event_views_total") and event in x)
 
-    before = views()
+
+def test_every_look_at_an_event_counts(web: Api, world: Database) -> None:
+    before = views_of(web, HALL)
     for _ in range(5):
         web.get(f"/events/{HALL}")
-    assert views() == before + 5
+    assert views_of(web, HALL) == before + 5
+
+
+def test_of_many_who_miss_at_once_one_asks_for_all(web: Api, world: Database, redis) -> None:
+    """PostgreSQL holds the answer up while all of them arrive. Each has a request id of its own, and each is counted."""
+    path = f"/events/{HALL}"
+    web.get(path)
+    before = views_of(web, HALL)
+    redis.delete(f"event:{HALL}")
+    somebody = Database(world.url)
+    somebody.rows("BEGIN")
+    somebody.rows("LOCK TABLE events IN ACCESS EXCLUSIVE MODE")
+    redis.config_resetstat()
+    answers: list = []
+    crowd = threading.Thread(target=lambda: answers.extend(at_once([lambda: web.get(path)] * 30)))
+    crowd.start()
+    time.sleep(0.5)
+    somebody.close()
+    crowd.join()
+    assert {answer.status for answer in answers} == {200}
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 30
+    assert views_of(web, HALL) == before + 30
+    assert redis.info("commandstats")["cmdstat_evalsha"]["calls"] < 10  # who waits for the lease asks every 10 ms
+    assert web.get(path).headers["x-request-id"] not in {answer.headers["x-request-id"] for answer in answers}
+
+
+def test_what_many_miss_at_once_and_is_gone_is_gone_for_each(web: Api, world: Database, redis) -> None:
+    event = world.add_event()
+    path = f"/events/{event}"
+    assert [web.get(path).status for _ in range(2)] == [200, 200]
+    world.rows("DELETE FROM seats WHERE event_id = %s", event)
+    world.rows("DELETE FROM events WHERE id = %s", event)
+    redis.delete(f"event:{event}")
+    assert [answer.status for answer in at_once([lambda: web.get(path)] * 20)] == [404] * 20
 
 
 def test_no_worker_answers_with_the_past(two_workers: Api, world: Database) -> None:

@@ -1,5 +1,6 @@
 """`web`: REST, admin and metrics, on a WSGI server with threads."""
 
+import ctypes
 import gc
 import os
 from importlib import import_module
@@ -27,3 +28,7 @@ application = Remembering(Direct(django_application, router.urls))
 gc.collect()
 gc.freeze()
 gc.set_threshold(10_000, 20, 50)
+# Seat maps are large. Where glibc once saw a piece of their size freed, each thread would keep some for the next ones.
+M_MMAP_THRESHOLD, LARGE_BYTES = -3, 128 * 1024
+if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
