@@ -4,7 +4,8 @@ What everybody asks for leaves before Django looks at the request: the bytes and
 asked for the same. A view says what its answer was made of (`made_of`). That key is then read on a connection of our own,
 on which Redis tells when the key changes, expires or is deleted (`CLIENT TRACKING`). Before each answer from memory we ask
 Redis something, and hear what it has told before it replies: so the answer is as new as if its key had been read. Of
-requests that come at once one asks for all. Without Redis nothing is kept.
+requests that come at once one asks for all; and of those that miss what was kept before, one makes it for all. Without
+Redis nothing is kept.
 """
 
 import logging
@@ -123,8 +124,7 @@ class Remembering:
         kept = makers.ask(make)
         if own:
             return own[0]
-        if kept is None:  # no longer something for everybody
-            self._makers.pop(name, None)
+        if kept is None:
             return self._ask_application(name, environ, start_response)[0]
         return self._given_again(kept, environ, started)
 
@@ -160,9 +160,14 @@ class Remembering:
             self._makers.clear()
 
         def make_for_all(who: list[Callable[[], Kept | None]]) -> Sequence[Kept | None]:
-            return [self._answers.current(name) or who[0]()] * len(who)
+            kept = None
+            if self._makers.get(name) is makers:
+                kept = self._answers.current(name) or who[0]()
+            if kept is None:  # it failed, or is no longer something for everybody: from now on each makes its own
+                self._makers.pop(name, None)
+            return [kept] * len(who)
 
-        self._makers[name] = Together(make_for_all)
+        self._makers[name] = makers = Together(make_for_all)
 
 
 def _is_one_of(tag: str, held: str) -> bool:

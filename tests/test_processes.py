@@ -1,6 +1,7 @@
 """The processes as an operator sees them: what they log, how they stop, and what they say when they can not start."""
 
 import json
+import re
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -163,6 +165,21 @@ def test_web_answers_what_it_has_begun_before_it_stops(world: Database, database
     assert set(crowd.answered) == sold  # nothing that was answered is lost, and nothing is sold that nobody was told of
     assert took < STOP_SECONDS
     assert len(crowd.failed) == 12
+
+
+def test_web_stops_at_once_while_it_starts(world: Database, database_url: str, tmp_path: Path) -> None:
+    """Its workers load the application for some seconds; who is told to stop meanwhile must not begin to serve."""
+    environment = {"DATABASE_URL": database_url, "WEB_WORKERS": "2", "PORT": str(free_port())}
+    with running_process("web", tmp_path / "web", **environment) as web:
+        wait_until(lambda: sum(map(dies_of_sigterm, psutil.Process(web.pid).children())) == 2, seconds=60)
+        web.send_signal(signal.SIGTERM)
+        assert web.wait(6) == 0  # workers that do not stop are killed after 8
+
+
+def dies_of_sigterm(process: psutil.Process) -> bool:
+    """Whether it has no handler for it, as long as it is no server yet."""
+    (caught,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
+    return not int(caught, 16) >> signal.SIGTERM - 1 & 1
 
 
 def test_worker_finishes_its_task_before_it_stops(world: Database, database_url: str, tmp_path: Path) -> None:

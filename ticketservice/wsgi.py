@@ -1,9 +1,18 @@
 """`web`: REST, admin and metrics, on a WSGI server with threads."""
 
+# ruff: noqa: E402
 import ctypes
 import gc
 import os
+import signal
+import threading
 from importlib import import_module
+
+# granian gives its workers a handler when this module is loaded. Until then they have the one of their parent, which only
+# notes in the worker that it was told to stop: it would begin to serve, and be killed in the middle some seconds later.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -16,9 +25,9 @@ share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 django_application = get_wsgi_application()
 refuse_impossible_settings()
 
-from kernel.direct import Direct  # noqa: E402 - these count, too
-from kernel.remembering import Remembering  # noqa: E402
-from ticketservice.urls import router  # noqa: E402
+from kernel.direct import Direct  # these count, too
+from kernel.remembering import Remembering
+from ticketservice.urls import router
 
 for needed_later in ("jwt", "ticketservice.celery"):  # which no buyer should have to wait for
     import_module(needed_later)
