@@ -16,7 +16,7 @@ def use_development_environment() -> None:
     urls_are_set = bool(os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"))
     if urls_are_set and DEVELOPMENT_COMMANDS.isdisjoint(sys.argv[1:2]):
         return
-    from kernel.embedded import development_environment
+    from devtools.embedded import development_environment
 
     for name, value in development_environment().items():
         os.environ[name] = os.environ.get(name) or value

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from kernel.embedded import Servers
-from kernel.processes import read_procfile
+from devtools.embedded import Servers
+from kernel.tasks.processes import read_procfile
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 15

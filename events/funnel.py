@@ -12,7 +12,9 @@ from threading import Lock
 from typing import Any, Literal
 from uuid import UUID
 
-from kernel.redis import RedisUnavailable, attempt, event_key
+from kernel.redis.client import RedisUnavailable
+from kernel.redis.deferred import attempt
+from kernel.redis.keys import event_key
 
 Stage = Literal["viewed", "reserved", "paid"]
 STAGES: tuple[Stage, ...] = ("viewed", "reserved", "paid")

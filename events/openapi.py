@@ -10,7 +10,7 @@ from events.errors import EventNotFound
 from events.models import Event as EventModel
 from events.views import LARGEST_PAGE, LONGEST_SEARCH
 from kernel.errors import InvalidInput
-from kernel.openapi import Described, Timestamp, refused_with
+from kernel.openapi.schema import Described, Timestamp, refused_with
 
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 

@@ -11,9 +11,9 @@ from django.db.models.functions import Coalesce
 
 from events.errors import EventNotFound
 from events.models import Event, KeywordMapping, SeatLayout
-from kernel import caching
-from kernel.redis import event_key
-from kernel.values import timestamp
+from kernel.redis import caching
+from kernel.redis.keys import event_key
+from kernel.wire import timestamp
 
 LIST_SECONDS = 30
 EVENT_SECONDS = 10

@@ -8,10 +8,10 @@ from rest_framework.viewsets import ViewSet
 
 from events import effects, selectors
 from events.models import Event
-from kernel.api import positive_integer, single_parameters
 from kernel.errors import InvalidInput
-from kernel.remembering import MadeOf, made_of
-from kernel.values import parse_id
+from kernel.fastpath.response_cache import MadeOf, made_of
+from kernel.http.rest import positive_integer, single_parameters
+from kernel.wire import parse_id
 
 LARGEST_PAGE = 100
 LONGEST_SEARCH = 5000

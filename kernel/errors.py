@@ -8,7 +8,7 @@ from django.utils.translation import gettext_noop as _
 
 
 class Kind(Enum):
-    """What sort of refusal it is. `kernel.api` maps a kind to an HTTP status, once."""
+    """What sort of refusal it is. `kernel.http.rest` maps a kind to an HTTP status, once."""
 
     INVALID = "invalid"
     UNAUTHENTICATED = "unauthenticated"

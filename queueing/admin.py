@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from events.models import Event
-from kernel.admin import Act, ActingAdmin, ReasonForm, WhyForm, badge, keep_within, moment, said
+from kernel.backoffice.actions import Act, ActingAdmin, ReasonForm, WhyForm, badge, keep_within, moment, said
 from kernel.errors import Unavailable
 from queueing import draws, services
 from queueing.errors import OpeningIsOver

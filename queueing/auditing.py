@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from kernel.redis import RedisUnavailable
+from kernel.redis.client import RedisUnavailable
 from queueing import waiting_room
 from queueing.errors import WaitingRoomUnavailable
 

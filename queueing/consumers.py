@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from kernel.sockets import SocketConsumer
+from kernel.realtime.consumers import SocketConsumer
 from queueing import followers
 
 

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import orjson
 
-from kernel.jobs import enqueue
-from kernel.redis import RedisUnavailable, attempt
+from kernel.redis.client import RedisUnavailable
+from kernel.redis.deferred import attempt
+from kernel.tasks.enqueue import enqueue
 from queueing import realtime
 from queueing.waiting_room import Tick
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from uuid import UUID
 
+from kernel.concurrency.threads import in_thread
 from kernel.errors import Refused
-from kernel.news import Message, News
-from kernel.outbox import Receiver
-from kernel.realtime import hub
-from kernel.sockets import REPLACED
-from kernel.threads import in_thread
+from kernel.realtime.consumers import REPLACED
+from kernel.realtime.hub import hub
+from kernel.realtime.publications import Message, News
+from kernel.realtime.writer import Receiver
 from queueing import realtime, services
 from queueing.estimates import estimate
 from queueing.passes import sign_pass

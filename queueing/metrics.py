@@ -10,7 +10,7 @@ from uuid import UUID
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kernel.scraping import read_at_scrape
+from kernel.observability.exposition import read_at_scrape
 from queueing import waiting_room
 from queueing.waiting_room import PolicyUnknown
 

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from events.errors import EventNotFound
 from kernel.errors import InvalidInput
-from kernel.openapi import Described, Message, Timestamp, refused_with
+from kernel.openapi.schema import Described, Message, Timestamp, refused_with
 from queueing.errors import LineClosed, NoDraw, OpeningIsOver, WaitingRoomUnavailable
 from queueing.serializers import PolicyChanges
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from kernel.redis import event_key
-from kernel.values import timestamp
+from kernel.redis.keys import event_key
+from kernel.wire import timestamp
 from queueing.waiting_room import Tick
 
 Message = dict[str, Any]

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from events.errors import EventNotFound
 from events.models import Event
-from kernel.database import fetch_all
+from kernel.db.sql import fetch_all
 from queueing.errors import NoDraw
 from queueing.models import QueueDraw
 

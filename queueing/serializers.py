@@ -8,7 +8,7 @@ from uuid import UUID
 from rest_framework import serializers
 
 from kernel.errors import InvalidInput
-from kernel.values import timestamp
+from kernel.wire import timestamp
 from queueing import draws
 from queueing.models import LIMITS, QueueDraw, validate_moment
 from queueing.selectors import Policy

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from events.errors import EventNotFound, NotOnSale
 from events.models import Event
-from kernel.database import after_commit
-from kernel.redis import RedisUnavailable
+from kernel.db.sql import after_commit
+from kernel.redis.client import RedisUnavailable
 from queueing import draws, effects, waiting_room
 from queueing.auditing import ROOM_RULES as ROOM_RULES
 from queueing.auditing import inconsistencies as inconsistencies

@@ -9,10 +9,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from kernel.api import body_of, single_parameters
-from kernel.permissions import BearerToken, IsAdministrator, IsAuthenticated, user_of
-from kernel.routing import hot
-from kernel.values import parse_id
+from kernel.http.permissions import BearerToken, IsAdministrator, IsAuthenticated, user_of
+from kernel.http.rest import body_of, single_parameters
+from kernel.http.urls import hot
+from kernel.wire import parse_id
 from queueing import selectors, serializers, services
 from queueing.waiting_room import Visitor
 

@@ -17,7 +17,10 @@ from uuid import UUID
 
 from django.conf import settings
 
-from kernel.redis import LuaScript, attempt, attempt_or_owe, event_key, was_away_since
+from kernel.redis.client import was_away_since
+from kernel.redis.deferred import attempt, attempt_or_owe
+from kernel.redis.keys import event_key
+from kernel.redis.scripts import LuaScript
 
 State = Literal["off", "closed", "active", "waiting", "none"]
 Mode = Literal["check", "status", "enter", "look"]

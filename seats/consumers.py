@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from kernel.news import Message
-from kernel.realtime import hub
-from kernel.sockets import SocketConsumer
-from kernel.threads import in_thread
+from kernel.concurrency.threads import in_thread
+from kernel.realtime.consumers import SocketConsumer
+from kernel.realtime.hub import hub
+from kernel.realtime.publications import Message
 from seats import realtime, selectors
 
 

@@ -12,9 +12,10 @@ from redis import Redis
 from events import funnel
 from events.effects import event_was_changed
 from events.selectors import event_cache_key, forget_event, forget_event_lists
-from kernel.caching import lease_key
-from kernel.jobs import enqueue
-from kernel.redis import RedisUnavailable, attempt
+from kernel.redis.caching import lease_key
+from kernel.redis.client import RedisUnavailable
+from kernel.redis.deferred import attempt
+from kernel.tasks.enqueue import enqueue
 from queueing import services as queueing
 from seats import metrics, realtime
 from seats.invariants import Audit

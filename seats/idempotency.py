@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 from django.db import IntegrityError
 
-from kernel.database import fetch_all, violated_constraint
+from kernel.db.sql import fetch_all, violated_constraint
 from kernel.errors import Refused
 from queueing.errors import NotAdmitted
 from seats.errors import IdempotencyKeyReused, RefusedBefore, SeatBeingChosen, SeatKnownTaken

@@ -22,8 +22,11 @@ import orjson
 from events.funnel import EVENTS as FUNNEL_EVENTS
 from events.funnel import LIFE_SECONDS as FUNNEL_SECONDS
 from events.funnel import Stage, funnel_key
-from kernel.caching import lease_key
-from kernel.redis import LuaScript, RedisUnavailable, attempt, attempt_or_owe, event_key
+from kernel.redis.caching import lease_key
+from kernel.redis.client import RedisUnavailable
+from kernel.redis.deferred import attempt, attempt_or_owe
+from kernel.redis.keys import event_key
+from kernel.redis.scripts import LuaScript
 from queueing.services import AtTheDoor, Visitor, enter, enter_without_redis
 from seats.errors import RequestInProgress, SeatBeingChosen, SeatKnownTaken
 from seats.realtime import Change, channel, told_key

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from kernel.scraping import read_at_scrape
+from kernel.observability.exposition import read_at_scrape
 from seats.selectors import places_on_sale
 
 seats_reserved = Counter("seats_reserved_total", "Seats locked for a buyer", ["event_id"])

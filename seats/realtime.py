@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.conf import settings
 
-from kernel.redis import event_key
-from kernel.values import timestamp
+from kernel.redis.keys import event_key
+from kernel.wire import timestamp
 from seats.models import Seat
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from events.layouts import Section
-from kernel.database import fetch_all
+from kernel.db.sql import fetch_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,11 @@ from django.db.models.functions import Now
 
 from events.models import Event
 from events.selectors import IS_ON_SALE
-from kernel import caching
-from kernel.database import fetch_all
-from kernel.redis import RedisUnavailable, attempt
-from kernel.values import Packed, packed, timestamp
+from kernel.db.sql import fetch_all
+from kernel.redis import caching
+from kernel.redis.client import RedisUnavailable
+from kernel.redis.deferred import attempt
+from kernel.wire import Packed, packed, timestamp
 from seats.errors import NoSeatSelection, ReservationNotFound, SeatMapEventNotFound, SeatReservationNotFound
 from seats.locks import count_versions, seat_map_key, seat_map_version_key
 from seats.models import Reservation, ReservationItem, Seat

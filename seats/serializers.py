@@ -8,10 +8,10 @@ from uuid import UUID
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from kernel.api import body_of
 from kernel.errors import InvalidInput
-from kernel.permissions import user_of
-from kernel.values import parse_id, timestamp
+from kernel.http.permissions import user_of
+from kernel.http.rest import body_of
+from kernel.wire import parse_id, timestamp
 from seats import idempotency
 from seats.models import Seat
 from seats.services import SeatSale, TicketSale

@@ -9,11 +9,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from events import selectors as events
-from kernel.api import body_of
-from kernel.permissions import BearerToken, IsAuthenticated, IsInternalService, user_of
-from kernel.remembering import MadeOf, made_of
-from kernel.routing import hot
-from kernel.values import parse_id
+from kernel.fastpath.response_cache import MadeOf, made_of
+from kernel.http.permissions import BearerToken, IsAuthenticated, IsInternalService, user_of
+from kernel.http.rest import body_of
+from kernel.http.urls import hot
+from kernel.wire import parse_id
 from queueing import services as queueing
 from queueing.services import Visitor
 from seats import selectors, serializers, services

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from tests.harness import HALL, INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, new_user, running_web, wait_until
 from tests.round_trips import Counted, counting_proxy
 
@@ -98,8 +98,8 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[Servers]:
     web: Api | None = request.getfixturevalue("web") if "web" in request.fixturenames else None
     yield servers
     servers.start_redis()
-    time.sleep(1.1)  # until every process asks Redis again: kernel.redis rests its circuit breaker for a second
-    from kernel.redis import attempt
+    time.sleep(1.1)  # until every process asks Redis again: kernel.redis.client rests its circuit breaker for a second
+    from kernel.redis.deferred import attempt
 
     attempt(lambda redis: redis.ping())  # one asks first, and others are refused until it has its answer
     if web:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from kernel.embedded import is_free
+from devtools.embedded import is_free
 from tests.harness import ROOT, Api, free_port, stop, wait_until
 
 NGINX = ROOT / "deploy" / "nginx"

@@ -76,7 +76,7 @@ def logged(object_id: str) -> list[tuple[str, str]]:
     """Who did what, and why."""
     from django.contrib.admin.models import LogEntry
 
-    from kernel.admin import noted
+    from kernel.backoffice.actions import noted
 
     found = LogEntry.objects.filter(object_id=object_id).order_by("id").select_related("user")
     return [(entry.user.username, noted(entry)) for entry in found]

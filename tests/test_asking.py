@@ -1,4 +1,4 @@
-"""How PostgreSQL and Redis are asked past their clients' detours (kernel.prepared, kernel.redis_connection)."""
+"""How PostgreSQL and Redis are asked past their clients' detours (kernel.db.statements, kernel.redis.connection)."""
 
 import threading
 from datetime import UTC, datetime
@@ -11,9 +11,9 @@ from django.db import DataError, IntegrityError, OperationalError, connections, 
 from redis.exceptions import RedisError
 
 from events.models import Event
-from kernel.database import fetch_all, fetch_one, violated_constraint
-from kernel.prepared import fetch
-from kernel.redis_connection import ask
+from kernel.db.sql import fetch_all, fetch_one, violated_constraint
+from kernel.db.statements import fetch
+from kernel.redis.connection import ask
 from tests.harness import HALL, Database
 
 EVERY_TYPE = """

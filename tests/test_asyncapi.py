@@ -17,8 +17,8 @@ from tests.socketio_clients import Heard, OfPython
 from tests.test_live_queue import set_policy, tick_until, wait_in_line
 
 # Where messages are made. "line-moved" goes from process to process only.
-SOURCES = ["kernel/news.py", "kernel/sockets.py", "queueing/realtime.py", "seats/realtime.py",
-           "ticketservice/rooms.py", "ticketservice/socketio.py"]  # fmt: skip
+SOURCES = ["kernel/realtime/publications.py", "kernel/realtime/consumers.py", "queueing/realtime.py", "seats/realtime.py",
+           "gateway/presence.py", "gateway/socketio.py"]  # fmt: skip
 INTERNAL_TYPES = {"line-moved"}
 
 

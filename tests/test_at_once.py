@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from queueing.services import Visitor
 from tests.harness import (
     HALL,

@@ -16,7 +16,7 @@ from uuid import UUID
 import psutil
 import pytest
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from tests.harness import (
     HALL,
     INTERNAL,
@@ -477,7 +477,7 @@ def test_every_list_of_the_admin_opens(world: Database, admin_pages) -> None:
 
 
 def test_slow_work_does_not_delay_the_ticks(world: Database, running: Clockwork, redis) -> None:
-    from kernel.jobs import enqueue
+    from kernel.tasks.enqueue import enqueue
 
     event_id = new_event(world, SECTION)
     somebody = Database(world.url)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from kernel.processes import read_procfile
+from kernel.tasks.processes import read_procfile
 from tests.harness import ROOT
 
 SCHEMAS = Path(__file__).parent / "schemas"

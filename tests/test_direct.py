@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from kernel.together import Together
+from kernel.concurrency.batching import Together
 from tests.harness import HALL, INTERNAL_TOKEN, STANDING_A, Api, Database, new_user, running_web, seat, token
 
 USER = new_user()
@@ -79,18 +79,18 @@ def asked(call: Call) -> dict[str, Any]:
 def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call, settings: Any) -> None:
     from django.core.wsgi import get_wsgi_application
 
-    from kernel import direct
-    from kernel.remembering import Answer, Remembering
+    from kernel.fastpath import handler
+    from kernel.fastpath.response_cache import Answer, Remembering
     from ticketservice.urls import router
 
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     settings.SECURE_HSTS_SECONDS = 1000
-    direct._headers_for.cache_clear()
+    handler._headers_for.cache_clear()
     django = get_wsgi_application()
     went_direct: list[bool] = []
 
     def noting(environ: Any, start_response: Any) -> Any:
-        answer = direct.Direct(django, router.urls)(environ, start_response)
+        answer = handler.Direct(django, router.urls)(environ, start_response)
         went_direct.append(isinstance(answer, Answer))
         return answer
 
@@ -104,13 +104,13 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
     odd = ("another media type", "a large body", "an endless number", "almost below api")
     long_way = call[0] == "PUT" or call in [CALLS[name] for name in odd]
     assert went_direct == [not long_way]
-    direct._headers_for.cache_clear()
+    handler._headers_for.cache_clear()
 
 
 def test_an_answer_that_can_not_be_written_as_json_is_a_500_like_any_other(
     world: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kernel.direct import Direct
+    from kernel.fastpath.handler import Direct
     from tickets import selectors
     from ticketservice.urls import router
 
@@ -197,8 +197,8 @@ def test_a_look_that_fails_fails_for_all_who_took_part_and_for_nobody_else() -> 
 
 
 def test_a_connection_that_died_while_idle_is_replaced_once(world: Database, redis: Any) -> None:
-    from kernel import redis_connection
+    from kernel.redis import connection
 
-    assert redis_connection.ask(b"PING\r\n") == b"PONG"
+    assert connection.ask(b"PING\r\n") == b"PONG"
     redis.client_kill_filter(skipme=True, _type="normal")
-    assert redis_connection.ask(b"PING\r\n") == b"PONG"
+    assert connection.ask(b"PING\r\n") == b"PONG"

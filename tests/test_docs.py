@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from kernel.errors import Refused
-from kernel.refusals import HTTP_STATUS
+from kernel.http.problems import HTTP_STATUS
 from queueing import metrics, serializers, waiting_room
 from queueing.selectors import DEFAULTS
 from tests.harness import ROOT, Api, Database, new_user, token

@@ -15,14 +15,7 @@ import psycopg
 import pytest
 import redis
 
-from kernel.embedded import (
-    DATABASE,
-    EmbeddedServer,
-    EmbeddedServerError,
-    Servers,
-    development_environment,
-    is_free,
-)
+from devtools.embedded import DATABASE, EmbeddedServer, EmbeddedServerError, Servers, development_environment, is_free
 
 MANAGE = Path(__file__).parent.parent / "manage.py"
 SET_BY_USER = ("DATABASE_URL", "REDIS_URL", "AUTH_SERVICE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY", "DEBUG", "SECRET_KEY")
@@ -188,7 +181,7 @@ def test_a_pid_file_that_names_a_stranger_is_not_believed(servers: Servers, name
 
 
 def test_a_port_taken_by_somebody_else_is_given_up(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kernel.embedded.PORT_SECONDS", 0.2)
+    monkeypatch.setattr("devtools.embedded.PORT_SECONDS", 0.2)
     servers.start()
     remember(servers, "before")
     servers.stop()

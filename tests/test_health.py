@@ -6,7 +6,7 @@ import signal
 import time
 from pathlib import Path
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from tests.harness import HALL, Api, Database, wait_until
 from tests.live import running_realtime
 from tests.round_trips import Counted

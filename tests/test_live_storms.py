@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from tests.crowd import Crowd
 from tests.harness import HALL, ROOT, Api, Database, free_port, new_user, seat, token, wait_until
 from tests.live import Realtime, Viewer, _is_up, running_realtime

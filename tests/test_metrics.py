@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kernel.embedded import Servers
-from kernel.jobs import enqueue
+from devtools.embedded import Servers
+from kernel.tasks.enqueue import enqueue
 from tests.harness import (
     HALL,
     ROOT,
@@ -185,7 +185,7 @@ def test_counts_outlive_workers_and_other_processes_add_to_them(
 
 COUNTS = """
 import sys, pathlib, signal
-from kernel.multiprocess import read, share_metrics
+from kernel.observability.multiprocess import read, share_metrics
 share_metrics(pathlib.Path(sys.argv[1]))
 from prometheus_client import Counter, Gauge
 Counter("sales_total", "").inc(int(sys.argv[2]))

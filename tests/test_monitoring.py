@@ -21,7 +21,7 @@ import pytest
 import yaml
 from redis import Redis
 
-from kernel.jobs import enqueue
+from kernel.tasks.enqueue import enqueue
 from tests.harness import (
     HALL,
     ROOT,

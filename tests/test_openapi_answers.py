@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from tests.described import BUYER, GARBAGE, NOBODY, Asker, Described
 from tests.harness import (
     HALL,

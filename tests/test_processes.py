@@ -17,7 +17,7 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from kernel.jobs import enqueue
+from kernel.tasks.enqueue import enqueue
 from tests.harness import (
     HALL,
     INTERNAL,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from tests.harness import HALL, STADIUM, STANDING, STANDING_A, THEATRE, UPCOMING, Api, Database, at_once, new_user, seat
 
 PUBLIC = ["/events", f"/events/{HALL}", f"/tickets/event/{HALL}", "/seats/layouts", f"/seats/events/{HALL}"]
@@ -68,7 +68,7 @@ def test_fifty_who_miss_at_once_cost_one_computation(api: Api, world: Database) 
 
 def test_a_reader_from_before_a_commit_stores_nothing_stale(world: Database, redis) -> None:
     """Deterministic: the reader has read, the writer commits and forgets, then the reader stores."""
-    from kernel import caching
+    from kernel.redis import caching
 
     def compute() -> bytes:
         caching.forget("cache:key")  # what a writer does after its commit, while we still compute from before it
@@ -114,7 +114,7 @@ def test_readers_and_a_buyer_at_once_never_see_the_past(api: Api, world: Databas
 
 
 def test_a_computation_that_fails_is_not_cached(world: Database, redis) -> None:
-    from kernel import caching
+    from kernel.redis import caching
 
     def fail() -> bytes:
         raise ValueError
@@ -163,7 +163,7 @@ def test_what_changed_while_redis_was_away_is_not_forgotten(
 
 
 def test_what_is_owed_and_fails_is_given_up(world: Database, redis_server: Servers) -> None:
-    from kernel.redis import attempt, attempt_or_owe
+    from kernel.redis.deferred import attempt, attempt_or_owe
 
     redis_server.stop_redis()
     attempt_or_owe("good", lambda redis: redis.set("good", 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from tests.harness import HALL, THEATRE, Api, Database, at_once, new_user, running_web, seat
 
 PATHS = ("/events", f"/events/{HALL}", f"/seats/events/{THEATRE}")

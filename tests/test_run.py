@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import pytest
 
-from kernel.embedded import Servers, is_free
+from devtools.embedded import Servers, is_free
 
 MANAGE = Path(__file__).parent.parent / "manage.py"
 SET_BY_USER = ("DATABASE_URL", "REDIS_URL", "AUTH_SERVICE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY", "DEBUG", "SECRET_KEY")

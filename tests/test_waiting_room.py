@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from queueing import waiting_room
 from queueing.selectors import policy_of
 from tests.harness import (

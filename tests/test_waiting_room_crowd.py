@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kernel.embedded import Servers
+from devtools.embedded import Servers
 from tests.harness import HALL, Api, Database, assert_books_agree, new_user, wait_until
 from tests.test_clockwork import Clockwork, kill
 from tests.test_waiting_room import check, overview, set_policy, status

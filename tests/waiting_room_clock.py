@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kernel.redis import LuaScript
+from kernel.redis.scripts import LuaScript
 from queueing import waiting_room
 from queueing.waiting_room import Found, Mode, PolicyUnknown, Proof, Tick, Visitor
 

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from events.openapi import TicketType
 from kernel.errors import InvalidInput
-from kernel.openapi import Described, refused_with
+from kernel.openapi.schema import Described, refused_with
 from tickets.errors import TicketTypeNotFound
 
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from kernel.database import fetch_all
-from kernel.together import Together
+from kernel.concurrency.batching import Together
+from kernel.db.sql import fetch_all
 from tickets.errors import TicketTypeNotFound
 
 _AVAILABILITY = "SELECT id, available_quantity, total_quantity FROM ticket_types WHERE id = ANY(%(ids)s::uuid[])"

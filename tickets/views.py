@@ -8,8 +8,8 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from events.selectors import ticket_types_of
-from kernel.routing import hot
-from kernel.values import parse_id
+from kernel.http.urls import hot
+from kernel.wire import parse_id
 from tickets import selectors
 
 

@@ -12,7 +12,7 @@ from django.core.asgi import get_asgi_application
 from django.core.handlers.asgi import ASGIRequest
 
 from kernel.checks import refuse_impossible_settings
-from kernel.multiprocess import share_metrics
+from kernel.observability.multiprocess import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 share_metrics(settings.METRICS_DIR)  # before Django loads the apps
@@ -20,11 +20,11 @@ http = get_asgi_application()
 http.request_class = type("Request", (ASGIRequest,), {"urlconf": "ticketservice.realtime_urls"})
 refuse_impossible_settings()
 
-from kernel import sockets  # noqa: E402 - what follows needs Django to be set up
-from kernel.middleware import chosen_id, current_request_id  # noqa: E402
+from gateway.socketio import server as socketio  # noqa: E402
+from kernel.observability.request_context import chosen_id, current_request_id  # noqa: E402
+from kernel.realtime import consumers  # noqa: E402 - what follows needs Django to be set up
 from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
-from ticketservice.socketio import server as socketio  # noqa: E402
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -42,7 +42,7 @@ async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
 
 
 async def drain() -> None:
-    await sockets.drain()
+    await consumers.drain()
     await socketio.drain()
 
 

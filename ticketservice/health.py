@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import connection
 
-from kernel.redis import client
+from kernel.redis.connection import client
 
 TIME_LIMIT = 0.8  # seconds; the answer is promised within one
 _threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")

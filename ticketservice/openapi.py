@@ -13,9 +13,9 @@ import events.openapi  # noqa: F401 - describes its views by being imported, as 
 import queueing.openapi  # noqa: F401
 import seats.openapi.operations  # noqa: F401
 import tickets.openapi  # noqa: F401
-from kernel.openapi import Described
-from kernel.openapi_components import responses_of
-from kernel.refusals import NotFound
+from kernel.http.problems import NotFound
+from kernel.openapi.components import responses_of
+from kernel.openapi.schema import Described
 
 INTRODUCTION = Path(__file__).with_name("openapi.md")
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")

@@ -9,16 +9,16 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLResolver, re_path
 from django.urls.resolvers import RegexPattern
 
-from kernel import refusals
-from kernel.scraping import metrics
+from kernel.http import problems
+from kernel.observability.exposition import metrics
 from ticketservice.health import ANSWERS, State
 
 
 def view(answer: Callable[[], State]) -> Callable[[HttpRequest], HttpResponse]:
-    @refusals.safe_only
+    @problems.safe_only
     def answering(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
         status, said = answer()
-        return HttpResponse(orjson.dumps(said), status=status, content_type=refusals.JSON)
+        return HttpResponse(orjson.dumps(said), status=status, content_type=problems.JSON)
 
     return answering
 
@@ -29,6 +29,6 @@ urlpatterns = [
     URLResolver(RegexPattern(""), "ticketservice.urls"),
 ]
 
-handler400 = refusals.bad_request
-handler404 = refusals.not_found
-handler500 = refusals.server_error
+handler400 = problems.bad_request
+handler404 = problems.not_found
+handler500 = problems.server_error

@@ -12,9 +12,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
-from kernel.environment import Environment
-from kernel.logs import JSON
-from kernel.multiprocess import default_directory
+from kernel.config.environment import Environment
+from kernel.observability.logging import JSON
+from kernel.observability.multiprocess import default_directory
 
 env = Environment()
 
@@ -67,7 +67,7 @@ INSTALLED_APPS = [
     # Before staticfiles: runserver then serves sockets, too. Nobody else needs it, and it takes 17 MB of each process.
     *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "kernel",  # before the admin, some of whose templates it replaces
-    "kernel.admin_site.ServiceAdmin",
+    "kernel.backoffice.site.ServiceAdmin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -86,14 +86,14 @@ INSTALLED_APPS = [
     "seats",
 ]
 MIDDLEWARE = [
-    "kernel.middleware.request_id",
-    "kernel.middleware.read_to_the_end",
-    "kernel.middleware.observe",
-    "kernel.middleware.secure",
-    "kernel.middleware.cross_origin",
-    "kernel.middleware.compress_large",
-    "kernel.middleware.conditional",
-    "kernel.middleware.pages",  # static files; sessions, CSRF and messages for the admin: the API does without
+    "kernel.http.middleware.request_id",
+    "kernel.http.middleware.read_to_the_end",
+    "kernel.http.middleware.observe",
+    "kernel.http.middleware.secure",
+    "kernel.http.middleware.cross_origin",
+    "kernel.http.middleware.compress_large",
+    "kernel.http.middleware.conditional",
+    "kernel.http.middleware.pages",  # static files; sessions, CSRF and messages for the admin: the API does without
 ]
 ADMIN_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -173,13 +173,13 @@ CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
-        "KEY_FUNCTION": "kernel.caching.plain_key",  # the plan names the keys as they stand in Redis
+        "KEY_FUNCTION": "kernel.redis.caching.plain_key",  # the plan names the keys as they stand in Redis
         "OPTIONS": {
             "CONNECTION_POOL_KWARGS": {
                 "socket_connect_timeout": 0.5,
                 "socket_timeout": 1.0,
                 # Once, at once, for a pooled connection that died with the server's last restart. Beyond that the circuit
-                # breaker in kernel.redis decides, not hidden sleeps.
+                # breaker in kernel.redis.client decides, not hidden sleeps.
                 "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             },
         },
@@ -192,15 +192,15 @@ CELERY_BROKER_URL = REDIS_URL
 
 # --- REST ------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_RENDERER_CLASSES": ["kernel.api.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["kernel.api.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kernel.api.AlwaysJSON",
+    "DEFAULT_RENDERER_CLASSES": ["kernel.http.rest.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["kernel.http.rest.JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kernel.http.rest.AlwaysJSON",
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "EXCEPTION_HANDLER": "kernel.api.exception_handler",
+    "EXCEPTION_HANDLER": "kernel.http.rest.exception_handler",
     "DEFAULT_METADATA_CLASS": None,
     "UNAUTHENTICATED_USER": None,
-    "DEFAULT_SCHEMA_CLASS": "kernel.openapi.OperationSchema",
+    "DEFAULT_SCHEMA_CLASS": "kernel.openapi.schema.OperationSchema",
 }
 SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
@@ -215,7 +215,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_PATCH": False,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "PREPROCESSING_HOOKS": ["ticketservice.openapi.one_of_each"],
-    "POSTPROCESSING_HOOKS": ["kernel.openapi_components.add_components", "ticketservice.openapi.complete"],
+    "POSTPROCESSING_HOOKS": ["kernel.openapi.components.add_components", "ticketservice.openapi.complete"],
 }
 APPEND_SLASH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
@@ -273,7 +273,7 @@ if not DEBUG:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SILENCED_SYSTEM_CHECKS = [
-        "security.W001",  # kernel.middleware.secure sets what SecurityMiddleware would
+        "security.W001",  # kernel.http.middleware.secure sets what SecurityMiddleware would
         "security.W002",  # X-Frame-Options is there, for the admin: see ADMIN_MIDDLEWARE; the API has no pages
         "security.W003",  # CSRF middleware is there, for the admin: see ADMIN_MIDDLEWARE
         "security.W008",  # SECURE_SSL_REDIRECT: see above
@@ -303,8 +303,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "request_id": {"()": "kernel.middleware.RequestIdFilter"},
-        "faults_of_clients": {"()": "kernel.logs.FaultsOfClients"},
+        "request_id": {"()": "kernel.observability.request_context.RequestIdFilter"},
+        "faults_of_clients": {"()": "kernel.observability.logging.FaultsOfClients"},
     },
     "formatters": {
         "text": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
@@ -317,7 +317,7 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
-        # A line for each second says nothing; jobs log what they did (kernel.task).
+        # A line for each second says nothing; jobs log what they did (kernel.tasks.base).
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
@@ -326,7 +326,7 @@ LOGGING = {
         "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["faults_of_clients"]},
         "django.request": {
             "level": "CRITICAL"
-        },  # refusals are answers, not log lines; crashes are logged by kernel.refusals
+        },  # refusals are answers, not log lines; crashes are logged by kernel.http.problems
         "django.security.DisallowedHost": {"level": "ERROR"},
     },
 }

@@ -18,15 +18,15 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
 from kernel.checks import refuse_impossible_settings
-from kernel.multiprocess import share_metrics
+from kernel.observability.multiprocess import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 django_application = get_wsgi_application()
 refuse_impossible_settings()
 
-from kernel.direct import Direct  # these count, too
-from kernel.remembering import Remembering
+from kernel.fastpath.handler import Direct  # these count, too
+from kernel.fastpath.response_cache import Remembering
 from ticketservice.urls import router
 
 for needed_later in ("jwt", "ticketservice.celery"):  # which no buyer should have to wait for

@@ -16,7 +16,7 @@ from typing import Literal
 import psutil  # type: ignore[import-untyped]
 
 from bench.service import ROOT
-from kernel.processes import read_procfile
+from kernel.tasks.processes import read_procfile
 
 USUAL = "websockets-sansio"  # uvicorn's own, the faster of its two
 WS = "8.23.0"  # of npm, for the row of Node
@@ -35,7 +35,11 @@ class Server:
 def servers(event_id: str, node: Path | None) -> list[Server]:
     """Ours is the line of the Procfile; the others have the same settings as far as they know them."""
     ours = read_procfile(ROOT / "Procfile")["realtime"].replace("0.0.0.0", "127.0.0.1")  # noqa: S104
-    usual = {"ticketservice.asgi": "bench.live.raw", "--lifespan on": "", "kernel.uvicorn_sockets:WebSocket": USUAL}
+    usual = {
+        "ticketservice.asgi": "bench.live.raw",
+        "--lifespan on": "",
+        "kernel.realtime.uvicorn_protocol:WebSocket": USUAL,
+    }
     raw = reduce(lambda command, change: command.replace(*change), usual.items(), ours)
     seats = f"/ws/seats/{event_id}"
     daphne = "daphne --bind 127.0.0.1 --port ${PORT} --verbosity 0"

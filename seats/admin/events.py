@@ -22,8 +22,8 @@ from django.utils.translation import gettext_lazy as _
 from events.errors import ImpossibleLayout
 from events.layouts import sections_of
 from events.models import Event
-from kernel.admin import Act, ActingAdmin, StaffMayLook, WhyForm, keep_within, moment, said
-from kernel.database import after_commit
+from kernel.backoffice.actions import Act, ActingAdmin, StaffMayLook, WhyForm, keep_within, moment, said
+from kernel.db.sql import after_commit
 from kernel.errors import Refused
 from seats import effects, services
 from seats.admin import live

@@ -20,7 +20,7 @@ from events.errors import ImpossibleLayout
 from events.layouts import sections_of
 from events.models import KeywordMapping, SeatLayout
 from events.seat_plan import plan_of
-from kernel.admin import ActingAdmin, WhyForm, said
+from kernel.backoffice.actions import ActingAdmin, WhyForm, said
 
 EXAMPLE = {
     "sections": [

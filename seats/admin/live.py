@@ -20,9 +20,9 @@ from events.errors import EventNotFound
 from events.layouts import sections_of
 from events.models import Event
 from events.seat_plan import plan_of
-from kernel.admin import badge, capital
+from kernel.backoffice.actions import badge, capital
 from kernel.errors import Refused
-from kernel.middleware import content_policy
+from kernel.http.middleware import content_policy
 from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
 from queueing.selectors import policy_of

@@ -15,7 +15,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kernel.admin import Act, ActingAdmin, ReasonForm, StaffMayLook, badge, moment
+from kernel.backoffice.actions import Act, ActingAdmin, ReasonForm, StaffMayLook, badge, moment
 from seats import services
 from seats.admin.timeline import timeline
 from seats.models import Reservation, ReservationItem

@@ -9,7 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 from django.utils.translation import gettext
 
-from kernel.admin import noted, parts_of
+from kernel.backoffice.actions import noted, parts_of
 from seats.models import Reservation
 
 

@@ -7,7 +7,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from events.errors import EventNotFound, NotOnSale
 from kernel.errors import InvalidInput
-from kernel.openapi import Described, Message, refused_with
+from kernel.openapi.schema import Described, Message, refused_with
 from queueing.errors import NotAdmitted, WaitingRoomUnavailable
 from queueing.openapi import QUEUE_PASS
 from seats import errors

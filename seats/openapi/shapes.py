@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from kernel.openapi import Message, Timestamp
+from kernel.openapi.schema import Message, Timestamp
 from seats.models import Reservation as ReservationModel
 from seats.models import Seat as SeatModel
 from seats.serializers import MOST_ITEMS

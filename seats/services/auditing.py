@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from kernel.database import fetch_all, fetch_one
+from kernel.db.sql import fetch_all, fetch_one
 from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
 from seats.invariants import CHECKS, Audit, Check, Outcome

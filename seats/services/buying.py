@@ -10,8 +10,8 @@ from django.db import IntegrityError
 
 from events.errors import EventNotFound, NotOnSale
 from events.selectors import IS_ON_SALE
-from kernel.auth import UserNotFound
-from kernel.database import after_commit, fetch_one, violated_constraint
+from kernel.db.sql import after_commit, fetch_one, violated_constraint
+from kernel.http.auth import UserNotFound
 from queueing.services import Visitor
 from seats import effects, idempotency, locks
 from seats.errors import AmountTooLarge

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from events.errors import EventNotFound
-from kernel.database import after_commit, fetch_all, fetch_one
+from kernel.db.sql import after_commit, fetch_all, fetch_one
 from seats import effects
 from seats.services.releasing import release_event
 

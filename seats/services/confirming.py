@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from kernel.database import after_commit, fetch_one, violated_constraint
+from kernel.db.sql import after_commit, fetch_one, violated_constraint
 from seats import effects
 from seats.errors import (
     AmountDiffers,

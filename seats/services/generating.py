@@ -12,7 +12,7 @@ from django.utils.translation import gettext_noop as _
 from events.errors import EventNotFound, ImpossibleLayout
 from events.layouts import sections_of
 from events.models import Event
-from kernel.database import after_commit, fetch_one
+from kernel.db.sql import after_commit, fetch_one
 from seats import effects
 from seats.errors import LayoutInUse
 from seats.models import ReservationItem, Seat

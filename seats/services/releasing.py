@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
-from kernel.database import after_commit, fetch_all, fetch_one
+from kernel.db.sql import after_commit, fetch_all, fetch_one
 from seats import effects
 from seats.errors import AlreadyCancelled, AlreadyExpired, NothingToCancel, NotPaid, ReservationNotFound
 from seats.models import Reservation

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from kernel.database import after_commit, fetch_all, fetch_one
+from kernel.db.sql import after_commit, fetch_all, fetch_one
 from seats import effects
 
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from kernel.database import after_commit, fetch_all
+from kernel.db.sql import after_commit, fetch_all
 from seats import effects
 from seats.errors import StockIsSold
 from tickets.errors import TicketTypeNotFound

@@ -12,10 +12,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
 from kernel.checks import refuse_impossible_settings
-from kernel.multiprocess import NAME as METRICS_VARIABLE
-from kernel.multiprocess import prepare
-from kernel.processes import Processes
-from kernel.scraping import OfThisMachine
+from kernel.observability.exposition import OfThisMachine
+from kernel.observability.multiprocess import NAME as METRICS_VARIABLE
+from kernel.observability.multiprocess import prepare
+from kernel.tasks.processes import Processes
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,206 @@
+"""Run the whole service on this machine: servers, migrations, demo data, and every process of the Procfile.
+
+The processes run with production's own command lines. All end on Ctrl-C, or as soon as one of them dies.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import get_commands
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from devtools.embedded import EmbeddedServerError, Servers, becomes_free
+from kernel.tasks.processes import Processes, read_procfile
+
+COLOURS = {"web": 36, "realtime": 33, "worker": 32, "beat": 35}
+LISTENING = {"web", "realtime"}
+
+
+class Stopped(Exception):
+    """Ctrl-C or SIGTERM."""
+
+
+class Command(BaseCommand):
+    help = "Run the whole service on this machine, with PostgreSQL and Redis where none are set."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--only", default="", metavar="web,worker", help="start only these of the Procfile")
+
+    def handle(self, *, only: str, **_: Any) -> None:
+        self.writing = threading.Lock()
+        # A flag, not an exception out of nowhere: a server that is being started must be known before it is stopped.
+        self.asked_to_stop = threading.Event()
+        commands = _chosen_commands(only)
+        ports = _ports(commands)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: self.asked_to_stop.set())
+        try:
+            with self.servers() as environment:
+                for name in ("migrate", "load_demo"):
+                    if name in get_commands():
+                        self.say("run", name)
+                        self.manage(environment, name)
+                self.run_processes(commands, ports, environment)
+        except Stopped:
+            self.say("run", "stopped")
+        except EmbeddedServerError as error:
+            raise CommandError(str(error)) from error
+
+    @contextmanager
+    def servers(self) -> Iterator[dict[str, str]]:
+        """The environment for everything else. Servers started here are stopped in the end.
+
+        So are those of an earlier run that was killed: what a run starts, it notes in a file, locked while it lives.
+        """
+        servers = Servers()
+        with (servers.directory / "run").open("a+") as note:
+            alone = _try_lock(note.fileno())
+            note.seek(0)
+            if alone:
+                servers.started.update(note.read().split())
+            try:
+                if servers.needed(os.environ):
+                    self.say("run", f"PostgreSQL and Redis in {servers.directory}")
+                urls = servers.start_needed(os.environ)
+                if alone:
+                    note.truncate(0)
+                    note.write(" ".join(servers.started))
+                    note.flush()
+                yield os.environ | urls | _process_settings(servers.directory)
+            finally:
+                servers.stop()
+                if alone:
+                    note.truncate(0)
+
+    def run_processes(self, commands: dict[str, str], ports: dict[str, int], environment: dict[str, str]) -> None:
+        processes = Processes(self.say)
+        announced = "web" not in commands
+        try:
+            environment = (
+                {"REALTIME_URL": f":{ports['realtime']}"} | environment if "realtime" in ports else environment
+            )
+            processes.start(commands, {name: environment | {"PORT": str(ports[name])} for name in commands})
+            while not self.asked_to_stop.wait(0.2):
+                if ended := processes.ended():
+                    raise CommandError(f"{ended[0]} ended with exit code {ended[1]}; stopped everything else.")
+                if not announced and _fetch(f"http://127.0.0.1:{ports['web']}/health") is not None:
+                    self.announce(f"http://localhost:{ports['web']}", environment)
+                    announced = True
+            raise Stopped
+        finally:
+            self.say("run", "stopping ...")
+            processes.stop()
+
+    def announce(self, base: str, environment: dict[str, str]) -> None:
+        lines = ["", f"The service answers at {base}  (Ctrl-C stops it)", ""]
+        buyer = "<token>"
+        if environment.get("JWT_SECRET") and "issue_token" in get_commands():
+            buyer = self.manage(environment, "issue_token", stdout=subprocess.PIPE).strip()
+            administrator = self.manage(environment, "issue_token", "--role", "admin", stdout=subprocess.PIPE).strip()
+            lines += ["A buyer's token:", buyer, "", "An administrator's token:", administrator, ""]
+        lines += ["Try:", f"curl '{base}/events?status=on_sale'"]
+        if place := _available_seat(base):
+            event, seat = place
+            body = json.dumps({"eventId": event, "seatIds": [seat]})
+            headers = f"-H 'Authorization: Bearer {buyer}' -H 'Content-Type: application/json'"
+            lines += [
+                f"curl {base}/seats/events/{event}",
+                f"curl -X POST {base}/seats/reserve {headers} -d '{body}'",
+            ]
+        self.write("\n".join([*lines, ""]))
+
+    def manage(self, environment: dict[str, str], *arguments: str, stdout: int | None = None) -> str:
+        """Run a management command; what it printed, if `stdout` is a pipe."""
+        command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
+        process = subprocess.Popen(command, env=environment, stdout=stdout, text=True, start_new_session=True)  # noqa: S603
+        while True:
+            try:
+                output, _ = process.communicate(timeout=0.2)
+                break
+            except subprocess.TimeoutExpired:
+                if self.asked_to_stop.is_set():
+                    process.kill()
+                    process.wait()
+                    raise Stopped from None
+        if process.returncode != 0:
+            raise CommandError(f"manage.py {arguments[0]} failed with exit code {process.returncode}.")
+        return output or ""
+
+    def say(self, name: str, line: str) -> None:
+        label = f"{name:<8} |"
+        if self.stdout.isatty() and "NO_COLOR" not in os.environ:
+            label = f"\033[{COLOURS.get(name, 37)}m{label}\033[0m"
+        self.write(f"{label} {line}")
+
+    def write(self, text: str) -> None:
+        with self.writing, suppress(BrokenPipeError):  # also when nobody reads any more, we go on and stop in order
+            self.stdout.write(text)
+            self.stdout.flush()
+
+
+def _chosen_commands(only: str) -> dict[str, str]:
+    commands = read_procfile(settings.BASE_DIR / "Procfile")
+    chosen = only.split(",") if only else list(commands)
+    if unknown := set(chosen) - commands.keys():
+        raise CommandError(f"Not in the Procfile: {', '.join(sorted(unknown))}.")
+    return {name: commands[name] for name in chosen}
+
+
+def _ports(names: Iterable[str]) -> dict[str, int]:
+    """PORT for each process, but the next one for `realtime`; both must be free."""
+    text = os.environ.get("PORT") or "8000"
+    if not text.isdecimal() or not 0 < int(text) < 65535:
+        raise CommandError(f"PORT is {text!r}, which is no port number.")
+    ports = {name: int(text) + (name == "realtime") for name in names}
+    for name in LISTENING & ports.keys():
+        if not becomes_free(ports[name]):
+            raise CommandError(f"Port {ports[name]} is in use: stop what listens there, or set PORT to another one.")
+    return ports
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _process_settings(directory: Path) -> dict[str, str]:
+    """What production sets: the programs of the virtual environment, unbuffered output; but a log for people."""
+    programs = Path(sys.executable).parent
+    return {
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "text",
+        "BEAT_SCHEDULE": os.environ.get("BEAT_SCHEDULE") or str(directory / "beat"),
+    }
+
+
+def _available_seat(base: str) -> tuple[str, str] | None:
+    """An event on sale, and one of its free seats."""
+    for event in json.loads(_fetch(f"{base}/events?status=on_sale") or "{}").get("events", []):
+        for seat in json.loads(_fetch(f"{base}/seats/events/{event['id']}") or "{}").get("seats", []):
+            if seat["status"] == "available":
+                return event["id"], seat["id"]
+    return None
+
+
+def _fetch(url: str) -> bytes | None:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - always our own address
+            return bytes(response.read())
+    except OSError:
+        return None

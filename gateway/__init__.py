@@ -1,0 +1,1 @@
+"""Socket.IO and presence for the web client that exists."""

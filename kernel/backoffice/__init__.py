@@ -1,0 +1,1 @@
+"""The admin's site, its actions and its look."""

@@ -1,0 +1,1 @@
+"""Threads that work together: batching, circuit breaker, calls from asynchronous code."""

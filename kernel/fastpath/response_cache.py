@@ -1,0 +1,281 @@
+"""Whole answers, kept in this process for as long as what they were made of stays the same in Redis.
+
+What everybody asks for leaves before Django looks at the request: the bytes and headers that Django gave the last one who
+asked for the same. A view says what its answer was made of (`made_of`). That key is then read on a connection of our own,
+on which Redis tells when the key changes, expires or is deleted (`CLIENT TRACKING`). Before each answer from memory we ask
+Redis something, and hear what it has told before it replies: so the answer is as new as if its key had been read. Of
+requests that come at once one asks for all; and of those that miss what was kept before, one makes it for all. Without
+Redis nothing is kept.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, NamedTuple, TypeVar
+
+import hiredis
+from django.http import HttpResponse
+from django.utils.http import parse_etags
+from redis.exceptions import RedisError, ResponseError
+
+from kernel.concurrency.batching import Together
+from kernel.observability.request_context import chosen_id, observed
+from kernel.redis.connection import Connection
+
+LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
+REST_SECONDS = 1.0  # after Redis could not be reached
+TIMEOUT_SECONDS = 0.2
+MOST_MAKERS = 10_000
+MOST_BYTES = 8_000_000
+OVERHEAD_BYTES = 2_000  # of each answer, roughly
+
+Environment = dict[str, Any]
+Application = Callable[[Environment, Callable[..., Any]], "Answer | Iterable[bytes]"]
+Name = tuple[str, ...]
+AnyResponse = TypeVar("AnyResponse", bound=HttpResponse)
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeOf:
+    """What an answer was made of: the value of a key in Redis. `each_time` is called whenever the answer is given again."""
+
+    key: str
+    value: bytes
+    each_time: Callable[[], object] | None = None
+
+
+def made_of(response: AnyResponse, source: MadeOf) -> AnyResponse:
+    """Lets this answer be given to all who ask for the same path, for as long as the key has this value."""
+    response.made_of = source  # type: ignore[attr-defined]  # an attribute of our own
+    return response
+
+
+class Answer(NamedTuple):
+    """As it goes to the server. `tag` is its ETag without a mark of weakness, empty if it has none."""
+
+    status: str
+    headers: list[tuple[str, str]]
+    tag: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    answer: Answer  # without the id of the request
+    key: bytes  # what it was made of
+    each_time: Callable[[], object] | None
+    view: str
+    until: float
+
+
+class Remembering:
+    """A WSGI application around Django's."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+        self._answers = Answers()
+        self._makers: dict[Name, Together[Callable[[], Kept | None], Kept | None]] = {}
+
+    def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        name = _name(environ)
+        # Judged here: of a 304 nothing could be kept.
+        held_by_client = environ.pop("HTTP_IF_NONE_MATCH", "") if name else ""
+        started = time.perf_counter()
+        kept = self._answers.current(name) if name else None
+        if kept is None:
+            answer = self._made(name, environ, start_response)
+            if not isinstance(answer, Answer):
+                return answer
+        else:
+            answer = self._given_again(kept, environ, started)
+        status, headers, tag, body = answer
+        if held_by_client and tag and status == "200 OK" and _is_one_of(tag, held_by_client):
+            headers = [(field, value) for field, value in headers if not field.startswith(("Content-", "Allow"))]
+            status, body = "304 Not Modified", b""
+        start_response(status, headers)
+        return [body]  # a list: the server then knows that there is no more to come
+
+    def _given_again(self, kept: Kept, environ: Environment, started: float) -> Answer:
+        if kept.each_time:
+            kept.each_time()
+        status, headers, tag, body = kept.answer
+        headers = [*headers, ("X-Request-Id", chosen_id(environ.get("HTTP_X_REQUEST_ID", "")))]
+        observed(kept.view, "GET", 200, time.perf_counter() - started, environ["PATH_INFO"])
+        return Answer(status, headers, tag, body)
+
+    def _made(
+        self, name: Name | None, environ: Environment, start_response: Callable[..., Any]
+    ) -> Answer | Iterable[bytes]:
+        """Of those who miss at once what was kept before, one makes it for all who came before that one began."""
+        makers = self._makers.get(name) if name else None
+        if name is None or makers is None:
+            return self._ask_application(name, environ, start_response)[0]
+        started = time.perf_counter()
+        own: list[Answer | Iterable[bytes]] = []
+
+        def make() -> Kept | None:
+            answer, kept = self._ask_application(name, environ, start_response)
+            own.append(answer)
+            return kept
+
+        kept = makers.ask(make)
+        if own:
+            return own[0]
+        if kept is None:
+            return self._ask_application(name, environ, start_response)[0]
+        return self._given_again(kept, environ, started)
+
+    def _ask_application(
+        self, name: Name | None, environ: Environment, start_response: Callable[..., Any]
+    ) -> tuple[Answer | Iterable[bytes], Kept | None]:
+        begun: list[Any] = []
+        response = self._application(environ, lambda *begins: begun.extend(begins))
+        if isinstance(response, HttpResponse) and not response.streaming:
+            return self._answered_by_django(name, response, *begun)
+        if not isinstance(response, Answer):
+            start_response(*begun)
+        return response, None
+
+    def _answered_by_django(
+        self, name: Name | None, response: HttpResponse, status: str, headers: list[tuple[str, str]]
+    ) -> tuple[Answer, Kept | None]:
+        answer = Answer(status, headers, _tag(response.get("ETag", "")), response.content)
+        kept = None
+        if name and response.status_code == 200 and (source := getattr(response, "made_of", None)):
+            again = answer._replace(headers=[(field, value) for field, value in headers if field != "X-Request-Id"])
+            view = getattr(response, "view_name", "")
+            kept = Kept(again, source.key.encode(), source.each_time, view, time.monotonic() + LIFE_SECONDS)
+            if self._answers.keep(name, kept, made_of=source.value):
+                self._remember_makers(name)
+        response.close()
+        return answer, kept
+
+    def _remember_makers(self, name: Name) -> None:
+        if name in self._makers:
+            return
+        if len(self._makers) >= MOST_MAKERS:
+            self._makers.clear()
+
+        def make_for_all(who: list[Callable[[], Kept | None]]) -> Sequence[Kept | None]:
+            kept = None
+            if self._makers.get(name) is makers:
+                kept = self._answers.current(name) or who[0]()
+            if kept is None:  # it failed, or is no longer something for everybody: from now on each makes its own
+                self._makers.pop(name, None)
+            return [kept] * len(who)
+
+        self._makers[name] = makers = Together(make_for_all)
+
+
+def _is_one_of(tag: str, held: str) -> bool:
+    return tag in map(_tag, parse_etags(held))
+
+
+def _tag(etag: str) -> str:
+    """Without its mark of weakness: compressed and not, it is the same answer."""
+    return etag.removeprefix("W/")
+
+
+def _name(environ: Environment) -> Name | None:
+    """Equal for requests that get the same answer."""
+    if environ["REQUEST_METHOD"] != "GET":
+        return None
+    get = environ.get
+    packed = "gzip" if "gzip" in get("HTTP_ACCEPT_ENCODING", "") else ""
+    return (
+        environ["PATH_INFO"],
+        get("QUERY_STRING", ""),
+        packed,
+        get("HTTP_ORIGIN", ""),
+        get("HTTP_X_FORWARDED_PROTO", ""),
+    )
+
+
+class Answers:
+    """The answers of one process, for all of its threads."""
+
+    def __init__(self) -> None:
+        self._answers: dict[Name, Kept] = {}
+        self._bytes = 0
+        self._redis: Listener | None = None
+        self._lock = Lock()  # of all of these
+        self._rests_until = 0.0
+        self._asked = 0  # questions that have been begun
+        self._heard = 0  # and the last one that was replied to
+
+    def current(self, name: Name) -> Kept | None:
+        """The answer, if nothing has changed before this call."""
+        if name not in self._answers:
+            return None
+        before = self._asked
+        with self._lock:
+            if self._heard <= before:  # else somebody has asked since we came
+                self._ask(b"PING\r\n")
+            kept = self._answers.get(name)
+        return kept if kept and kept.until > time.monotonic() else None
+
+    def keep(self, name: Name, kept: Kept, *, made_of: bytes) -> bool:
+        """Keeps the answer if Redis still has what it was made of. Not while Redis keeps the other threads waiting."""
+        if time.monotonic() < self._rests_until or not self._lock.acquire(timeout=TIMEOUT_SECONDS):
+            return False
+        try:
+            if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(kept.key), kept.key)) != made_of:
+                return False
+            self._drop(name)
+            self._answers[name] = kept
+            self._bytes += len(kept.answer.body) + OVERHEAD_BYTES
+            while self._bytes > MOST_BYTES:
+                self._drop(next(iter(self._answers)))
+            return True
+        finally:
+            self._lock.release()
+
+    def _drop(self, name: Name) -> None:
+        if (kept := self._answers.pop(name, None)) is not None:
+            self._bytes -= len(kept.answer.body) + OVERHEAD_BYTES
+
+    def _ask(self, command: bytes) -> Any:
+        """Redis' reply; what it has told before was heard by then. None when it can not be reached."""
+        self._asked += 1
+        try:
+            if self._redis is None:
+                self._redis = Listener(self._forget)
+            reply = self._redis.ask(command)
+        except (RedisError, hiredis.HiredisError, OSError) as error:
+            self._lose(error)
+            return None
+        self._heard = self._asked
+        return reply
+
+    def _forget(self, keys: set[bytes] | None) -> None:
+        for name, kept in list(self._answers.items()):
+            if keys is None or kept.key in keys:
+                self._drop(name)
+
+    def _lose(self, error: Exception) -> None:
+        logger.warning("answers are no longer remembered: %s", error)
+        self._answers.clear()
+        self._bytes = 0
+        self._rests_until = time.monotonic() + REST_SECONDS
+        if self._redis is not None:
+            self._redis.close()
+            self._redis = None
+
+
+class Listener(Connection):
+    """A connection that remembers what was read on it: `forget` is called with keys that have changed.
+
+    With None when all may have: somebody has emptied the database.
+    """
+
+    def __init__(self, forget: Callable[[set[bytes] | None], None]) -> None:
+        def push(said: list[Any]) -> None:
+            if said[0] == b"invalidate":
+                forget(None if said[1] is None else set(said[1]))
+
+        super().__init__(timeout=TIMEOUT_SECONDS, protocol=3, push=push)
+        if isinstance(refusal := self.ask(b"CLIENT TRACKING ON\r\n"), hiredis.ReplyError):
+            raise ResponseError(str(refusal))

@@ -1,0 +1,53 @@
+"""Who may call a view."""
+
+import hmac
+from typing import cast
+
+from django.conf import settings
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from kernel.http.auth import AdministratorsOnly, InternalOnly, NotAuthenticated, User, verify
+
+
+def user_of(request: Request) -> User:
+    """The signed-in user. Only behind IsAuthenticated."""
+    return cast("User", request.user)
+
+
+class BearerToken(BaseAuthentication):
+    """`Authorization: Bearer <token>`. Without it the request has no user."""
+
+    def authenticate(self, request: Request) -> tuple[User, None] | None:
+        scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            return None
+        return verify(token), None
+
+
+class IsAuthenticated(BasePermission):
+    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - DRF's signature
+        if request.user is None:
+            raise NotAuthenticated
+        return True
+
+
+class IsAdministrator(IsAuthenticated):
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        super().has_permission(request, view)
+        if not user_of(request).is_administrator:
+            raise AdministratorsOnly
+        return True
+
+
+class IsInternalService(BasePermission):
+    """`X-Internal-Token`, shared with the payment service. With no INTERNAL_API_TOKEN set nobody is let in."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - DRF's signature
+        given = request.META.get("HTTP_X_INTERNAL_TOKEN", "").encode()
+        if not settings.INTERNAL_API_TOKEN or not hmac.compare_digest(given, settings.INTERNAL_API_TOKEN.encode()):
+            raise InternalOnly
+        return True

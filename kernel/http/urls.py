@@ -1,0 +1,58 @@
+"""Which views are hot; and URL patterns by the first segment of the path, so that not all are tried for each request."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+from django.urls import URLPattern, URLResolver
+from django.urls.exceptions import Resolver404
+from django.urls.resolvers import RegexPattern, ResolverMatch
+from rest_framework.response import Response
+
+Asked = Callable[..., Mapping[str, Any]]
+
+
+def hot(status: int = 200) -> Callable[[Asked], Callable[..., Response]]:
+    """Marks a method of a viewset that is called often enough to be spared the detour, see `kernel.fastpath.handler`.
+
+    The method returns the data of its answer, and keeps nothing in its viewset.
+    """
+
+    def mark(method: Asked) -> Callable[..., Response]:
+        @wraps(method)
+        def view(*args: Any, **kwargs: Any) -> Response:
+            return Response(method(*args, **kwargs), status=status)
+
+        view.hot = method, status  # type: ignore[attr-defined]  # an attribute of our own
+        return view
+
+    return mark
+
+
+_SEGMENT = re.compile(r"\^?([a-z-]+)")
+
+
+def first_segment(pattern: URLPattern | URLResolver) -> str:
+    """Raises ValueError if it is not letters."""
+    segment = _SEGMENT.match(str(pattern.pattern))
+    if segment is None:
+        raise ValueError(f"{pattern} does not begin with a segment of letters")
+    return segment[1]
+
+
+class BySegment(URLResolver):
+    """Includes patterns each of which begins with a segment of letters: `^events/...`."""
+
+    def __init__(self, patterns: Sequence[URLPattern | URLResolver]) -> None:
+        super().__init__(RegexPattern(""), patterns)
+        self._by_segment: dict[str, list[URLPattern | URLResolver]] = defaultdict(list)
+        for pattern in patterns:
+            self._by_segment[first_segment(pattern)].append(pattern)
+
+    def resolve(self, path: Any) -> ResolverMatch:
+        for pattern in self._by_segment.get(path.partition("/")[0], ()):
+            if match := pattern.resolve(path):
+                return match
+        raise Resolver404({"tried": [], "path": path})

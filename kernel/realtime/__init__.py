@@ -1,0 +1,1 @@
+"""WebSockets: the hub, publications, connection writers, quotas."""

@@ -1,0 +1,1 @@
+"""Engine.IO and Socket.IO on top of the hub."""

@@ -1,0 +1,1 @@
+"""Redis: client, connection, scripts, deferred commands, read-through caches."""

@@ -1,0 +1,1 @@
+"""Celery: the base of all tasks, and how they are enqueued."""

@@ -1,8 +1,0 @@
-"""What staff did, in templates."""
-
-from django.template import Library
-
-from kernel.admin import noted
-
-register = Library()
-register.filter("noted", noted)
