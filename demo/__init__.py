@@ -1,5 +1,1 @@
 """A catalogue to try the service with: invented shows at real venues, some of them always on sale."""
-
-from demo.loading import load_demo
-
-__all__ = ["load_demo"]

@@ -1,1 +1,1 @@
-"""What developers need on their own machine: embedded servers, the Procfile runner, `run`, `issue_token`. Not for production."""
+"""Tools of a developer's own machine: embedded servers, the Procfile runner, `run`, `issue_token`."""

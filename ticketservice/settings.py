@@ -66,7 +66,8 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INSTALLED_APPS = [
     # Before staticfiles: runserver then serves sockets, too. Nobody else needs it, and it takes 17 MB of each process.
     *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
-    "kernel",  # before the admin, some of whose templates it replaces
+    "kernel",
+    "kernel.backoffice",  # before the admin, some of whose templates it replaces
     "kernel.backoffice.site.ServiceAdmin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -84,6 +85,9 @@ INSTALLED_APPS = [
     "tickets",
     "queueing",
     "seats",
+    "legacy_import",
+    "demo",
+    *(["devtools"] if DEBUG else []),
 ]
 MIDDLEWARE = [
     "kernel.http.middleware.request_id",

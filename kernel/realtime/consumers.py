@@ -1,4 +1,6 @@
-"""WebSockets: who may have one, what may come in, and how they are refused and dropped. What goes out: see `kernel.realtime.writer`.
+"""WebSockets: who may have one, what may come in, and how they are refused and dropped.
+
+What goes out: see `kernel.realtime.writer`.
 
 Refused connections are accepted and closed with a code and a reason, since browsers show nothing of a refused handshake.
 """

@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from demo import load_demo
+from demo.loading import load_demo
 
 
 class Command(BaseCommand):

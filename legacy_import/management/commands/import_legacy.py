@@ -6,8 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from legacy_import import CanNotMove, Options, move_in
+from legacy_import.errors import CanNotMove
 from legacy_import.progress import Progress
+from legacy_import.services import Options, move_in
 
 
 class Command(BaseCommand):

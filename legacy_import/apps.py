@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class LegacyImportConfig(AppConfig):
+    name = "legacy_import"
