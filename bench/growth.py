@@ -140,7 +140,8 @@ def _with_seats(service: Service, program: Any, port: int, tokens: list[str]) ->
 
 def _with_events(service: Service, port: int) -> Iterator[dict[str, Any]]:
     from events.selectors import forget_event_lists
-    from seats.services import sweep, update_statuses
+    from reservations.services import sweep
+    from seats.services import update_statuses
 
     total = catalogue.OTHERS
     for count in EVENTS:

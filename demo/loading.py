@@ -12,14 +12,15 @@ from demo.catalogue import SHOWS, Show
 from demo.keywords import KEYWORDS
 from demo.layouts import LAYOUTS, Layout
 from demo.past_sales import sell_what_is_taken
-from events.effects import event_was_changed
-from events.layouts import sections_of
 from events.models import Event, KeywordMapping, SeatLayout
+from events.selectors import forget_event_and_lists
+from events.services.layouts import sections_of
 from kernel.db.sql import after_commit
 from kernel.http.auth import UserNotFound
 from queueing.services import Visitor
+from reservations.services import confirm_reservation, reserve_seats
 from seats.models import Seat
-from seats.services import confirm_reservation, generate_seats, reserve_seats
+from seats.services import generate_seats
 from tickets.models import TicketType
 
 NAMESPACE = uuid.UUID("d3305eed-0000-4000-8000-000000000000")
@@ -66,7 +67,7 @@ def _load(show: Show, now: datetime) -> str:
             made = generate_seats(event_id=event.id) if show.layout else 0
             if show.layout and show.status == Event.Status.SOLD_OUT:
                 _sell_all_seats(show)
-            after_commit(event_was_changed, event.id)
+            after_commit(forget_event_and_lists, event.id)
     except UserNotFound:
         return "left out, since its seats need buyers, and this database knows its users"
     return f"{show.status.value}, ticket types: {len(show.tickets)}, seats: {made}"
@@ -106,7 +107,7 @@ def _move_dates(now: datetime) -> None:
     for show in SHOWS:
         dates = {**_dates(show, now), "status": show.status, "updated_at": Now()}
         Event.objects.filter(id=event_id(show)).update(**dates)
-        after_commit(event_was_changed, event_id(show))
+        after_commit(forget_event_and_lists, event_id(show))
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------

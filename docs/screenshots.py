@@ -337,7 +337,7 @@ def tell_a_story(sale: Sale, organiser: Organiser, database_url: str) -> str:
     with psycopg.connect(database_url, options="-c search_path=ticket_schema") as database:
         row = database.execute("SELECT total_amount FROM reservations WHERE id = %s", [reservation]).fetchone()
     amount = row[0] if row else 0
-    page = f"/admin/seats/reservation/{reservation}"
+    page = f"/admin/reservations/reservation/{reservation}"
     organiser.post(
         f"{page}/confirm/", payment_id="toss-20260611-8841", amount=amount, payment_method="toss",
         reason="PG 승인 확인, 콜백 유실 (문의 #2291)",
@@ -364,7 +364,7 @@ def photograph_all(browser: Browser, base: str, event: str, reservation: str) ->
         browser.photograph(IMAGES / f"event-{language}.png", tallest=1500)
         browser.open(f"{base}/admin/events/seatlayout/{layout[1]}/change/", seconds=1)
         browser.photograph(IMAGES / f"layout-{language}.png", tallest=1400)
-        browser.open(f"{base}/admin/seats/reservation/{reservation}/change/")
+        browser.open(f"{base}/admin/reservations/reservation/{reservation}/change/")
         browser.photograph(IMAGES / f"reservation-{language}.png", tallest=1400)
         browser.open(f"{base}/admin/events/event/{event}/live/", seconds=20)
         browser.photograph(IMAGES / f"live-{language}.png", tallest=1420)

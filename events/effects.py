@@ -2,17 +2,11 @@
 
 from uuid import UUID
 
-from events.funnel import count_view
 from events.metrics import event_views
-from events.selectors import forget_event, forget_event_lists
+from events.services.funnel import count_view
 
 
 def event_was_viewed(event_id: UUID) -> None:
     """Call only for events that exist: each one becomes a time series."""
     event_views.labels(event_id=str(event_id)).inc()
     count_view(event_id)
-
-
-def event_was_changed(event_id: UUID) -> None:
-    forget_event(event_id)
-    forget_event_lists()

@@ -161,6 +161,12 @@ def forget_event(event_id: UUID) -> None:
     caching.forget(event_cache_key(event_id))
 
 
+def forget_event_and_lists(event_id: UUID) -> None:
+    """After anything of an event has changed that its page or the list shows."""
+    forget_event(event_id)
+    forget_event_lists()
+
+
 EVENT_FIELDS = (
     "id", "title", "description", "venue", "address", "event_date", "sale_start_date", "sale_end_date",
     "poster_image_url", "status", "seat_layout_id", "artist_name", "created_at", "updated_at",

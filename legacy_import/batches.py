@@ -16,12 +16,11 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from kernel.db.sql import after_commit, fetch_all, fetch_one
-from legacy_import import staging
+from legacy_import import effects, staging
 from legacy_import.checksums import Measures, difference, digesting
 from legacy_import.errors import CanNotMove
 from legacy_import.progress import Progress
 from legacy_import.tables import HELD, LIVE, TABLES, TIME_ZONE, is_kept, kept, moved, values
-from seats import effects
 from seats.services import update_statuses
 
 
@@ -124,14 +123,14 @@ def _move_beside(step: Step, batch: int, progress: Progress, stopped: Event) -> 
 
 def _move(step: Step, batch: int, progress: Progress, stopped: Event) -> None:
     total = fetch_one(f"SELECT coalesce(max(place), 0) AS rows FROM {TABLES[step.table].stage}", {})["rows"]
-    known = fetch_all("SELECT up_to FROM moving_in_steps WHERE step = %(step)s", {"step": step.name})
+    known = fetch_all("SELECT up_to FROM legacy_import_steps WHERE step = %(step)s", {"step": step.name})
     done = known[0]["up_to"] if known else 0
     while done < total and not stopped.is_set():
         up_to = min(done + batch, total)
         with transaction.atomic():
             staging.run(step.statement, {"after": done, "up_to": up_to})
             staging.run(
-                "INSERT INTO moving_in_steps VALUES (%(step)s, %(up_to)s)"
+                "INSERT INTO legacy_import_steps VALUES (%(step)s, %(up_to)s)"
                 " ON CONFLICT (step) DO UPDATE SET up_to = excluded.up_to",
                 {"step": step.name, "up_to": up_to},
             )
@@ -150,7 +149,7 @@ def open_sale() -> dict[str, Measures]:
         staging.run(_OPEN_EVENTS)
         staging.run(_SET_DEADLINES, {"seconds": settings.RESERVATION_SECONDS})
         found = {name: _verified(name) for name in TABLES}
-        staging.run("UPDATE moving_in SET finished_at = now()")
+        staging.run("UPDATE legacy_import SET finished_at = now()")
         staging.drop(with_record=False)
         events = [event["id"] for event in fetch_all("SELECT id FROM events", {})]
         after_commit(_follow_up, events)
@@ -171,5 +170,5 @@ def _verified(name: str) -> Measures:
 
 
 def _follow_up(event_ids: Sequence[UUID]) -> None:
-    effects.events_were_moved_in(event_ids=event_ids)
+    effects.events_were_imported(event_ids=event_ids)
     update_statuses()

@@ -13,7 +13,7 @@ Say = Callable[[str], object]
 _PUT_RIGHT = f"""
 SELECT 'seats' AS table_name, 'status is that of its live reservation' AS what, o.id,
        o.status || ' becomes ' || coalesce(h.seat_status, 'available') AS detail
-FROM moving_in_seats o LEFT JOIN {HELD} h ON h.seat_id = o.id
+FROM legacy_import_seats o LEFT JOIN {HELD} h ON h.seat_id = o.id
 WHERE {is_kept("seats", "o")}
   AND coalesce(h.seat_status, 'available') <> CASE o.status WHEN 'reserved' THEN 'sold' ELSE o.status END
 UNION ALL
@@ -35,7 +35,7 @@ FROM ({kept("reservations")}) r LEFT JOIN (
 ) items ON items.reservation_id = r.id WHERE r.total_amount <> coalesce(items.subtotal, 0)
 UNION ALL
 SELECT 'reservations', 'live, of a cancelled event: will be ended, and paid ones refunded', r.id, r.reservation_number
-FROM ({kept("reservations")}) r JOIN moving_in_events e ON e.id = r.event_id
+FROM ({kept("reservations")}) r JOIN legacy_import_events e ON e.id = r.event_id
 WHERE r.status IN {LIVE} AND e.status = 'cancelled'
 """
 
@@ -70,7 +70,7 @@ def say_moved(moved: dict[str, Measures], refused: dict[str, int], say: Say) -> 
         left_out = f", {refused[table]:,} left out" if table in refused else ""
         say(f"  {table}: {measured['rows']:,} rows{left_out}{'; ' if shown else ''}{', '.join(shown)}")
     if refused:
-        say("What was left out, and why, stands in the table moving_in_refused.")
+        say("What was left out, and why, stands in the table legacy_import_refused.")
     if refused.get("seats"):
         say("Saving an event in the admin makes the seats of its layout that were left out: free, for sale.")
 

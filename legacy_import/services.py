@@ -26,7 +26,7 @@ class Options:
     batch: int  # rows in one transaction
 
 
-def move_in(options: Options, *, say: Say, progress: Progress) -> None:
+def import_legacy(options: Options, *, say: Say, progress: Progress) -> None:
     """Moves, or goes on with a move that was interrupted; a finished one is left alone, and that is said.
 
     Raises CanNotMove. Nothing is then on sale that was not before, and what was moved stays for the next run.

@@ -66,7 +66,11 @@ def reading(dsn: str) -> Iterator[Source]:
     """Opens the old service's database and looks what is there. Raises CanNotMove."""
     try:
         connection = psycopg.connect(
-            dsn, row_factory=dict_row, options=_SESSION, connect_timeout=CONNECT_SECONDS, application_name="move_in"
+            dsn,
+            row_factory=dict_row,
+            options=_SESSION,
+            connect_timeout=CONNECT_SECONDS,
+            application_name="import_legacy",
         )
     except psycopg.Error as error:
         raise CanNotMove(f"The old service's database can not be reached: {error}") from error

@@ -1,6 +1,6 @@
 """The stage: a copy of the old service's tables in this database, made in one transaction, from which rows are then moved.
 
-Beside it stands the record of the move (`moving_in`, one row) and how far each step of it has come (`moving_in_steps`).
+Beside it is the record of the move (`legacy_import`, one row) and how far each step has come (`legacy_import_steps`).
 The record stays when the move is over; the rest goes.
 """
 
@@ -22,21 +22,21 @@ from legacy_import.source import Source
 from legacy_import.tables import HELD, REFUSED, TABLES, Table
 
 _RECORD = f"""
-CREATE TABLE moving_in (
+CREATE TABLE legacy_import (
     source text NOT NULL, snapshot text NOT NULL, snapshot_at timestamptz NOT NULL DEFAULT now(), versions jsonb NOT NULL,
     finished_at timestamptz
 );
-CREATE TABLE moving_in_steps (step text PRIMARY KEY, up_to bigint NOT NULL);
+CREATE TABLE legacy_import_steps (step text PRIMARY KEY, up_to bigint NOT NULL);
 CREATE TABLE {REFUSED} (
     table_name text, place bigint, id uuid, reason text, detail text, PRIMARY KEY (table_name, place, reason)
 );
 CREATE TABLE {HELD} (seat_id uuid PRIMARY KEY, reservation_id uuid NOT NULL, seat_status text NOT NULL);
 """
 _INDEXES = f"""
-CREATE INDEX ON moving_in_seats (id);
-CREATE INDEX ON moving_in_reservation_items (reservation_id);
+CREATE INDEX ON legacy_import_seats (id);
+CREATE INDEX ON legacy_import_reservation_items (reservation_id);
 CREATE INDEX ON {HELD} (reservation_id);
-ANALYZE moving_in_seats, moving_in_reservations, moving_in_reservation_items;
+ANALYZE legacy_import_seats, legacy_import_reservations, legacy_import_reservation_items;
 """
 _SETTINGS = {
     "statement_timeout": "0",
@@ -92,9 +92,9 @@ def only_one() -> Iterator[None]:
 
 
 def record() -> Record | None:
-    if not fetch_one("SELECT to_regclass('moving_in') IS NOT NULL AS is_there", {})["is_there"]:
+    if not fetch_one("SELECT to_regclass('legacy_import') IS NOT NULL AS is_there", {})["is_there"]:
         return None
-    return Record(**fetch_one("SELECT source, snapshot, snapshot_at, versions, finished_at FROM moving_in", {}))
+    return Record(**fetch_one("SELECT source, snapshot, snapshot_at, versions, finished_at FROM legacy_import", {}))
 
 
 def fill(source: Source, progress: Progress) -> None:
@@ -113,7 +113,7 @@ def fill(source: Source, progress: Progress) -> None:
             raise CanNotMove(f"{table.name} was not copied as it is (there, here): {differs}")
     run(_INDEXES)
     run(
-        "INSERT INTO moving_in (source, snapshot, versions) VALUES (%(source)s, %(snapshot)s, %(versions)s::jsonb)",
+        "INSERT INTO legacy_import (source, snapshot, versions) VALUES (%(source)s, %(snapshot)s, %(versions)s::jsonb)",
         {"source": source.name, "snapshot": source.snapshot, "versions": orjson.dumps(source.versions()).decode()},
     )
 
@@ -177,9 +177,9 @@ def _refuse_rows(counts: dict[str, int]) -> None:
 
 def drop(*, with_record: bool) -> None:
     """Without the record, another move may begin. What was refused stays for who wants to look it up."""
-    names = [*(table.stage for table in TABLES.values()), HELD, "moving_in_steps"]
+    names = [*(table.stage for table in TABLES.values()), HELD, "legacy_import_steps"]
     if with_record:
-        names += [REFUSED, "moving_in"]
+        names += [REFUSED, "legacy_import"]
     run(f"DROP TABLE {', '.join(names)}")
 
 

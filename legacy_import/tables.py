@@ -26,7 +26,7 @@ class Table:
 
     @property
     def stage(self) -> str:
-        return f"moving_in_{self.name}"
+        return f"legacy_import_{self.name}"
 
     @property
     def column_list(self) -> str:
@@ -105,9 +105,9 @@ TABLES = {
 }
 
 # Which live reservation has which seat: (seat_id, reservation_id, seat_status). From it follow the seats' statuses.
-HELD = "moving_in_held"
+HELD = "legacy_import_held"
 # Rows that are left out: (table_name, place, id, reason, detail).
-REFUSED = "moving_in_refused"
+REFUSED = "legacy_import_refused"
 
 
 def is_kept(table: str, alias: str) -> str:

@@ -14,7 +14,8 @@ from events.models import Event, KeywordMapping, SeatLayout
 from kernel.db.sql import fetch_all, fetch_one
 from legacy_import.staging import run
 from legacy_import.tables import HELD, LIVE, REFUSED, TABLES, Table, is_kept
-from seats.models import Reservation, ReservationItem, Seat
+from reservations.models import Reservation, ReservationItem
+from seats.models import Seat
 from tickets.models import TicketType
 
 _MODELS: dict[str, type[Model]] = {
@@ -64,7 +65,7 @@ _ONCE = [
 ]
 _LIVE_ITEMS = f"""(
     SELECT i.seat_id, i.place, r.id AS reservation_id, r.status, r.created_at
-    FROM moving_in_reservation_items i JOIN moving_in_reservations r ON r.id = i.reservation_id
+    FROM legacy_import_reservation_items i JOIN legacy_import_reservations r ON r.id = i.reservation_id
     WHERE i.seat_id IS NOT NULL AND r.status IN {LIVE}
       AND {is_kept("reservation_items", "i")} AND {is_kept("reservations", "r")}
 )"""
@@ -76,24 +77,24 @@ FROM (
     FROM {_LIVE_ITEMS} item
     WHERE seat_id IN (SELECT seat_id FROM {_LIVE_ITEMS} item GROUP BY seat_id HAVING count(*) > 1)
     WINDOW claims AS (PARTITION BY seat_id ORDER BY status = 'confirmed' DESC, created_at, place)
-) claim JOIN moving_in_reservations r ON r.id = claim.reservation_id WHERE claim.rank > 1
+) claim JOIN legacy_import_reservations r ON r.id = claim.reservation_id WHERE claim.rank > 1
 """
 _NOBODYS_SEATS = f"""
-SELECT 'seats', o.place, o.id, 'locked or sold without a live reservation', o.status FROM moving_in_seats o
+SELECT 'seats', o.place, o.id, 'locked or sold without a live reservation', o.status FROM legacy_import_seats o
 WHERE o.status IN ('locked', 'reserved', 'sold') AND NOT EXISTS (
-    SELECT FROM moving_in_reservation_items i JOIN moving_in_reservations r ON r.id = i.reservation_id
+    SELECT FROM legacy_import_reservation_items i JOIN legacy_import_reservations r ON r.id = i.reservation_id
     WHERE i.seat_id = o.id AND r.status IN {LIVE}
 )
 """
 _SEATS_LEFT_BEHIND = f"""
-SELECT 'seats', o.place, o.id, 'its reservation is left out', o.status FROM moving_in_seats o
+SELECT 'seats', o.place, o.id, 'its reservation is left out', o.status FROM legacy_import_seats o
 WHERE o.status IN ('locked', 'reserved', 'sold') AND {is_kept("seats", "o")}
   AND NOT EXISTS (SELECT FROM {_LIVE_ITEMS} item WHERE item.seat_id = o.id)
 """
 _BROKEN_RESERVATIONS = f"""
-SELECT 'reservations', o.place, o.id, 'an item of it is left out', o.reservation_number FROM moving_in_reservations o
+SELECT 'reservations', o.place, o.id, 'an item of it is left out', o.reservation_number FROM legacy_import_reservations o
 WHERE {is_kept("reservations", "o")} AND o.id IN (
-    SELECT i.reservation_id FROM {REFUSED} f JOIN moving_in_reservation_items i ON i.place = f.place
+    SELECT i.reservation_id FROM {REFUSED} f JOIN legacy_import_reservation_items i ON i.place = f.place
     WHERE f.table_name = 'reservation_items'
 )
 """
@@ -174,7 +175,7 @@ def _refers_to_users() -> bool:
 def _orphans(table: Table, column: str, parent: str) -> str:
     return f"""
         SELECT '{table.name}', o.place, o.id, '{column} does not exist', o.{column}::text FROM {table.stage} o
-        WHERE o.{column} IS NOT NULL AND NOT EXISTS (SELECT FROM moving_in_{parent} p WHERE p.id = o.{column})
+        WHERE o.{column} IS NOT NULL AND NOT EXISTS (SELECT FROM legacy_import_{parent} p WHERE p.id = o.{column})
     """
 
 
@@ -197,7 +198,7 @@ def _hanging() -> Iterator[str]:
                 SELECT '{table.name}', o.place, o.id, 'its {column} is left out', o.{column}::text FROM {table.stage} o
                 WHERE {is_kept(table.name, "o")} AND o.{column} IN (
                     SELECT f.id FROM {REFUSED} f WHERE f.table_name = '{parent}' AND NOT EXISTS (
-                        SELECT FROM moving_in_{parent} p WHERE p.id = f.id AND {is_kept(parent, "p")}
+                        SELECT FROM legacy_import_{parent} p WHERE p.id = f.id AND {is_kept(parent, "p")}
                     )
                 )
             """

@@ -19,9 +19,9 @@ from uuid import UUID
 
 import orjson
 
-from events.funnel import EVENTS as FUNNEL_EVENTS
-from events.funnel import LIFE_SECONDS as FUNNEL_SECONDS
-from events.funnel import Stage, funnel_key
+from events.services.funnel import EVENTS as FUNNEL_EVENTS
+from events.services.funnel import LIFE_SECONDS as FUNNEL_SECONDS
+from events.services.funnel import Stage, funnel_key
 from kernel.redis.caching import lease_key
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import attempt, attempt_or_owe

@@ -1,26 +1,15 @@
-"""What operators see of the sale. Counters are counted by `seats.effects`; what is left is read when it is scraped."""
+"""What operators see of seats and stock, read when it is scraped."""
 
 import time
 from collections.abc import Iterable
 
 from django.db import connection
-from prometheus_client import Counter, Gauge, Metric
+from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from kernel.observability.exposition import read_at_scrape
 from seats.selectors import places_on_sale
-
-seats_reserved = Counter("seats_reserved_total", "Seats locked for a buyer", ["event_id"])
-tickets_reserved = Counter("tickets_reserved_total", "Tickets taken from stock for a buyer", ["event_id"])
-reservations_confirmed = Counter("reservations_confirmed_total", "Reservations that were paid", ["event_id"])
-reservations_ended = Counter("reservations_ended_total", "Reservations that gave their places back", ["reason"])
-invariant_violations = Gauge(
-    "invariant_violations",
-    "What the last audit found that must never be, by check",
-    ["check"],
-    multiprocess_mode="mostrecent",
-)
 
 
 class PlacesOnSale(Collector):

@@ -1,12 +1,11 @@
-"""Tables `seats`, `reservations`, `reservation_items` and `idempotency_keys`."""
+"""Table `seats`."""
 
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from events.models import Event
-from tickets.models import TicketType
 
 
 class Seat(models.Model):
@@ -46,132 +45,3 @@ class Seat(models.Model):
 
     def __str__(self) -> str:
         return self.seat_label
-
-
-class Reservation(models.Model):
-    """A buyer's claim on seats or tickets: pending until paid, and only until its deadline."""
-
-    class Status(models.TextChoices):
-        PENDING = "pending", _("waiting for payment")
-        CONFIRMED = "confirmed", _("paid")
-        CANCELLED = "cancelled", _("cancelled")
-        EXPIRED = "expired", _("expired")
-
-    class PaymentStatus(models.TextChoices):
-        PENDING = "pending", _("unpaid")
-        COMPLETED = "completed", _("completed")
-        FAILED = "failed", _("failed")
-        REFUNDED = "refunded", _("refunded")
-
-    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    user_id = models.UUIDField(_("user"))
-    event = models.ForeignKey(
-        Event, on_delete=models.SET_NULL, null=True, related_name="reservations", verbose_name=_("event")
-    )
-    reservation_number = models.CharField(_("number"), max_length=50, unique=True)
-    total_amount = models.IntegerField(_("amount (won)"))
-    status = models.CharField(_("status"), max_length=20, choices=Status, db_default=Status.PENDING)
-    payment_status = models.CharField(
-        _("payment"), max_length=20, choices=PaymentStatus, db_default=PaymentStatus.PENDING
-    )
-    payment_method = models.CharField(_("paid with"), max_length=50, null=True, blank=True)
-    payment_id = models.CharField(_("payment id"), max_length=255, null=True, blank=True)
-    expires_at = models.DateTimeField(_("seats held until"), null=True, blank=True)
-    # The deadline of a reservation by ticket type, whose `expires_at` has always been NULL: see docs/adr/0004.
-    held_until = models.DateTimeField(_("tickets held until"), null=True, blank=True)
-    deadline = models.GeneratedField(
-        expression=Coalesce("expires_at", "held_until"),
-        output_field=models.DateTimeField(null=True),
-        db_persist=True,
-        verbose_name=_("held until"),
-    )
-    # Set when the event of a paid reservation was cancelled: the money is to be given back.
-    refund_due_at = models.DateTimeField(_("refund due since"), null=True, blank=True)
-    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
-    updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
-
-    class Meta:
-        db_table = "reservations"
-        verbose_name = _("reservation")
-        verbose_name_plural = _("reservations")
-        constraints = [
-            models.CheckConstraint(
-                condition=models.Q(status__in=["pending", "confirmed", "cancelled", "expired"]),
-                name="reservation_status_known",
-            ),
-            models.CheckConstraint(
-                condition=models.Q(payment_status__in=["pending", "completed", "failed", "refunded"]),
-                name="reservation_payment_status_known",
-            ),
-            models.CheckConstraint(condition=models.Q(total_amount__gte=0), name="reservation_amount_not_negative"),
-            models.UniqueConstraint(
-                fields=["payment_id"], condition=models.Q(payment_id__isnull=False), name="payment_pays_once"
-            ),
-        ]
-        indexes = [
-            models.Index(fields=["user_id", "-created_at"], name="reservations_by_user"),
-            models.Index(
-                fields=["deadline", "id"], condition=models.Q(status="pending"), name="reservations_to_expire"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.reservation_number
-
-
-class ReservationItem(models.Model):
-    """One seat, or a quantity of one ticket type, of a reservation."""
-
-    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    reservation = models.ForeignKey(
-        Reservation, on_delete=models.CASCADE, related_name="items", verbose_name=_("reservation")
-    )
-    ticket_type = models.ForeignKey(
-        TicketType, on_delete=models.PROTECT, null=True, related_name="+", verbose_name=_("ticket type")
-    )
-    seat = models.ForeignKey(Seat, on_delete=models.PROTECT, null=True, related_name="items", verbose_name=_("seat"))
-    quantity = models.IntegerField(_("quantity"), db_default=1)
-    unit_price = models.IntegerField(_("price (won)"))
-    subtotal = models.IntegerField(_("amount (won)"))
-    # Whether the reservation is pending or confirmed. The database keeps it (migration 0002): NULL is filled in on
-    # insert, and it follows `reservations.status`. It makes the promise "one live reservation per seat" an index.
-    is_live = models.BooleanField(null=True, editable=False)
-    created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
-
-    class Meta:
-        db_table = "reservation_items"
-        verbose_name = _("item")
-        verbose_name_plural = _("items")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["seat"], condition=models.Q(is_live=True), name="seat_in_one_live_reservation"
-            ),
-            models.CheckConstraint(condition=models.Q(is_live__isnull=False), name="item_is_live_or_not"),
-            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="item_quantity_positive"),
-            models.CheckConstraint(condition=models.Q(unit_price__gte=0), name="item_price_not_negative"),
-            models.CheckConstraint(condition=models.Q(subtotal__gte=0), name="item_subtotal_not_negative"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.quantity} x {self.unit_price}"
-
-
-class IdempotencyKey(models.Model):
-    """What a request that sells was answered, so that its repetition sells nothing more."""
-
-    user_id = models.UUIDField()
-    key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64)  # SHA-256 of what was asked, hexadecimal
-    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, null=True, db_index=False)
-    refusal = models.JSONField(null=True)  # {kind, code, message, by_the_work} when it was refused
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        db_table = "idempotency_keys"
-        constraints = [
-            models.UniqueConstraint(fields=["user_id", "key"], name="idempotency_key_once"),
-        ]
-        indexes = [models.Index(fields=["created_at"], name="idempotency_keys_by_age")]
-
-    def __str__(self) -> str:
-        return self.key

@@ -1,4 +1,4 @@
-"""Reading the seat map and reservations."""
+"""Reading the seat map."""
 
 import hashlib
 import time
@@ -8,8 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Prefetch
-from django.db.models.functions import Now
 
 from events.models import Event
 from events.selectors import IS_ON_SALE
@@ -17,10 +15,10 @@ from kernel.db.sql import fetch_all
 from kernel.redis import caching
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import attempt
-from kernel.wire import Packed, packed, timestamp
-from seats.errors import NoSeatSelection, ReservationNotFound, SeatMapEventNotFound, SeatReservationNotFound
+from kernel.wire import Packed, packed
+from seats.errors import NoSeatSelection, SeatMapEventNotFound
 from seats.locks import count_versions, seat_map_key, seat_map_version_key
-from seats.models import Reservation, ReservationItem, Seat
+from seats.models import Seat
 
 SEAT_MAP_SECONDS = 5
 
@@ -115,92 +113,3 @@ _PLACES_ON_SALE = f"""
 def places_on_sale() -> list[dict[str, Any]]:
     """Of the events on sale, at most MOST_EVENTS of them: event_id, `seats` by status, `tickets` {id, available, total}."""
     return fetch_all(_PLACES_ON_SALE, {})
-
-
-# --- Reservations -----------------------------------------------------------------------------------------------------
-
-
-def my_reservations(user_id: UUID) -> list[dict[str, Any]]:
-    """A buyer's reservations, newest first."""
-    mine = _with_items(Reservation.objects.filter(user_id=user_id).order_by("-created_at", "-id"))
-    return [
-        {
-            "id": found.id,
-            "reservation_number": found.reservation_number,
-            "total_amount": found.total_amount,
-            "status": found.status,
-            "payment_status": found.payment_status,
-            "created_at": timestamp(found.created_at),
-            "event_title": found.event.title if found.event else None,
-            "venue": found.event.venue if found.event else None,
-            "event_date": timestamp(found.event.event_date) if found.event else None,
-            "items": [_item(item) for item in found.items.all()],
-        }
-        for found in mine
-    ]
-
-
-def reservation(*, user_id: UUID, reservation_id: UUID) -> dict[str, Any]:
-    """One of a buyer's reservations. Raises ReservationNotFound, also for somebody else's."""
-    found = _with_items(Reservation.objects.filter(id=reservation_id, user_id=user_id)).first()
-    if found is None:
-        raise ReservationNotFound
-    items = [{**_item(item), **_seat_of(item)} for item in found.items.all()]
-    return {**_head(found), "address": found.event.address if found.event else None, "items": items}
-
-
-def seat_reservation(*, user_id: UUID, reservation_id: UUID) -> dict[str, Any]:
-    """A buyer's seats and until when they are held. Raises SeatReservationNotFound, also when the event is gone."""
-    mine = Reservation.objects.filter(id=reservation_id, user_id=user_id, event__isnull=False)
-    found = _with_items(mine).annotate(read_at=Now()).first()
-    if found is None:
-        raise SeatReservationNotFound
-    seats = [
-        {
-            "seatId": item.seat.id,
-            "seatLabel": item.seat.seat_label,
-            "section": item.seat.section,
-            "rowNumber": item.seat.row_number,
-            "seatNumber": item.seat.seat_number,
-            "price": item.unit_price,
-        }
-        for item in found.items.all()
-        if item.seat
-    ]
-    answer = {**_head(found), "expires_at": timestamp(found.deadline), "seats": seats}
-    if found.status != Reservation.Status.CONFIRMED and found.deadline is not None and found.deadline <= found.read_at:
-        answer["isExpired"] = True
-    return answer
-
-
-def _with_items(reservations: Any) -> Any:
-    items = ReservationItem.objects.select_related("seat", "ticket_type").order_by("created_at", "-unit_price", "id")
-    return reservations.select_related("event").prefetch_related(Prefetch("items", items))
-
-
-def _head(found: Reservation) -> dict[str, Any]:
-    return {
-        "id": found.id,
-        "reservation_number": found.reservation_number,
-        "total_amount": found.total_amount,
-        "status": found.status,
-        "payment_status": found.payment_status,
-        "payment_method": found.payment_method,
-        "created_at": timestamp(found.created_at),
-        "event_id": found.event.id if found.event else None,
-        "event_title": found.event.title if found.event else None,
-        "venue": found.event.venue if found.event else None,
-        "event_date": timestamp(found.event.event_date) if found.event else None,
-    }
-
-
-def _item(item: ReservationItem) -> dict[str, Any]:
-    name = item.ticket_type.name if item.ticket_type else item.seat.seat_label if item.seat else None
-    return {"ticketTypeName": name, "quantity": item.quantity, "unitPrice": item.unit_price, "subtotal": item.subtotal}
-
-
-def _seat_of(item: ReservationItem) -> dict[str, Any]:
-    return {
-        "seatLabel": item.seat.seat_label if item.seat else None,
-        "section": item.seat.section if item.seat else None,
-    }

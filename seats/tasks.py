@@ -4,12 +4,7 @@ from uuid import UUID
 
 from celery import shared_task
 
-from seats import effects, services
-
-
-@shared_task
-def sweep() -> dict[str, int]:
-    return services.sweep()
+from seats import services
 
 
 @shared_task
@@ -25,15 +20,3 @@ def generate_seats_of(*, event_id: str) -> int:
 @shared_task
 def generate_missing_seats() -> int:
     return services.generate_missing_seats()
-
-
-@shared_task
-def release_cancelled_events() -> int:
-    return services.release_cancelled_events()
-
-
-@shared_task
-def audit() -> dict[str, int]:
-    found = services.audit()
-    effects.audit_was_made(found)
-    return {outcome.check: outcome.count for outcome in found.violations}

@@ -1,7 +1,4 @@
-"""The seat map, reservations, and what the payment service tells."""
-
-from typing import Any
-from uuid import UUID
+"""The seat map, and the status of events for other services."""
 
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -10,28 +7,13 @@ from rest_framework.viewsets import ViewSet
 
 from events import selectors as events
 from kernel.fastpath.response_cache import MadeOf, made_of
-from kernel.http.permissions import BearerToken, IsAuthenticated, IsInternalService, user_of
-from kernel.http.rest import body_of
-from kernel.http.urls import hot
+from kernel.http.permissions import IsInternalService
 from kernel.wire import parse_id
-from queueing import services as queueing
-from queueing.services import Visitor
-from seats import selectors, serializers, services
+from seats import selectors, services
 from seats.locks import seat_map_key
 
-FOR_BUYERS: dict[str, Any] = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
 
-
-def buyer(request: Request) -> UUID:
-    return UUID(user_of(request).user_id)
-
-
-def visitor(request: Request, event_id: UUID) -> Visitor:
-    """The buyer, with the pass that was given on admission, if it is sent along."""
-    return queueing.visitor(event_id=event_id, user_id=buyer(request), pass_=request.META.get("HTTP_QUEUE_PASS", ""))
-
-
-class SeatViewSet(ViewSet):
+class SeatMapViewSet(ViewSet):
     @action(detail=False)
     def layouts(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"layouts": events.layouts()})
@@ -43,67 +25,6 @@ class SeatViewSet(ViewSet):
         headers = {"Seat-Map-Version": str(seat_map.version), "ETag": f'"{seat_map.tag}"'}
         return made_of(Response(seat_map.body, headers=headers), MadeOf(seat_map_key(wanted), seat_map.cached))
 
-    @action(detail=False, methods=["post"], **FOR_BUYERS)
-    @hot(status=201)
-    def reserve(self, request: Request) -> dict[str, Any]:
-        event_id, asked = serializers.seats_asked_for(body_of(request))
-        services.refuse_too_many(event_id=event_id, count=len(asked))
-        sale = services.reserve_seats(
-            buyer=visitor(request, event_id),
-            event_id=event_id,
-            seat_ids=serializers.seat_ids(asked),
-            request=serializers.named_request(request),
-        )
-        return serializers.seat_sale(sale)
-
-    @action(detail=False, url_path="reservation/(?P<reservation_id>[^/]+)", **FOR_BUYERS)
-    def reservation(self, request: Request, reservation_id: str) -> Response:
-        wanted = parse_id(reservation_id, "Invalid reservation ID format")
-        return Response({"reservation": selectors.seat_reservation(user_id=buyer(request), reservation_id=wanted)})
-
-
-class ReservationViewSet(ViewSet):
-    authentication_classes = [BearerToken]
-    permission_classes = [IsAuthenticated]
-    lookup_value_regex = "[^/]+"
-
-    @hot(status=201)
-    def create(self, request: Request) -> dict[str, Any]:
-        event_id, quantities = serializers.tickets_asked_for(body_of(request))
-        sale = services.buy_tickets(
-            buyer=visitor(request, event_id),
-            event_id=event_id,
-            quantities=quantities,
-            request=serializers.named_request(request),
-        )
-        return serializers.ticket_sale(sale)
-
-    @action(detail=False)
-    def my(self, request: Request) -> Response:
-        return Response({"reservations": selectors.my_reservations(buyer(request))})
-
-    def retrieve(self, request: Request, pk: str) -> Response:
-        wanted = parse_id(pk, "Invalid id format")
-        return Response({"reservation": selectors.reservation(user_id=buyer(request), reservation_id=wanted)})
-
-    @action(detail=True, methods=["post"])
-    @hot()
-    def cancel(self, request: Request, pk: str) -> dict[str, Any]:
-        services.cancel_reservation(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
-        return {"message": "예매가 취소되었습니다."}
-
-
-class InternalEventViewSet(ViewSet):
-    """For other services: the status of events."""
-
-    permission_classes = [IsInternalService]
-    lookup_value_regex = "[^/]+"
-
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, pk: str) -> Response:  # noqa: ARG002
-        ended = services.cancel_event(event_id=parse_id(pk, "Invalid id format"))
-        return Response({"message": "이벤트가 취소되었습니다.", "cancelledReservations": ended})
-
 
 class EventStatusViewSet(ViewSet):
     """For other services that have written events: recompute the next status change."""
@@ -113,22 +34,3 @@ class EventStatusViewSet(ViewSet):
     @action(detail=False, methods=["post"])
     def reschedule(self, request: Request) -> Response:  # noqa: ARG002
         return Response({"message": "이벤트 상태를 다시 계산했습니다.", "changed": services.update_statuses()})
-
-
-class InternalReservationViewSet(ViewSet):
-    """For the payment service."""
-
-    permission_classes = [IsInternalService]
-    lookup_value_regex = "[^/]+"
-
-    @action(detail=True, methods=["post"])
-    @hot()
-    def confirm(self, request: Request, pk: str) -> dict[str, Any]:
-        reservation_id = parse_id(pk, "Invalid id format")
-        confirmed = services.confirm_reservation(reservation_id=reservation_id, **serializers.payment(body_of(request)))
-        return serializers.confirmation(confirmed)
-
-    @action(detail=True, methods=["post"])
-    def refund(self, request: Request, pk: str) -> Response:  # noqa: ARG002
-        services.refund_reservation(reservation_id=parse_id(pk, "Invalid id format"))
-        return Response({"message": "환불 처리되었습니다."})

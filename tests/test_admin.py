@@ -29,7 +29,7 @@ from tests.harness import (
 )
 from tests.round_trips import Counted
 
-EVENTS, RESERVATIONS, LAYOUTS = "/admin/events/event", "/admin/seats/reservation", "/admin/events/seatlayout"
+EVENTS, RESERVATIONS, LAYOUTS = "/admin/events/event", "/admin/reservations/reservation", "/admin/events/seatlayout"
 POLICY = f"/admin/queueing/queuepolicy/{HALL}"
 ENGLISH = {"HTTP_ACCEPT_LANGUAGE": "en"}
 WHY = "asked for by the venue"

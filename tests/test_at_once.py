@@ -141,7 +141,7 @@ A_MOMENT = "FROM seats s, (SELECT pg_sleep(0.5)) AS a_moment"
 
 
 def reservations_of_one_seat(world: Database) -> int:
-    from seats.services import SeatSale, reserve_seats
+    from reservations.services import SeatSale, reserve_seats
 
     def reserve() -> object:
         return reserve_seats(buyer=Visitor(UUID(new_user())), event_id=UUID(HALL), seat_ids=[UUID(SEAT)])
@@ -151,7 +151,7 @@ def reservations_of_one_seat(world: Database) -> int:
 
 def test_postgresql_alone_never_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
     """Without Redis, and with a moment between looking and writing, so that all buyers are in it together."""
-    from seats.services import reserving
+    from reservations.services import reserving
 
     world.turn_waiting_rooms_off()
     redis_server.stop_redis()
@@ -160,7 +160,7 @@ def test_postgresql_alone_never_sells_twice(world: Database, redis_server: Serve
 
 
 def test_control_without_its_guards_postgresql_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
-    from seats.services import reserving
+    from reservations.services import reserving
 
     world.turn_waiting_rooms_off()
     redis_server.stop_redis()
@@ -176,7 +176,7 @@ def test_control_without_its_guards_postgresql_sells_twice(world: Database, redi
 
 def test_control_the_index_alone_never_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
     """The last wall: no row lock, no Redis; the second sale fails on the unique index and is told that it is taken."""
-    from seats.services import reserving
+    from reservations.services import reserving
 
     world.turn_waiting_rooms_off()
     redis_server.stop_redis()
@@ -197,7 +197,7 @@ def test_8_fifty_buyers_of_one_ticket_type_all_succeed(web: Api, world: Database
 
 
 def test_8_control_without_the_row_lock_stock_is_lost(world: Database, monkeypatch) -> None:
-    from seats.services import TicketSale, buy_tickets, buying
+    from reservations.services import TicketSale, buy_tickets, buying
 
     def buy() -> object:
         return buy_tickets(buyer=Visitor(UUID(new_user())), event_id=UUID(STANDING), quantities={UUID(STANDING_A): 1})
@@ -288,7 +288,7 @@ def test_two_buyers_of_the_same_seats_in_other_orders_do_not_deadlock(web: Api, 
 
 def test_paying_cancelling_and_expiring_at_once_ends_in_one_of_them(web: Api, world: Database) -> None:
     world.settle()
-    from seats.services import expire_due
+    from reservations.services import expire_due
 
     outcomes = Counter()
     for trial in range(40):

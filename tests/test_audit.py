@@ -287,7 +287,7 @@ def test_without_redis_the_rest_is_looked_at(clean: Database) -> None:
 
 def test_nothing_is_found_while_a_sale_goes_on(clean: Database, audit: Audit, web: Api) -> None:
     from queueing import services as queueing
-    from seats.services import sweep
+    from reservations.services import sweep
 
     clean.rows(
         "INSERT INTO queue_policies (event_id, threshold, admissions_per_second, burst) VALUES (%s, 6, 50, 50)", THEATRE

@@ -382,7 +382,7 @@ def test_payment_against_expiry_at_the_very_edge(web: Api, world: Database, runn
 
 
 def test_one_bad_row_does_not_stop_the_others(world: Database, redis) -> None:
-    from seats.services import sweep, sweeping
+    from reservations.services import sweep, sweeping
 
     hold_seats(world, 20)
     bad = "4e500000-0000-4000-8000-000000000008"  # two ticket types of which one can hold no more
@@ -401,7 +401,7 @@ def test_one_bad_row_does_not_stop_the_others(world: Database, redis) -> None:
 
 
 def test_a_reservation_that_is_being_paid_is_left_alone(web: Api, world: Database) -> None:
-    from seats.services import sweep
+    from reservations.services import sweep
 
     reservation = web.reserve(new_user(), HALL, SEAT).json["reservation"]["id"]
     world.expire(reservation)
@@ -435,8 +435,8 @@ def test_the_sweep_finds_events_without_seats(world: Database, redis) -> None:
 
 
 def test_another_layout_regenerates_unless_a_seat_is_taken(web: Api, world: Database, redis) -> None:
-    from seats.errors import LayoutInUse
-    from seats.services import change_layout
+    from reservations.errors import LayoutInUse
+    from reservations.services import change_layout
 
     theatre = UUID("1a400000-0000-4000-8000-000000000002")
     event_id = new_event(world, SECTION)
@@ -468,12 +468,12 @@ def test_a_layout_in_use_can_not_be_edited(world: Database, admin_pages) -> None
 
 
 def test_every_list_of_the_admin_opens(world: Database, admin_pages) -> None:
-    for path in ("events/event", "events/seatlayout", "events/keywordmapping", "seats/reservation"):
+    for path in ("events/event", "events/seatlayout", "events/keywordmapping", "reservations/reservation"):
         assert admin_pages.client.get(f"/admin/{path}/?q=1").status_code == 200, path
     reservation = "4e500000-0000-4000-8000-000000000001"
-    page = admin_pages.client.get(f"/admin/seats/reservation/{reservation}/change/")
+    page = admin_pages.client.get(f"/admin/reservations/reservation/{reservation}/change/")
     assert page.status_code == 200
-    assert admin_pages.client.post(f"/admin/seats/reservation/{reservation}/change/", {}).status_code == 403
+    assert admin_pages.client.post(f"/admin/reservations/reservation/{reservation}/change/", {}).status_code == 403
 
 
 def test_slow_work_does_not_delay_the_ticks(world: Database, running: Clockwork, redis) -> None:
@@ -524,7 +524,7 @@ def test_a_cancelled_event_gives_everything_back(web: Api, world: Database, redi
 
 
 def test_a_sale_that_slips_through_is_found_later(world: Database, redis) -> None:
-    from seats.services import release_cancelled_events
+    from reservations.services import release_cancelled_events
 
     world.rows("UPDATE events SET status = 'cancelled' WHERE id = %s", HALL)
     assert release_cancelled_events() == 3

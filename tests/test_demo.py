@@ -11,11 +11,12 @@ from django.db import connection
 from django.db.models import Count, F
 from django.utils import timezone
 
-from events.layouts import sections_of
 from events.models import Event, KeywordMapping, SeatLayout
+from events.services.layouts import sections_of
 from queueing.services import Visitor
-from seats.models import Reservation, ReservationItem, Seat
-from seats.services import buy_tickets, confirm_reservation, release_cancelled_events, reserve_seats
+from reservations.models import Reservation, ReservationItem
+from reservations.services import buy_tickets, confirm_reservation, release_cancelled_events, reserve_seats
+from seats.models import Seat
 from tests.harness import new_user
 from tickets.models import TicketType
 

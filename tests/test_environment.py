@@ -107,7 +107,9 @@ def test_starts_with_production_settings() -> None:
 
 
 def test_realtime_loads_only_what_it_needs() -> None:
-    unneeded = "celery.app amqp daphne twisted rest_framework.views drf_spectacular.openapi seats.admin seats.views jwt"
+    unneeded = (
+        "celery.app amqp daphne twisted rest_framework.views drf_spectacular.openapi reservations.admin seats.views jwt"
+    )
     looks = f"import sys, ticketservice.asgi; print([name for name in {unneeded.split()} if name in sys.modules])"
     started = python("-c", looks)
 

@@ -173,8 +173,8 @@ def test_counts_outlive_workers_and_other_processes_add_to_them(
     environment = {"DATABASE_URL": database_url, "PROMETHEUS_MULTIPROC_DIR": str(directory), "WORKER_CONCURRENCY": "1"}
     port = free_port()
     with running_process("worker", logs / "metrics-worker.log", METRICS_PORT=str(port), **environment):
-        enqueue("seats.tasks.sweep")
-        swept = {"job": "seats.tasks.sweep", "outcome": "done"}
+        enqueue("reservations.tasks.sweep")
+        swept = {"job": "reservations.tasks.sweep", "outcome": "done"}
         wait_until(lambda: scrape(pair).total("jobs_total", **swept) > start.total("jobs_total", **swept), seconds=30)
         of_web, of_worker = scrape(pair), scrape(Api(port))
     expired = {"reason": "expired"}

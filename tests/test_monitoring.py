@@ -220,7 +220,7 @@ def busy(running: Realtime, web: Api, database: Database) -> dict[str, Api]:
         check(web, user, THEATRE)
     web.post(f"/queue/leave/{THEATRE}", user=leaves)
     web.post(f"/queue/leave/{THEATRE}", user=inside)
-    for job in ("seats.tasks.sweep", "seats.tasks.audit", "seats.tasks.update_statuses"):
+    for job in ("reservations.tasks.sweep", "reservations.tasks.audit", "seats.tasks.update_statuses"):
         enqueue(job)
     wait_until(lambda: everything_happened(web), seconds=60, every=0.5)
     return {"web": web, "realtime": Api(running.port)}
@@ -229,7 +229,7 @@ def busy(running: Realtime, web: Api, database: Database) -> dict[str, Api]:
 def everything_happened(web: Api) -> bool:
     enqueue("queueing.tasks.admit")
     found = scrape(web)
-    audits = found.total("jobs_total", job="seats.tasks.audit", outcome="done")
+    audits = found.total("jobs_total", job="reservations.tasks.audit", outcome="done")
     return found.total("queue_wait_time_seconds_count", event_id=THEATRE) > 0 and audits > 0
 
 

@@ -1,4 +1,4 @@
-"""`manage.py move_in`, from a database with the old service's columns into the tests' own, seen through `web` afterwards.
+"""`manage.py import_legacy`, from a database with the old service's columns seen through `web` afterwards.
 
 MOVE_IN_SEATS=1000000 moves that many seats in the test that is interrupted; the others have a few thousand.
 """
@@ -55,7 +55,7 @@ def new(database: Database, redis) -> Iterator[Database]:
 
     def empty() -> None:
         for table in database.rows(
-            "SELECT relname FROM pg_class WHERE starts_with(relname, 'moving_in') AND relkind = 'r'"
+            "SELECT relname FROM pg_class WHERE starts_with(relname, 'legacy_import') AND relkind = 'r'"
         ):
             database.rows(f"DROP TABLE {table['relname']}")
         database.rows(f"TRUNCATE {', '.join(TABLES)} CASCADE")
@@ -67,13 +67,13 @@ def new(database: Database, redis) -> Iterator[Database]:
 
 
 @pytest.fixture
-def move_in(new: Database, old: Database, django_db_blocker) -> Iterator[Callable[..., tuple[str, str]]]:
+def import_legacy(new: Database, old: Database, django_db_blocker) -> Iterator[Callable[..., tuple[str, str]]]:
     """The command in this process: what it said, and what it was refused with."""
 
     def run(*options: str) -> tuple[str, str]:
         said = io.StringIO()
         try:
-            call_command("move_in", "--from", old.url, *options, stdout=said)
+            call_command("import_legacy", "--from", old.url, *options, stdout=said)
         except CommandError as refusal:
             return said.getvalue(), str(refusal)
         return said.getvalue(), ""
@@ -84,7 +84,7 @@ def move_in(new: Database, old: Database, django_db_blocker) -> Iterator[Callabl
 
 def killed_when_waiting(old: Database, new: Database, waiting_in: Database, log: Path, sessions: int = 1) -> None:
     """Starts a move, and kills it as soon as it waits for locks that the caller holds in one of the databases."""
-    command = [sys.executable, "manage.py", "move_in", "--from", old.url, "--batch", str(max(200, SEATS // 50))]
+    command = [sys.executable, "manage.py", "import_legacy", "--from", old.url, "--batch", str(max(200, SEATS // 50))]
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, "DATABASE_URL": new.url}, stdout=output, stderr=output,
@@ -93,7 +93,7 @@ def killed_when_waiting(old: Database, new: Database, waiting_in: Database, log:
     try:
         waits = (
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            " AND application_name IN ('move_in', 'ticketservice')"
+            " AND application_name IN ('import_legacy', 'ticketservice')"
         )
         wait_until(lambda: process.poll() is not None or waiting_in.one(waits) == sessions, seconds=120)
         assert process.poll() is None, log.read_text()
@@ -167,13 +167,13 @@ def seats_by_status(web: Api, event: str) -> dict[str, int]:
 
 @pytest.mark.timeout(900)
 def test_a_move_that_is_killed_again_and_again_ends_complete(
-    old: Database, new: Database, web: Api, logs: Path, move_in
+    old: Database, new: Database, web: Api, logs: Path, import_legacy
 ) -> None:
     events = SEATS // 1000
-    log = logs / "move_in.log"
+    log = logs / "import_legacy.log"
     with in_the_way(old.url, "LOCK TABLE reservations IN ACCESS EXCLUSIVE MODE"):  # when events and seats are read
         killed_when_waiting(old, new, old, log)
-    assert new.one("SELECT to_regclass('moving_in')") is None
+    assert new.one("SELECT to_regclass('legacy_import')") is None
     assert [new.one(f"SELECT count(*) FROM {table}") for table in TABLES] == [0] * 7
 
     free = SEATS - 210 * events
@@ -201,7 +201,7 @@ def test_a_move_that_is_killed_again_and_again_ends_complete(
     assert new.one("SELECT count(*) FROM events WHERE status <> 'ended'") == 0
     web.get("/events")  # is now in the cache
 
-    done = manage("move_in", "--from", old.url, DATABASE_URL=new.url)
+    done = manage("import_legacy", "--from", old.url, DATABASE_URL=new.url)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Going on with" in done.stdout
     assert "Moved, and verified" in done.stdout
@@ -218,7 +218,7 @@ def test_a_move_that_is_killed_again_and_again_ends_complete(
     assert seats_by_status(web, EVENT) == {"available": 790, "locked": 10, "sold": 200}
 
     before = new.everything()
-    said, refusal = move_in()
+    said, refusal = import_legacy()
     assert "Nothing to do" in said
     assert refusal == ""
     assert new.everything() == before
@@ -353,14 +353,16 @@ def known_users(new: Database, old: Database) -> Iterator[None]:
 
 
 @pytest.mark.skipif(SEATS != 4000, reason="counts on 4 events")
-def test_what_can_not_be_here_is_listed_and_left_out(old: Database, new: Database, known_users: None, move_in) -> None:
+def test_what_can_not_be_here_is_listed_and_left_out(
+    old: Database, new: Database, known_users: None, import_legacy
+) -> None:
     for statement, _, _, row in PLANTED:
         old.rows(statement.format(row))
     old.rows("UPDATE seats SET status = 'available' WHERE id = %s", made("5ea7", 3, 10))  # sold
     old.rows("UPDATE ticket_types SET available_quantity = 900 WHERE id = %s", made("71c0", 3, 1))
     empty = new.everything()
 
-    said, refusal = move_in("--dry-run")
+    said, refusal = import_legacy("--dry-run")
     assert "Nothing was written" in refusal
     for _, table, reason, row in PLANTED:
         assert f"  {table}: {reason}: 1\n    {row}  " in said, (table, reason)
@@ -371,11 +373,11 @@ def test_what_can_not_be_here_is_listed_and_left_out(old: Database, new: Databas
     assert f"{made('5ea7', 3, 10)}  available becomes sold\n" in right
     assert f"{made('71c0', 3, 1)}  900 of 1000, held 12\n" in odd
 
-    assert "--skip-refused" in move_in()[1]
+    assert "--skip-refused" in import_legacy()[1]
     assert new.everything() == empty
-    assert new.one("SELECT to_regclass('moving_in')") is None
+    assert new.one("SELECT to_regclass('legacy_import')") is None
 
-    said, refusal = move_in("--skip-refused")
+    said, refusal = import_legacy("--skip-refused")
     assert refusal == ""
     found = ids(new)
     assert {table: rows - found[table] for table, rows in ids(old).items()} == LEFT_OUT
@@ -385,37 +387,37 @@ def test_what_can_not_be_here_is_listed_and_left_out(old: Database, new: Databas
     )
     assert [str(item["reservation_id"]) for item in kept_for] == [made("4e50", 1, 1)]
     assert f"seats: 2,993 rows, {len(LEFT_OUT['seats']):,} left out" in said
-    listed = {str(row["id"]) for row in new.rows("SELECT id FROM moving_in_refused")}
+    listed = {str(row["id"]) for row in new.rows("SELECT id FROM legacy_import_refused")}
     assert listed == set.union(*LEFT_OUT.values())
 
 
-def test_nothing_is_overwritten(old: Database, new: Database, move_in) -> None:
+def test_nothing_is_overwritten(old: Database, new: Database, import_legacy) -> None:
     new.rows("INSERT INTO keyword_mappings (korean, english) VALUES ('가', 'ga'), ('나', 'na')")
     before = new.everything()
 
-    _, refusal = move_in()
+    _, refusal = import_legacy()
 
     assert "nothing is overwritten: keyword_mappings 2." in refusal
     assert new.everything() == before
     assert new.one("SELECT count(*) FROM keyword_mappings") == 2
-    assert new.one("SELECT to_regclass('moving_in')") is None
+    assert new.one("SELECT to_regclass('legacy_import')") is None
 
 
-def test_what_changes_during_a_move_is_noticed(old: Database, new: Database, logs: Path, move_in) -> None:
+def test_what_changes_during_a_move_is_noticed(old: Database, new: Database, logs: Path, import_legacy) -> None:
     with in_the_way(new.url, "LOCK TABLE events IN ROW EXCLUSIVE MODE"):
         killed_when_waiting(old, new, new, logs / "changed.log")
     free = made("5ea7", 2, 1000)
 
     new.rows("UPDATE seats SET price = price + 1 WHERE id = %s", free)
-    assert "seats differs from what was read (there, here): {'price': " in move_in()[1]
+    assert "seats differs from what was read (there, here): {'price': " in import_legacy()[1]
 
     new.rows("UPDATE seats SET id = gen_random_uuid() WHERE id = %s", free)
-    assert "nothing is overwritten: seats 1." in move_in()[1]
+    assert "nothing is overwritten: seats 1." in import_legacy()[1]
 
     new.rows("DELETE FROM seats WHERE price = 101001 AND event_id = %s", made("e0e0", 2, 0))
     old.rows("UPDATE seats SET section = 'B' WHERE id = %s", free)  # and nothing else: counts and sums are the same
-    assert "has changed since" in move_in()[1]
+    assert "has changed since" in import_legacy()[1]
     assert new.one("SELECT count(*) FROM events WHERE status <> 'ended'") == 0
 
-    assert move_in("--start-over")[1] == ""
+    assert import_legacy("--start-over")[1] == ""
     assert not differences(as_it_is(new), as_it_should_be(old))

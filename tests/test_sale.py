@@ -162,7 +162,7 @@ def test_2_cancelling_an_expired_reservation_frees_nothing_of_the_next_buyer(api
 
 
 def test_15_tickets_expire_too_and_their_stock_comes_back(api: Api, world: Database) -> None:
-    from seats.services import expire_due
+    from reservations.services import expire_due
 
     user = new_user()
     reservation = api.buy(user, STANDING, **{STANDING_A: 2, STANDING_B: 1}).json["reservation"]["id"]

@@ -35,7 +35,7 @@ app.conf.update(
     task_default_queue="work",
     task_routes={
         "queueing.tasks.admit": {"queue": "admission"},
-        "seats.tasks.sweep": {"queue": "ticks"},
+        "reservations.tasks.sweep": {"queue": "ticks"},
         "seats.tasks.update_statuses": {"queue": "ticks"},
     },
     worker_send_task_events=False,
@@ -46,7 +46,7 @@ app.conf.update(
     # A run that could not start before the next one is due is dropped: `expires` is shorter than the period.
     beat_schedule={
         "admit": {"task": "queueing.tasks.admit", "schedule": 1.0, "options": {"expires": 0.9}},
-        "sweep": {"task": "seats.tasks.sweep", "schedule": 1.0, "options": {"expires": 0.9}},
+        "sweep": {"task": "reservations.tasks.sweep", "schedule": 1.0, "options": {"expires": 0.9}},
         "update-statuses": {"task": "seats.tasks.update_statuses", "schedule": 60.0, "options": {"expires": 50}},
         "generate-missing-seats": {
             "task": "seats.tasks.generate_missing_seats",
@@ -54,11 +54,11 @@ app.conf.update(
             "options": {"expires": 50},
         },
         "release-cancelled-events": {
-            "task": "seats.tasks.release_cancelled_events",
+            "task": "reservations.tasks.release_cancelled_events",
             "schedule": 60.0,
             "options": {"expires": 50},
         },
-        "audit": {"task": "seats.tasks.audit", "schedule": 600.0, "options": {"expires": 550}},
+        "audit": {"task": "reservations.tasks.audit", "schedule": 600.0, "options": {"expires": 550}},
     },
 )
 app.autodiscover_tasks()

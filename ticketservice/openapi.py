@@ -11,7 +11,8 @@ from rest_framework import serializers
 
 import events.openapi  # noqa: F401 - describes its views by being imported, as the next ones
 import queueing.openapi  # noqa: F401
-import seats.openapi.operations  # noqa: F401
+import reservations.openapi.operations  # noqa: F401
+import seats.openapi  # noqa: F401
 import tickets.openapi  # noqa: F401
 from kernel.http.problems import NotFound
 from kernel.openapi.components import responses_of

@@ -85,6 +85,7 @@ INSTALLED_APPS = [
     "tickets",
     "queueing",
     "seats",
+    "reservations",
     "legacy_import",
     "demo",
     *(["devtools"] if DEBUG else []),

@@ -11,13 +11,13 @@ from kernel.http.problems import bad_request, not_found, server_error
 from kernel.http.urls import BySegment
 from kernel.observability.exposition import metrics
 from queueing.views import QueueAdminViewSet, QueueViewSet
-from seats.views import (
-    EventStatusViewSet,
+from reservations.views import (
     InternalEventViewSet,
     InternalReservationViewSet,
     ReservationViewSet,
-    SeatViewSet,
+    SeatReservationViewSet,
 )
+from seats.views import EventStatusViewSet, SeatMapViewSet
 from tickets.views import TicketViewSet
 from ticketservice import api_docs
 from ticketservice.views import Alive, Component, Ready
@@ -26,7 +26,8 @@ router = SimpleRouter()
 router.trailing_slash = "/?"
 router.register("events", EventViewSet, basename="event")
 router.register("tickets", TicketViewSet, basename="ticket")
-router.register("seats", SeatViewSet, basename="seat")
+router.register("seats", SeatMapViewSet, basename="seat-map")
+router.register("seats", SeatReservationViewSet, basename="seat")
 router.register("queue/admin", QueueAdminViewSet, basename="queue-admin")
 router.register("queue", QueueViewSet, basename="queue")
 router.register("reservations", ReservationViewSet, basename="reservation")

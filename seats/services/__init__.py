@@ -1,37 +1,33 @@
-"""What can be done with seats and reservations, a file per verb. Each sale is one statement, and so one transaction.
+"""What can be done with seats: locks, generation, what is published, and the status of events that follows from them."""
 
-Who changes rows locks them first, always in this order, and rows of one table by id: reservations, seats, ticket types.
-"""
-
-from seats.services.auditing import audit
-from seats.services.buying import TicketSale, buy_tickets
-from seats.services.cancelling import cancel_event, release_cancelled_events
-from seats.services.confirming import confirm_reservation
-from seats.services.generating import change_layout, generate_missing_seats, generate_seats
-from seats.services.releasing import cancel_reservation, expire_due, refund_reservation
-from seats.services.reserving import SeatSale, refuse_too_many, reserve_seats
-from seats.services.statuses import update_status_of, update_statuses
-from seats.services.stocking import change_total
-from seats.services.sweeping import sweep
+from queueing.services import Visitor
+from seats.services.generating import generate_missing_seats, generate_seats
+from seats.services.locking import SeatLocks, acquire_locks
+from seats.services.publishing import (
+    publish_event_saved,
+    publish_locked,
+    publish_map_changed,
+    publish_released,
+    publish_sold,
+    publish_status,
+    publish_stock,
+)
+from seats.services.statuses import update_status_of, update_status_of_touched_events, update_statuses
 
 __all__ = [
-    "SeatSale",
-    "TicketSale",
-    "audit",
-    "buy_tickets",
-    "cancel_event",
-    "cancel_reservation",
-    "change_layout",
-    "change_total",
-    "confirm_reservation",
-    "expire_due",
+    "SeatLocks",
+    "Visitor",
+    "acquire_locks",
     "generate_missing_seats",
     "generate_seats",
-    "refund_reservation",
-    "refuse_too_many",
-    "release_cancelled_events",
-    "reserve_seats",
-    "sweep",
+    "publish_event_saved",
+    "publish_locked",
+    "publish_map_changed",
+    "publish_released",
+    "publish_sold",
+    "publish_status",
+    "publish_stock",
     "update_status_of",
+    "update_status_of_touched_events",
     "update_statuses",
 ]

@@ -6,16 +6,14 @@ from uuid import UUID
 
 import orjson
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils.translation import gettext_noop as _
 
 from events.errors import EventNotFound, ImpossibleLayout
-from events.layouts import sections_of
 from events.models import Event
+from events.services.layouts import sections_of
 from kernel.db.sql import after_commit, fetch_one
 from seats import effects
-from seats.errors import LayoutInUse
-from seats.models import ReservationItem, Seat
+from seats.models import Seat
 
 logger = logging.getLogger(__name__)
 
@@ -47,29 +45,6 @@ def generate_missing_seats() -> int:
         except ImpossibleLayout as refusal:
             logger.warning("event %s: %s", event_id, refusal.message)
     return made
-
-
-def change_layout(*, event_id: UUID, layout_id: UUID | None) -> None:
-    """Gives an event another layout, or none, and the seats of it instead of those it had.
-
-    Raises EventNotFound, LayoutInUse when somebody has a seat of the old one, or ImpossibleLayout; nothing changes then.
-    """
-    with transaction.atomic():
-        event = Event.objects.select_for_update(of=("self",)).filter(id=event_id).first()
-        if event is None:
-            raise EventNotFound
-        if event.seat_layout_id == layout_id:
-            return
-        seats = Seat.objects.select_for_update().filter(event_id=event_id).order_by("id")
-        if seats.exclude(status=Seat.Status.AVAILABLE).exists() or seats.filter(items__is_live=True).exists():
-            raise LayoutInUse
-        # Reservations that ended remember their amounts, not the seats that are no more.
-        ReservationItem.objects.filter(seat__event_id=event_id).update(seat=None)
-        Seat.objects.filter(event_id=event_id).delete()
-        Event.objects.filter(id=event_id).update(seat_layout=layout_id, updated_at=Now())
-        if layout_id is not None:
-            generate_seats(event_id=event_id)
-        after_commit(effects.event_was_saved, event_id=event_id)
 
 
 def generate_seats(*, event_id: UUID) -> int:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from kernel.db.sql import after_commit, fetch_all, fetch_one
 from seats import effects
+from seats.locks import take_touched_events
 
 
 def _first_seat(such: str) -> str:
@@ -70,6 +71,11 @@ def update_statuses() -> int:
 def update_status_of(event_ids: Sequence[UUID]) -> int:
     """The same for events whose places have changed: sold out, or no longer."""
     return _announced(fetch_all(_UPDATE_SOME, {"event_ids": list(event_ids)})) if event_ids else 0
+
+
+def update_status_of_touched_events() -> int:
+    """The same for the events whose places have changed since the last call."""
+    return update_status_of(take_touched_events())
 
 
 def _announced(changed: list[dict[str, Any]]) -> int:

@@ -197,7 +197,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
 
     async def drain(self) -> None:
         """Closes all connections, with a hint when to come back, and lets no more in: see
-        `kernel.realtime.consumers.drain`, which comes first. Over polling the hint is heard by who waits for an answer just then, as most do.
+        `kernel.realtime.consumers.drain`, which comes first.
+        Over polling the hint is heard by who waits for an answer just then, as most do.
         """
         hints = {connection: retry() for connection in self.eio.connections.values()}
         for client in tuple(self._clients.values()):

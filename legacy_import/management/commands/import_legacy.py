@@ -1,4 +1,4 @@
-"""`manage.py move_in`: the old service's data."""
+"""`manage.py import_legacy`: the old service's data."""
 
 import sys
 from argparse import ArgumentParser
@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from legacy_import.errors import CanNotMove
 from legacy_import.progress import Progress
-from legacy_import.services import Options, move_in
+from legacy_import.services import Options, import_legacy
 
 
 class Command(BaseCommand):
@@ -36,6 +36,6 @@ class Command(BaseCommand):
             batch=options["batch"],
         )
         try:
-            move_in(asked, say=self.stdout.write, progress=Progress(sys.stderr))
+            import_legacy(asked, say=self.stdout.write, progress=Progress(sys.stderr))
         except CanNotMove as refusal:
             raise CommandError(str(refusal)) from refusal

@@ -1,0 +1,180 @@
+"""Layouts with a drawing of the hall, and the words that the search knows in two languages."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Count
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from events.errors import ImpossibleLayout
+from events.models import KeywordMapping, SeatLayout
+from events.services.layouts import sections_of
+from events.services.seat_plan import plan_of
+from kernel.backoffice.actions import ActingAdmin, WhyForm, said
+
+EXAMPLE = {
+    "sections": [
+        {"name": "VIP", "rows": 4, "seatsPerRow": 20, "price": 150000, "startRow": 1},
+        {"name": "R", "rows": 8, "seatsPerRow": 24, "price": 110000, "startRow": 5},
+    ]
+}
+TIERS = 6  # colours of the style sheet
+
+
+def drawn(layout_config: Any) -> str:
+    """The hall as SVG with a table of its sections, or what is wrong with the layout."""
+    try:
+        sections = sections_of(layout_config)
+    except ImpossibleLayout as refusal:
+        return format_html('<p class="errornote">{}</p>', said(refusal))
+    plan = plan_of(sections)
+    prices = sorted({section.price for section in sections}, reverse=True)
+    tiers = {price: min(rank, TIERS) for rank, price in enumerate(prices, 1)}
+    blocks = [(block, tiers[block.section.price]) for block in plan.blocks]
+    total = sum(section.rows * section.seats_per_row for section in sections)
+    return render_to_string(
+        "events/seat_plan.html", {"plan": plan, "blocks": blocks, "tiers": range(1, TIERS + 1), "total": total}
+    )
+
+
+class LayoutDecoder(json.JSONDecoder):
+    """Refuses also what can be read and not be stored: U+0000, halves of characters, NaN, brackets in brackets in ..."""
+
+    def decode(self, text: str, *args: Any) -> Any:
+        try:
+            found = super().decode(text, *args)
+            stored = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise json.JSONDecodeError(str(error), text, 0) from error
+        if b"\\u0000" in stored:
+            raise json.JSONDecodeError("U+0000", text, 0)
+        return found
+
+
+class LayoutWidget(forms.Textarea):
+    """JSON as somebody would write it: a section a line."""
+
+    def format_value(self, value: Any) -> str:
+        text = str(super().format_value(value) or "")
+        try:
+            found = json.loads(text, cls=LayoutDecoder)
+            lines = ",\n".join(f"  {json.dumps(section, ensure_ascii=False)}" for section in found["sections"])
+        except (ValueError, TypeError, KeyError):
+            return text
+        others = {name: value for name, value in found.items() if name != "sections"}
+        rest = f", {json.dumps(others, ensure_ascii=False)[1:-1]}" if others else ""
+        return f'{{"sections": [\n{lines}\n]{rest}}}'
+
+
+class SeatLayoutForm(WhyForm):
+    class Meta:
+        widgets = {
+            "description": forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
+            "layout_config": LayoutWidget(attrs={"class": "code", "rows": 12, "spellcheck": "false"}),
+        }
+        help_texts = {
+            "layout_config": _(
+                "Each section has a name, rows, seatsPerRow, a price in won, and startRow, the number of its first row "
+                "(1 if left out). The drawing follows as you type."
+            )
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "layout_config" in self.fields:  # not that of a layout in use
+            self.fields["layout_config"].decoder = LayoutDecoder  # type: ignore[attr-defined]  # of a JSONField
+
+    def clean_layout_config(self) -> Any:
+        layout_config = self.cleaned_data["layout_config"]
+        try:
+            sections_of(layout_config)
+        except ImpossibleLayout as refusal:
+            raise ValidationError(said(refusal)) from refusal
+        return layout_config
+
+
+def _is_in_use(layout: SeatLayout | None) -> bool:
+    return layout is not None and layout.events.exists()
+
+
+@admin.register(SeatLayout)
+class SeatLayoutAdmin(ActingAdmin):
+    form = SeatLayoutForm
+    list_display = ("name", "description", "shown_total", "used_by")
+    search_fields = ("name", "description")
+    ordering = ("total_seats", "name")
+
+    class Media:
+        js = ("events/layout_preview.js",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).annotate(event_count=Count("events"))
+
+    def get_urls(self) -> list[URLPattern]:
+        preview = self.admin_site.admin_view(self.preview_view)
+        return [path("preview/", preview, name="events_seatlayout_preview"), *super().get_urls()]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: SeatLayout | None = None) -> tuple[str, ...]:  # noqa: ARG002
+        return ("preview", "in_use") if _is_in_use(obj) else ("preview",)
+
+    def get_fields(self, request: HttpRequest, obj: SeatLayout | None = None) -> tuple[str, ...]:  # noqa: ARG002
+        """The seats of events were made from its sections; they would not follow a change."""
+        sections = ("in_use", "preview") if _is_in_use(obj) else ("layout_config", "preview")
+        return ("name", "description", *sections, "why")
+
+    @admin.display(description=_("sections"))
+    def in_use(self, layout: SeatLayout) -> str:  # noqa: ARG002
+        return gettext("Events have seats of this layout, so its sections stay. An event may be given another layout.")
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"layout_config": EXAMPLE, **super().get_changeform_initial_data(request)}
+
+    @admin.display(description=_("seats"), ordering="total_seats")
+    def shown_total(self, layout: SeatLayout) -> str:
+        return f"{layout.total_seats:,}"
+
+    @admin.display(description=_("events"), ordering="event_count")
+    def used_by(self, layout: Any) -> int:
+        count: int = layout.event_count
+        return count
+
+    @admin.display(description=_("preview"))
+    def preview(self, layout: SeatLayout) -> SafeString:
+        found = drawn(layout.layout_config or EXAMPLE)
+        url = reverse("admin:events_seatlayout_preview")
+        return format_html('<div class="seat-plan" data-preview-url="{}">{}</div>', url, mark_safe(found))  # noqa: S308
+
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """What the text that somebody is typing would look like."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        try:
+            layout_config = json.loads(request.POST.get("layout_config", ""), cls=LayoutDecoder)
+        except ValueError as error:
+            return HttpResponse(format_html('<p class="errornote">JSON: {}</p>', str(error)))
+        return HttpResponse(drawn(layout_config))
+
+    def save_model(self, request: HttpRequest, obj: SeatLayout, form: ModelForm, change: bool) -> None:  # noqa: FBT001
+        obj.total_seats = sum(section.rows * section.seats_per_row for section in sections_of(obj.layout_config))
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(KeywordMapping)
+class KeywordMappingAdmin(ActingAdmin):
+    form = WhyForm
+    fields = ("korean", "english", "entity_type", "why")
+    list_display = ("korean", "english", "entity_type")
+    list_filter = ("entity_type",)
+    search_fields = ("korean", "english")

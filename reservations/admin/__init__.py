@@ -1,0 +1,9 @@
+"""Organisers' pages. Events are administered here and not in `events`, because cancelling one ends reservations."""
+
+from django.contrib import admin
+
+from reservations.admin import events, reservations
+
+admin.site.index_template = "reservations/overview.html"
+
+__all__ = ["events", "reservations"]

@@ -1,0 +1,117 @@
+"""Ways to be refused that concern reservations."""
+
+from typing import Any
+
+from django.utils.translation import gettext_noop as _
+
+from kernel.errors import Kind, Refused
+
+
+class LayoutInUse(Refused):
+    """For an organiser."""
+
+    kind = Kind.CONFLICT
+    message = _("판매된 좌석이 있어 좌석 배치를 변경할 수 없습니다.")
+    code = "LAYOUT_IN_USE"
+    by_the_work = True
+
+
+class StockIsSold(Refused):
+    """For an organiser: fewer tickets than buyers hold already."""
+
+    kind = Kind.CONFLICT
+    template = _("%(name)s: %(taken)s are held or sold already, so there can not be fewer in all.")
+    code = "STOCK_IS_SOLD"
+    by_the_work = True
+
+    def __init__(self, *, name: str, taken: int) -> None:
+        self.values = {"name": name, "taken": taken}
+        super().__init__(self.template % self.values)
+
+
+class AmountTooLarge(Refused):
+    message = "결제 금액이 너무 큽니다."
+    code = "AMOUNT_TOO_LARGE"
+    by_the_work = True
+
+
+class ReservationNotFound(Refused):
+    kind = Kind.NOT_FOUND
+    message = _("예매 내역을 찾을 수 없습니다.")
+    code = "RESERVATION_NOT_FOUND"
+
+
+class SeatReservationNotFound(ReservationNotFound):
+    message = "예약을 찾을 수 없습니다."
+
+
+class NothingToCancel(Refused):
+    """The same as ReservationNotFound, as the old service says it when a buyer cancels."""
+
+    message = _("예매 내역을 찾을 수 없습니다.")
+    code = "RESERVATION_NOT_FOUND"
+    by_the_work = True
+
+
+class AlreadyCancelled(Refused):
+    message = _("이미 취소된 예매입니다.")
+    code = "RESERVATION_CANCELLED"
+    by_the_work = True
+
+
+class AlreadyExpired(Refused):
+    message = _("이미 만료된 예매입니다.")
+    code = "RESERVATION_EXPIRED"
+    by_the_work = True
+
+
+class PaymentRefused(Refused):
+    kind = Kind.CONFLICT
+    by_the_work = True
+    shows_code = True
+
+
+class PaidTooLate(PaymentRefused):
+    message = _("예매 시간이 만료되었습니다.")
+    code = "RESERVATION_EXPIRED"
+
+
+class PaidAfterCancelling(PaymentRefused):
+    message = _("취소된 예매입니다.")
+    code = "RESERVATION_CANCELLED"
+
+
+class PaidTwice(PaymentRefused):
+    message = _("이미 결제된 예매입니다.")
+    code = "ALREADY_PAID"
+
+
+class AmountDiffers(PaymentRefused):
+    message = _("결제 금액이 일치하지 않습니다.")
+    code = "AMOUNT_MISMATCH"
+
+
+class PaymentUsedElsewhere(PaymentRefused):
+    message = _("다른 예매에 사용된 결제입니다.")
+    code = "PAYMENT_ID_USED"
+
+
+class NotPaid(PaymentRefused):
+    message = _("결제된 예매가 아닙니다.")
+    code = "NOT_PAID"
+
+
+class IdempotencyKeyReused(Refused):
+    kind = Kind.UNPROCESSABLE
+    message = "Idempotency-Key가 다른 요청에 사용되었습니다."
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class RefusedBefore(Refused):
+    """What the first request with this Idempotency-Key was refused with."""
+
+    def __init__(self, refusal: dict[str, Any]) -> None:
+        super().__init__(refusal["message"])
+        self.kind = Kind(refusal["kind"])
+        self.code = refusal["code"]
+        self.by_the_work = True  # no other refusals are stored

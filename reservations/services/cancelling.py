@@ -1,0 +1,52 @@
+"""An event does not take place: nothing more is sold, and what was sold is given back."""
+
+from uuid import UUID
+
+from events.errors import EventNotFound
+from kernel.db.sql import after_commit, fetch_all, fetch_one
+from reservations.services.releasing import release_event
+from seats.services import publish_status
+
+BATCH = 500
+
+_CANCEL = """
+WITH target AS MATERIALIZED (SELECT id, status FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE),
+cancelled AS (
+    UPDATE events e SET status = 'cancelled', updated_at = now() FROM target t WHERE e.id = t.id AND t.status <> 'cancelled'
+    RETURNING nextval('change_number') AS change
+)
+SELECT EXISTS (SELECT FROM target) AS found, (SELECT change FROM cancelled) AS change
+"""
+
+_CANCELLED_WITH_SALES = """
+SELECT e.id FROM events e WHERE e.status = 'cancelled' AND EXISTS (
+    SELECT FROM reservations r WHERE r.event_id = e.id AND r.status IN ('pending', 'confirmed')
+)
+"""
+
+
+def cancel_event(*, event_id: UUID) -> int:
+    """Cancels the event and every reservation of it; those that were paid are marked for a refund (`refund_due_at`).
+
+    First the event, so that nothing more is sold, then the reservations in batches: a sale that was under way is found by
+    `release_cancelled_events`, which also goes on where a process was killed. Returns how many reservations ended. Twice
+    is the same as once. Raises EventNotFound.
+    """
+    event = fetch_one(_CANCEL, {"event_id": event_id})
+    if not event["found"]:
+        raise EventNotFound
+    if event["change"] is not None:
+        after_commit(publish_status, event_id=event_id, status="cancelled", change=event["change"])
+    return _release_all(event_id)
+
+
+def release_cancelled_events() -> int:
+    """Ends the reservations that cancelled events still have. Returns how many."""
+    return sum(_release_all(event["id"]) for event in fetch_all(_CANCELLED_WITH_SALES, {}))
+
+
+def _release_all(event_id: UUID) -> int:
+    total = 0
+    while ended := release_event(event_id=event_id, limit=BATCH):
+        total += ended
+    return total

@@ -1,0 +1,37 @@
+"""An organiser gives an event another layout."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from events.errors import EventNotFound
+from events.models import Event
+from kernel.db.sql import after_commit
+from reservations.errors import LayoutInUse
+from reservations.models import ReservationItem
+from seats.models import Seat
+from seats.services import generate_seats, publish_event_saved
+
+
+def change_layout(*, event_id: UUID, layout_id: UUID | None) -> None:
+    """Gives an event another layout, or none, and the seats of it instead of those it had.
+
+    Raises EventNotFound, LayoutInUse when somebody has a seat of the old one, or ImpossibleLayout; nothing changes then.
+    """
+    with transaction.atomic():
+        event = Event.objects.select_for_update(of=("self",)).filter(id=event_id).first()
+        if event is None:
+            raise EventNotFound
+        if event.seat_layout_id == layout_id:
+            return
+        seats = Seat.objects.select_for_update().filter(event_id=event_id).order_by("id")
+        if seats.exclude(status=Seat.Status.AVAILABLE).exists() or seats.filter(items__is_live=True).exists():
+            raise LayoutInUse
+        # Reservations that ended remember their amounts, not the seats that are no more.
+        ReservationItem.objects.filter(seat__event_id=event_id).update(seat=None)
+        Seat.objects.filter(event_id=event_id).delete()
+        Event.objects.filter(id=event_id).update(seat_layout=layout_id, updated_at=Now())
+        if layout_id is not None:
+            generate_seats(event_id=event_id)
+        after_commit(publish_event_saved, event_id=event_id)

@@ -1,0 +1,195 @@
+"""Giving places back: cancelled by the buyer, refunded by the payment service, or past their deadline."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models.functions import Now
+
+from kernel.db.sql import after_commit, fetch_all, fetch_one
+from reservations import effects
+from reservations.errors import AlreadyCancelled, AlreadyExpired, NothingToCancel, NotPaid, ReservationNotFound
+from reservations.models import Reservation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What one statement did: the reservations it looked at, as they were before, and how many of them it ended."""
+
+    targets: list[dict[str, Any]]
+    ended: int
+
+
+def _give_back(target: str, *, payment_status: str = "%(payment_status)s", refund_due_at: str = "NULL") -> str:
+    """The statement that ends reservations and gives back what they hold; `target` locks the reservations.
+
+    Stock that would rise above its total raises the total: a ticket that somebody held exists, whatever was written down
+    (only rows written by others can be so; see docs/adr/0005).
+    """
+    return f"""
+WITH target AS MATERIALIZED ({target}),
+ended AS (
+    UPDATE reservations r SET status = %(status)s, payment_status = {payment_status},
+        refund_due_at = {refund_due_at}, updated_at = now()
+    FROM target t WHERE r.id = t.id AND t.may_end
+    RETURNING r.id
+),
+item AS MATERIALIZED (
+    SELECT i.seat_id, i.ticket_type_id, i.quantity FROM reservation_items i JOIN ended ON ended.id = i.reservation_id
+    WHERE i.is_live
+),
+held_seat AS MATERIALIZED (
+    SELECT s.id FROM seats s WHERE s.id IN (SELECT seat_id FROM item) ORDER BY s.id FOR UPDATE
+),
+freed AS (
+    UPDATE seats s SET status = 'available', updated_at = now() FROM held_seat h
+    WHERE s.id = h.id AND s.status <> 'available'
+    RETURNING s.id, s.event_id, nextval('change_number') AS change
+),
+held_stock AS MATERIALIZED (
+    SELECT t.id, item.quantity FROM ticket_types t
+    JOIN (SELECT ticket_type_id, sum(quantity) AS quantity FROM item GROUP BY 1) item ON item.ticket_type_id = t.id
+    ORDER BY t.id FOR UPDATE OF t
+),
+restocked AS (
+    UPDATE ticket_types t SET available_quantity = t.available_quantity + h.quantity,
+        total_quantity = greatest(t.total_quantity, t.available_quantity + h.quantity), updated_at = now()
+    FROM held_stock h WHERE t.id = h.id
+    RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
+)
+SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT count(*) FROM ended) AS ended,
+       (SELECT jsonb_agg(to_jsonb(freed)) FROM freed) AS seats,
+       (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock
+"""
+
+
+_CANCEL = _give_back("""
+    SELECT id, event_id, status, status IN ('pending', 'confirmed') AS may_end FROM reservations
+    WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
+""")
+
+_REFUND = _give_back("""
+    SELECT id, status, payment_status, payment_id, status = 'confirmed' AS may_end FROM reservations
+    WHERE id = %(reservation_id)s FOR UPDATE
+""")
+
+# Paid ones keep their payment status until the payment service has given the money back.
+_RELEASE_EVENT = _give_back(
+    """
+    SELECT id, true AS may_end FROM reservations WHERE event_id = %(event_id)s AND status IN ('pending', 'confirmed')
+    ORDER BY id LIMIT %(limit)s FOR UPDATE
+    """,
+    payment_status="CASE r.status WHEN 'confirmed' THEN r.payment_status ELSE %(payment_status)s END",
+    refund_due_at="CASE r.status WHEN 'confirmed' THEN now() END",
+)
+
+_DUE = """
+    FROM reservations WHERE status = 'pending' AND deadline <= now() AND id <> ALL(%(leave_out)s::uuid[])
+    ORDER BY deadline, id LIMIT %(limit)s
+"""
+_EXPIRE_DUE = _give_back(f"SELECT id, true AS may_end {_DUE} FOR UPDATE SKIP LOCKED")
+_EXPIRE_ONE = _give_back("""
+    SELECT id, true AS may_end FROM reservations
+    WHERE id = %(reservation_id)s AND status = 'pending' AND deadline <= now() FOR UPDATE SKIP LOCKED
+""")
+
+# Waits for whoever is paying one of them just now, and then leaves that one alone: its status is looked at again.
+_EXPIRE_HOLDERS = _give_back("""
+    SELECT id, true AS may_end FROM reservations WHERE status = 'pending' AND deadline <= now() AND id IN (
+        SELECT reservation_id FROM reservation_items
+        WHERE is_live AND (seat_id = ANY(%(seat_ids)s::uuid[]) OR ticket_type_id = ANY(%(ticket_type_ids)s::uuid[]))
+    ) ORDER BY id FOR UPDATE
+""")
+
+_EXPIRED = {"status": Reservation.Status.EXPIRED.value, "payment_status": Reservation.PaymentStatus.FAILED.value}
+# Also for what was never paid: recorded so, and clients show it.
+_CANCELLED = {"status": Reservation.Status.CANCELLED.value, "payment_status": Reservation.PaymentStatus.REFUNDED.value}
+
+
+def cancel_reservation(*, user_id: UUID, reservation_id: UUID) -> None:
+    """The buyer gives the places back, paid or not. Raises NothingToCancel, AlreadyCancelled or AlreadyExpired."""
+    released = _release(
+        _CANCEL, {**_CANCELLED, "user_id": user_id, "reservation_id": reservation_id}, reason="cancelled"
+    )
+    if released.ended:
+        if event_id := released.targets[0]["event_id"]:
+            after_commit(effects.reservation_was_cancelled, event_id=UUID(event_id), user_id=user_id)
+        return
+    if not released.targets:
+        raise NothingToCancel
+    raise AlreadyExpired if released.targets[0]["status"] == Reservation.Status.EXPIRED else AlreadyCancelled
+
+
+def refund_reservation(*, reservation_id: UUID) -> None:
+    """The payment service has given the money back; the places become free. Twice is the same as once.
+
+    Raises ReservationNotFound or NotPaid.
+    """
+    released = _release(_REFUND, {**_CANCELLED, "reservation_id": reservation_id}, reason="refunded")
+    if released.ended:
+        return
+    if not released.targets:
+        raise ReservationNotFound
+    was = released.targets[0]
+    if was["status"] == Reservation.Status.CANCELLED and was["payment_status"] == Reservation.PaymentStatus.COMPLETED:
+        # Of a cancelled event: the places are free already, and now the money is back.
+        paid_back = Reservation.objects.filter(
+            id=reservation_id, status=was["status"], payment_status=was["payment_status"]
+        )
+        paid_back.update(payment_status=Reservation.PaymentStatus.REFUNDED, refund_due_at=None, updated_at=Now())
+        return
+    if was["payment_id"] is None or was["payment_status"] != Reservation.PaymentStatus.REFUNDED:
+        raise NotPaid
+
+
+def release_event(*, event_id: UUID, limit: int) -> int:
+    """Ends up to `limit` reservations of an event that was cancelled. Returns how many."""
+    return _release(
+        _RELEASE_EVENT, {**_CANCELLED, "event_id": event_id, "limit": limit}, reason="event_cancelled"
+    ).ended
+
+
+def expire_due(*, limit: int, leave_out: Sequence[UUID] = ()) -> int:
+    """Ends up to `limit` reservations that are past their deadline; leaves those that somebody is paying just now.
+
+    Returns how many. Safe at once in many processes: they share the work.
+    """
+    return _release(_EXPIRE_DUE, {**_EXPIRED, "limit": limit, "leave_out": list(leave_out)}, reason="expired").ended
+
+
+def expire_one(reservation_id: UUID) -> int:
+    """The same for one reservation: 1, or 0 if it is not due, or somebody has it in hand."""
+    return _release(_EXPIRE_ONE, {**_EXPIRED, "reservation_id": reservation_id}, reason="expired").ended
+
+
+def due_reservations(*, limit: int, leave_out: Sequence[UUID]) -> list[UUID]:
+    """Those that `expire_due` would look at."""
+    found = fetch_all(f"SELECT id {_DUE}", {"limit": limit, "leave_out": list(leave_out)})
+    return [reservation["id"] for reservation in found]
+
+
+def expire_holders(*, seat_ids: Sequence[UUID] = (), ticket_type_ids: Sequence[UUID] = ()) -> int:
+    """The same for the holders of these places, so that the next buyer need not wait for a sweep."""
+    wanted = {"seat_ids": list(seat_ids), "ticket_type_ids": list(ticket_type_ids)}
+    return _release(_EXPIRE_HOLDERS, {**_EXPIRED, **wanted}, reason="expired").ended
+
+
+def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Released:
+    found = fetch_one(statement, parameters)
+    for event_id, seats in _by_event(found["seats"]):
+        changes = {UUID(seat["id"]): seat["change"] for seat in seats}
+        after_commit(effects.seats_were_released, event_id=event_id, changes=changes)
+    for event_id, stock in _by_event(found["stock"]):
+        after_commit(effects.stock_has_changed, event_id=event_id, stock=stock)
+    if found["ended"]:
+        after_commit(effects.reservations_were_ended, reason=reason, count=found["ended"])
+    return Released(targets=found["targets"] or [], ended=found["ended"])
+
+
+def _by_event(places: list[dict[str, Any]] | None) -> Iterable[tuple[UUID, list[dict[str, Any]]]]:
+    grouped = defaultdict(list)
+    for place in places or ():
+        grouped[UUID(place["event_id"])].append(place)
+    return grouped.items()

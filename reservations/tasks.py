@@ -1,0 +1,22 @@
+"""Celery's entry points: ids in, one service call, counts out."""
+
+from celery import shared_task
+
+from reservations import effects, services
+
+
+@shared_task
+def sweep() -> dict[str, int]:
+    return services.sweep()
+
+
+@shared_task
+def release_cancelled_events() -> int:
+    return services.release_cancelled_events()
+
+
+@shared_task
+def audit() -> dict[str, int]:
+    found = services.audit()
+    effects.audit_was_made(found)
+    return {outcome.check: outcome.count for outcome in found.violations}
