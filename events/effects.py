@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
+from events.funnel import count_view
 from events.metrics import event_views
-from events.services.funnel import count_view
 
 
 def event_was_viewed(event_id: UUID) -> None:

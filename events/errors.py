@@ -4,26 +4,26 @@ from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from kernel.errors import Kind, Refused
+from kernel.errors import DomainError, Kind
 
 
-class EventNotFound(Refused):
+class EventNotFound(DomainError):
     kind = Kind.NOT_FOUND
     message = _("이벤트를 찾을 수 없습니다.")
     code = "EVENT_NOT_FOUND"
 
 
-class NotOnSale(Refused):
+class NotOnSale(DomainError):
     message = "판매 중인 이벤트가 아닙니다."
     code = "NOT_ON_SALE"
-    by_the_work = True
+    result_envelope = True
 
 
-class ImpossibleLayout(Refused):
+class ImpossibleLayout(DomainError):
     """A layout from which no seats can be made; the message says what to mend, for an organiser."""
 
     code = "IMPOSSIBLE_LAYOUT"
-    by_the_work = True
+    result_envelope = True
 
     def __init__(self, template: str, **values: Any) -> None:
         self.template, self.values = template, values

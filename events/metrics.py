@@ -6,7 +6,7 @@ from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from events.services.funnel import Stage, funnels
+from events.funnel import Stage, funnels
 from kernel.observability.exposition import read_at_scrape
 
 STEPS: tuple[tuple[Stage, Stage], ...] = (("reserved", "viewed"), ("paid", "reserved"))

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from events.errors import EventNotFound
 from events.models import Event as EventModel
-from events.views import LARGEST_PAGE, LONGEST_SEARCH
+from events.views import MAX_PAGE, MAX_SEARCH
 from kernel.errors import InvalidInput
 from kernel.openapi.schema import Described, Timestamp, refused_with
 
@@ -64,7 +64,7 @@ class Event(serializers.Serializer[Any]):
 
 class Pagination(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1)
-    limit = serializers.IntegerField(min_value=1, max_value=LARGEST_PAGE)
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE)
     total = serializers.IntegerField()
     totalPages = serializers.IntegerField()
 
@@ -96,7 +96,7 @@ class Events(Described):
                 OpenApiParameter("status", enum=EventModel.Status.values, description="Only events with this status."),
                 OpenApiParameter(
                     "q",
-                    {"type": "string", "maxLength": LONGEST_SEARCH},
+                    {"type": "string", "maxLength": MAX_SEARCH},
                     description="Text in title, artist, venue or address, literally; Korean and English names"
                     " that belong together find each other.",
                 ),
@@ -104,7 +104,7 @@ class Events(Described):
                 OpenApiParameter(
                     "limit",
                     {"type": "integer", "minimum": 1, "default": 10},
-                    description=f"More than {LARGEST_PAGE} counts as {LARGEST_PAGE}.",
+                    description=f"More than {MAX_PAGE} counts as {MAX_PAGE}.",
                 ),
             ],
             responses={200: EventList},

@@ -12,12 +12,12 @@ from django.db.models.functions import Coalesce
 from events.errors import EventNotFound
 from events.models import Event, KeywordMapping, SeatLayout
 from kernel.redis import caching
-from kernel.redis.keys import event_key
+from kernel.redis.keys import tagged_key
 from kernel.wire import timestamp
 
 LIST_SECONDS = 30
 EVENT_SECONDS = 10
-LONGEST_CACHED_SEARCH = 64  # longer texts are rare, and would let a client fill Redis
+MAX_CACHED_SEARCH = 64  # longer texts are rare, and would let a client fill Redis
 GRAMS_OF_SEARCH = 64  # characters of the search text that the index is asked for
 
 # Whether places of event `e` are sold at this moment. The clock decides where the status updater may be late. `sold_out`
@@ -50,7 +50,7 @@ EVERY_LIST = "events:list"  # the set of the keys of all cached pages
 
 def event_list(wanted: EventPage) -> bytes:
     """One page of the list of events, as JSON."""
-    if len(wanted.search) > LONGEST_CACHED_SEARCH:
+    if len(wanted.search) > MAX_CACHED_SEARCH:
         return _event_list(wanted)
     return caching.read_through(wanted.cache_key, lambda: _event_list(wanted), seconds=LIST_SECONDS, index=EVERY_LIST)
 
@@ -149,7 +149,7 @@ class _ContainsGrams(Func):
 
 
 def event_cache_key(event_id: UUID) -> str:
-    return event_key("event:{}", event_id)
+    return tagged_key("event:{}", event_id)
 
 
 def event_detail(event_id: UUID) -> bytes:

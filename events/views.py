@@ -9,12 +9,12 @@ from rest_framework.viewsets import ViewSet
 from events import effects, selectors
 from events.models import Event
 from kernel.errors import InvalidInput
-from kernel.fastpath.response_cache import MadeOf, made_of
+from kernel.fastpath.response_cache import CacheDependency, depends_on
 from kernel.http.rest import positive_integer, single_parameters
 from kernel.wire import parse_id
 
-LARGEST_PAGE = 100
-LONGEST_SEARCH = 5000
+MAX_PAGE = 100
+MAX_SEARCH = 5000
 
 
 class EventViewSet(ViewSet):
@@ -23,14 +23,14 @@ class EventViewSet(ViewSet):
     def list(self, request: Request) -> Response:
         wanted = _wanted_page(request)
         answer = selectors.event_list(wanted)
-        return made_of(Response(answer), MadeOf(wanted.cache_key, answer))
+        return depends_on(Response(answer), CacheDependency(wanted.cache_key, answer))
 
     def retrieve(self, request: Request, pk: str) -> Response:  # noqa: ARG002 - DRF's signature
         event_id = parse_id(pk, "Invalid id format")
         answer = selectors.event_detail(event_id)
         effects.event_was_viewed(event_id)
         viewed_again = partial(effects.event_was_viewed, event_id)
-        return made_of(Response(answer), MadeOf(selectors.event_cache_key(event_id), answer, viewed_again))
+        return depends_on(Response(answer), CacheDependency(selectors.event_cache_key(event_id), answer, viewed_again))
 
 
 def _wanted_page(request: Request) -> selectors.EventPage:
@@ -38,11 +38,11 @@ def _wanted_page(request: Request) -> selectors.EventPage:
     status, search = given.get("status", ""), given.get("q", "").strip()
     if status and status not in Event.Status.values:
         raise InvalidInput(f"Invalid status. It is one of {', '.join(Event.Status.values)}.")
-    if len(search) > LONGEST_SEARCH:
-        raise InvalidInput(f"q has more than {LONGEST_SEARCH} characters")
+    if len(search) > MAX_SEARCH:
+        raise InvalidInput(f"q has more than {MAX_SEARCH} characters")
     return selectors.EventPage(
         status=status,
         search=search,
         page=positive_integer(given.get("page", "1"), "page"),
-        limit=min(positive_integer(given.get("limit", "10"), "limit"), LARGEST_PAGE),
+        limit=min(positive_integer(given.get("limit", "10"), "limit"), MAX_PAGE),
     )

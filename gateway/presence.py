@@ -18,8 +18,8 @@ from kernel.concurrency.threads import in_thread
 from kernel.realtime.hub import Listener
 from kernel.realtime.publications import Message, News
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import attempt
-from kernel.redis.keys import event_key
+from kernel.redis.deferred import execute
+from kernel.redis.keys import tagged_key
 
 Room = Literal["event", "seats", "queue"]
 Place = tuple[Room, UUID]
@@ -27,7 +27,7 @@ Place = tuple[Room, UUID]
 COUNT_SECONDS = 2.0
 STALE_SECONDS = 15.0  # a process that has not counted for so long is gone
 REMEMBERED_SECONDS = 300
-MOST_ROOMS = 20  # of one client
+MAX_ROOMS = 20  # of one client
 
 _process = f"{os.getpid()}-{uuid4().hex[:8]}"
 
@@ -90,7 +90,7 @@ async def _count_on() -> None:
 async def _count(event_ids: Sequence[UUID]) -> None:
     here = {event_id: len(_rooms[event_id].here) for event_id in event_ids}
     with suppress(RedisUnavailable):
-        elsewhere = await in_thread(attempt, lambda redis: _exchange(redis, here))
+        elsewhere = await in_thread(execute, lambda redis: _exchange(redis, here))
         for event_id, count in elsewhere.items():
             if event_id in _rooms:
                 _rooms[event_id].elsewhere = count
@@ -101,7 +101,7 @@ def _exchange(redis: "Redis", here: dict[UUID, int]) -> dict[UUID, int]:
     now = time.time()
     pipeline = redis.pipeline(transaction=False)
     for event_id, count in here.items():
-        key = event_key("room:{}", event_id)
+        key = tagged_key("room:{}", event_id)
         if count:
             pipeline.hset(key, _process, f"{count} {now}")
         else:
@@ -133,13 +133,13 @@ async def remember(user_id: str, places: Sequence[Place]) -> None:
         pipeline.execute()
 
     with suppress(RedisUnavailable):
-        await in_thread(attempt, write)
+        await in_thread(execute, write)
 
 
 async def forget(user_id: str, place: Place) -> None:
     """It has left on its own account."""
     with suppress(RedisUnavailable):
-        await in_thread(attempt, lambda redis: redis.zrem(_key(user_id), ":".join(map(str, place))))
+        await in_thread(execute, lambda redis: redis.zrem(_key(user_id), ":".join(map(str, place))))
 
 
 async def lost(user_id: str) -> list[Place]:
@@ -147,7 +147,7 @@ async def lost(user_id: str) -> list[Place]:
     since = time.time() - REMEMBERED_SECONDS
     try:
         found = await in_thread(
-            attempt, lambda redis: redis.zrevrangebyscore(_key(user_id), "+inf", since, start=0, num=MOST_ROOMS)
+            execute, lambda redis: redis.zrevrangebyscore(_key(user_id), "+inf", since, start=0, num=MAX_ROOMS)
         )
     except RedisUnavailable:
         return []

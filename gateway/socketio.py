@@ -9,14 +9,14 @@ from django.conf import settings
 from socketio.exceptions import ConnectionRefusedError as ConnectionRefused
 
 from gateway import presence
-from gateway.presence import MOST_ROOMS, Place, Room
+from gateway.presence import MAX_ROOMS, Place, Room
 from kernel.concurrency.threads import in_thread
-from kernel.errors import InvalidInput, Refused
+from kernel.errors import DomainError, InvalidInput
 from kernel.http.auth import InvalidToken, NotAuthenticated, UserNotFound, verify
 from kernel.realtime.consumers import REPLACED
 from kernel.realtime.hub import hub
 from kernel.realtime.publications import Message
-from kernel.realtime.quotas import LARGEST_FRAME
+from kernel.realtime.quotas import MAX_FRAME
 from kernel.realtime.socketio.engine import Connection
 from kernel.realtime.socketio.server import Client, Server
 from kernel.wire import parse_id
@@ -50,10 +50,10 @@ async def user_of(connection: Connection, auth: Any) -> str:
     try:
         if not token:
             raise NotAuthenticated
-        if not isinstance(token, str) or len(token) > LARGEST_FRAME:
+        if not isinstance(token, str) or len(token) > MAX_FRAME:
             raise InvalidToken
         user = await in_thread(verify, token.removeprefix("Bearer "))
-    except Refused as refused:
+    except DomainError as refused:
         raise ConnectionRefused(REFUSED.get(type(refused), "Service unavailable")) from refused
     if not connection.guest.may_be(user.user_id):
         raise ConnectionRefused("Too many connections")
@@ -80,7 +80,7 @@ class OneEvent(Client):
                 leave = await listen_to_seats(event_id, self)
             else:
                 leave = await followers.follow(event_id=event_id, user_id=user_id, outbox=self)
-        except Refused as refused:
+        except DomainError as refused:
             raise ConnectionRefused(refused.code) from refused
         if self.is_gone:
             leave()
@@ -164,13 +164,13 @@ class WebClient(Client):
     async def _join(self, room: Room, event_id: UUID) -> Refusal | None:
         """Twice is the same as once."""
         if (room, event_id) not in self._rooms:
-            if len(self._rooms) >= MOST_ROOMS:
+            if len(self._rooms) >= MAX_ROOMS:
                 return "TOO_MANY_ROOMS", "너무 많은 이벤트를 보고 있습니다."
             try:
                 for what in NEEDS[room]:
                     if (what, event_id) not in self._leaves:
                         self._leaves[what, event_id] = await self._listen(what, event_id)
-            except Refused as refused:
+            except DomainError as refused:
                 return refused.code, str(refused.message)
             self._rooms[room, event_id] = None
             if self.is_gone:  # meanwhile

@@ -20,11 +20,11 @@ class Kind(Enum):
     UNAVAILABLE = "unavailable"
 
 
-class Refused(Exception):
+class DomainError(Exception):
     """Base of all refusals. A subclass states `kind`, `message` (for the user) and `code` (stable, for programs).
 
     Two shapes are on the wire: a refusal found before the work starts is `{"error": message}`; one by the work itself
-    (`by_the_work`) is `{"success": false, "message": message}`. With `shows_code`, the code is in the body, too.
+    (`result_envelope`) is `{"success": false, "message": message}`. With `shows_code`, the code is in the body, too.
 
     The admin translates messages that are marked for it (`gettext_noop`); one that has values in it keeps them apart
     from its `template`.
@@ -33,7 +33,7 @@ class Refused(Exception):
     kind: Kind = Kind.INVALID
     message: str = ""
     code: str = "REFUSED"
-    by_the_work: bool = False
+    result_envelope: bool = False
     shows_code: bool = False
     retry_after: int | None = None  # seconds
     template: str = ""
@@ -45,13 +45,13 @@ class Refused(Exception):
         super().__init__(self.message)
 
 
-class InvalidInput(Refused):
+class InvalidInput(DomainError):
     """The request has not the shape that was asked for."""
 
     code = "INVALID_INPUT"
 
 
-class Unavailable(Refused):
+class Unavailable(DomainError):
     """A component that is needed does not answer."""
 
     kind = Kind.UNAVAILABLE

@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import attempt
+from kernel.redis.deferred import execute
 from kernel.tasks.enqueue import enqueue
 from queueing import realtime
 from queueing.waiting_room import Tick
@@ -33,7 +33,7 @@ def line_was_cleared(event_id: UUID) -> None:
 def _publish(event_id: UUID, message: realtime.Message) -> None:
     published = orjson.dumps({"messages": [message]})
     with suppress(RedisUnavailable):
-        attempt(lambda redis: redis.publish(realtime.channel(event_id), published))
+        execute(lambda redis: redis.publish(realtime.channel(event_id), published))
 
 
 def policy_is_old(event_id: UUID) -> None:

@@ -2,10 +2,10 @@
 
 from django.utils.translation import gettext_noop as _
 
-from kernel.errors import Kind, Refused, Unavailable
+from kernel.errors import DomainError, Kind, Unavailable
 
 
-class NotAdmitted(Refused):
+class NotAdmitted(DomainError):
     """Somebody who waits, or for whom there is no room inside, wants to buy."""
 
     kind = Kind.FORBIDDEN
@@ -13,7 +13,7 @@ class NotAdmitted(Refused):
     code = "NOT_ADMITTED"
 
 
-class LineClosed(Refused):
+class LineClosed(DomainError):
     kind = Kind.CONFLICT
     message = _("종료된 이벤트입니다.")
     code = "LINE_CLOSED"
@@ -26,13 +26,13 @@ class WaitingRoomUnavailable(Unavailable):
     retry_after = 2
 
 
-class NoDraw(Refused):
+class NoDraw(DomainError):
     kind = Kind.NOT_FOUND
     message = "추첨이 없는 이벤트입니다."
     code = "NO_DRAW"
 
 
-class OpeningIsOver(Refused):
+class OpeningIsOver(DomainError):
     """For an administrator: what was drawn is drawn."""
 
     kind = Kind.CONFLICT

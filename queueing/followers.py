@@ -14,7 +14,7 @@ from contextvars import Context
 from uuid import UUID
 
 from kernel.concurrency.threads import in_thread
-from kernel.errors import Refused
+from kernel.errors import DomainError
 from kernel.realtime.consumers import REPLACED
 from kernel.realtime.hub import hub
 from kernel.realtime.publications import Message, News
@@ -23,14 +23,14 @@ from queueing import realtime, services
 from queueing.estimates import estimate
 from queueing.passes import sign_pass
 from queueing.services import Standing
-from queueing.waiting_room import MOST_FOLLOWED, Found
+from queueing.waiting_room import MAX_FOLLOWED, Found
 
 FRONT = 100  # positions that are looked up often
 # From one look to the next, in seconds. The longest still keeps the wire contract's 2 and 10 s.
 FRONT_EVERY, BACK_EVERY, OUTSIDE_EVERY, INSIDE_EVERY = (1.0, 1.7), (7.0, 9.5), (1.0, 1.7), (7.0, 9.5)
 LOOK_SECONDS = 0.25
 logger = logging.getLogger(__name__)
-MOST_TABS = 5  # of one user for one event; the next replaces the oldest
+MAX_TABS = 5  # of one user for one event; the next replaces the oldest
 
 
 class Follower:
@@ -70,7 +70,7 @@ class Line:
         """From now on the outbox is told what concerns its user. Returns what ends it. Raises WaitingRoomUnavailable."""
         follower = self._followers.setdefault(user_id, Follower(user_id))
         follower.outboxes.append(outbox)
-        for oldest in follower.outboxes[:-MOST_TABS]:  # some may be closing still, for as long as their clients take
+        for oldest in follower.outboxes[:-MAX_TABS]:  # some may be closing still, for as long as their clients take
             oldest.close_with(REPLACED, "replaced")
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
@@ -179,9 +179,9 @@ class Line:
             self._tell_update()
             now = time.monotonic()
             due = [follower for follower in self._followers.values() if follower.due <= now]
-            for start in range(0, len(due), MOST_FOLLOWED):
+            for start in range(0, len(due), MAX_FOLLOWED):
                 try:
-                    await self._look(due[start : start + MOST_FOLLOWED])
+                    await self._look(due[start : start + MAX_FOLLOWED])
                 except Exception:  # a fault of ours must not stop the line
                     logger.exception("event %s: followers can not be looked after", self.event_id)
 
@@ -190,7 +190,7 @@ class Line:
         try:
             users = [follower.user_id for follower in followers]
             found, places = await in_thread(services.follow, event_id=self.event_id, users=users)
-        except Refused:
+        except DomainError:
             for follower in followers:
                 follower.due = _after(FRONT_EVERY)
             return
@@ -209,7 +209,7 @@ class Line:
     async def _visit_later(self, follower: Follower) -> None:
         try:
             await self._visit(follower)
-        except Refused:
+        except DomainError:
             follower.due = _after(FRONT_EVERY)
 
     async def _visit(self, follower: Follower, only: Receiver | None = None) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from kernel.redis.keys import event_key
+from kernel.redis.keys import tagged_key
 from kernel.wire import timestamp
 from queueing.waiting_room import Tick
 
@@ -16,7 +16,7 @@ Message = dict[str, Any]
 
 
 def channel(event_id: UUID) -> str:
-    return event_key("line:{}", event_id)
+    return tagged_key("line:{}", event_id)
 
 
 # --- Between processes ------------------------------------------------------------------------------------------------

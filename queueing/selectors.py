@@ -22,7 +22,7 @@ DEFAULTS = {
     "admission_seconds": "QUEUE_ADMISSION_SECONDS",
     "idle_seconds": "QUEUE_IDLE_SECONDS",
     "grace_seconds": "QUEUE_GRACE_SECONDS",
-    "idle_inside_seconds": "QUEUE_IDLE_INSIDE_SECONDS",
+    "idle_inside_seconds": "QUEUE_ACTIVE_IDLE_SECONDS",
 }
 
 

@@ -24,11 +24,11 @@ from queueing.estimates import Estimate, estimate
 from queueing.models import QueueDraw, QueuePolicy
 from queueing.passes import give_pass, give_ticket, read_pass, read_ticket
 from queueing.selectors import Policy, microseconds, policy_of
-from queueing.waiting_room import AtTheDoor as AtTheDoor
+from queueing.waiting_room import AdmissionGuardedScript as AdmissionGuardedScript
 from queueing.waiting_room import Fields, Found, LotNeeded, Mode, PolicyUnknown
 from queueing.waiting_room import Visitor as Visitor
 
-LONGEST_TICK_SECONDS = 0.7  # of the second until the next one
+MAX_TICK_SECONDS = 0.7  # of the second until the next one
 Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def leave(*, event_id: UUID, user_id: UUID) -> None:
         _knowing_the_policy(event_id, lambda policy: waiting_room.leave(event_id, user_id, policy=policy))
 
 
-def free_place(*, event_id: UUID, user_id: UUID, cause: Literal["bought", "cancelled"]) -> None:
+def end_admission(*, event_id: UUID, user_id: UUID, cause: Literal["bought", "cancelled"]) -> None:
     """Somebody inside is done; the place is free for the next. Safe to lose: an admission runs out by itself."""
     with suppress(PolicyUnknown, RedisUnavailable):
         waiting_room.leave(event_id, user_id, cause)
@@ -107,7 +107,7 @@ def _visit(event_id: UUID, visitor: Visitor, mode: Mode) -> Found:
         try:
             return waiting_room.visit(event_id, visitor, mode, _known_lot(event_id, visitor.user_id), policy)
         except LotNeeded as needed:
-            if len(_seeds) >= MOST_SEEDS:
+            if len(_seeds) >= MAX_SEEDS:
                 _seeds.clear()
             _seeds[event_id] = needed.seed
             return waiting_room.visit(event_id, visitor, mode, _known_lot(event_id, visitor.user_id), policy)
@@ -120,7 +120,7 @@ def _visit(event_id: UUID, visitor: Visitor, mode: Mode) -> Found:
 
 
 # A seed never changes, so that one lot is all that has to be computed when somebody comes before the opening.
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 _seeds: dict[UUID, str] = {}
 
 
@@ -162,11 +162,13 @@ def _needing_redis() -> Iterator[None]:
 # --- Those who want to buy --------------------------------------------------------------------------------------------
 
 
-def enter(door: AtTheDoor, *, event_id: UUID, visitor: Visitor, keys: Sequence[str], args: Sequence[Any]) -> Any:
+def run_if_admitted(
+    door: AdmissionGuardedScript, *, event_id: UUID, visitor: Visitor, keys: Sequence[str], args: Sequence[Any]
+) -> Any:
     """Runs the door's script for who is inside, or who is let in just now because nobody waits and there is room.
 
     Returns what the script returned. One round trip. Raises EventNotFound, NotOnSale, NotAdmitted; RedisUnavailable, and
-    then see `enter_without_redis`.
+    then see `require_pass`.
     """
     found, result = _knowing_the_policy(
         event_id, lambda policy: door(event_id, visitor, keys=keys, args=args, policy=policy)
@@ -180,7 +182,7 @@ def enter(door: AtTheDoor, *, event_id: UUID, visitor: Visitor, keys: Sequence[s
     raise NotAdmitted
 
 
-def enter_without_redis(*, event_id: UUID, visitor: Visitor) -> None:
+def require_pass(*, event_id: UUID, visitor: Visitor) -> None:
     """Whether somebody may buy while Redis does not answer: with a pass. Raises EventNotFound, WaitingRoomUnavailable."""
     policy = policy_of(event_id)
     proof = visitor.admission
@@ -199,7 +201,7 @@ def admit() -> dict[str, int]:
 
     An event that can not be ticked is logged and does not stop the others. Raises RedisUnavailable.
     """
-    give_up = time.monotonic() + LONGEST_TICK_SECONDS
+    give_up = time.monotonic() + MAX_TICK_SECONDS
     admitted = 0
     for event_id in waiting_room.events():
         try:

@@ -11,7 +11,7 @@ from rest_framework.viewsets import ViewSet
 
 from kernel.http.permissions import BearerToken, IsAdministrator, IsAuthenticated, user_of
 from kernel.http.rest import body_of, single_parameters
-from kernel.http.urls import hot
+from kernel.http.urls import fast_path
 from kernel.wire import parse_id
 from queueing import selectors, serializers, services
 from queueing.waiting_room import Visitor
@@ -44,23 +44,23 @@ class QueueViewSet(ViewSet):
     permission_classes = [IsAuthenticated]
 
     @action(detail=False, methods=["post"], url_path=f"check/{EVENT}")
-    @hot()
+    @fast_path()
     def check(self, request: Request, event_id: str) -> dict[str, Any]:
         wanted = event_of(event_id)
         return serializers.checked(services.check(event_id=wanted, visitor=visitor(request, wanted)))
 
     @action(detail=False, url_path=f"status/{EVENT}")
-    @hot()
+    @fast_path()
     def status(self, request: Request, event_id: str) -> dict[str, Any]:
         return _status(request, event_of(event_id))
 
     @action(detail=False, methods=["post"], url_path=f"heartbeat/{EVENT}")
-    @hot()
+    @fast_path()
     def heartbeat(self, request: Request, event_id: str) -> dict[str, Any]:
         return _status(request, event_of(event_id))
 
     @action(detail=False, methods=["post"], url_path=f"leave/{EVENT}")
-    @hot()
+    @fast_path()
     def leave(self, request: Request, event_id: str) -> dict[str, Any]:
         services.leave(event_id=event_of(event_id), user_id=UUID(user_of(request).user_id))
         return {"message": "대기열에서 나왔습니다."}

@@ -18,18 +18,18 @@ from uuid import UUID
 from django.conf import settings
 
 from kernel.redis.client import was_away_since
-from kernel.redis.deferred import attempt, attempt_or_owe
-from kernel.redis.keys import event_key
+from kernel.redis.deferred import execute, execute_or_defer
+from kernel.redis.keys import tagged_key
 from kernel.redis.scripts import LuaScript
 
 State = Literal["off", "closed", "active", "waiting", "none"]
 Mode = Literal["check", "status", "enter", "look"]
-MOST_IN_ONE_CALL = 2000
+MAX_IN_ONE_CALL = 2000
 EVENTS = "queue:events"  # the events that the tick looks after
 COUNTED = "queue:counted"  # the events that were ever looked after
-LONGEST_POSSIBLE_US = 86_400_000_000  # an admission or a kept place: a day, as the policy's constraints say
+MAX_POSSIBLE_US = 86_400_000_000  # an admission or a kept place: a day, as the policy's constraints say
 CLOCK_SLACK_US = 60_000_000
-MOST_INCONSISTENCIES = 1000  # of one check and event
+MAX_INCONSISTENCIES = 1000  # of one check and event
 
 _LUA = Path(__file__).parent / "lua"
 _ROOM = (_LUA / "room.lua").read_text()
@@ -47,7 +47,7 @@ _audit, _audit_line = LuaScript((_LUA / "audit.lua").read_text()), LuaScript((_L
 _put_policy = LuaScript((_LUA / "put_policy.lua").read_text())
 
 _TEMPLATES = (
-    "queue:{}", "queue:seen:{}", "queue:kept:{}", "queue:kept:until:{}", "active:{}", "active:until:{}", "active:seen:{}",
+    "queue:{}", "queue:seen:{}", "queue:grace:{}", "queue:grace:until:{}", "active:{}", "active:until:{}", "active:seen:{}",
     "queue:state:{}", "queue:policy:{}", "queue:stats:{}", "queue:flow:{}", "queue:probes:{}", "queue:drawn:{}",
     "queue:redeemed:{}",
 )  # fmt: skip
@@ -57,7 +57,7 @@ QUEUE, SEEN, STATE, POLICY, STATS, DRAWN = 0, 1, 7, 8, 9, 12
 @lru_cache(maxsize=1000)
 def _keys(event_id: UUID) -> tuple[str, ...]:
     """In the order in which room.lua names them."""
-    return tuple(event_key(template, event_id) for template in _TEMPLATES)
+    return tuple(tagged_key(template, event_id) for template in _TEMPLATES)
 
 
 Fields = Mapping[str, str | int | float]  # a policy, see `selectors.Policy.as_fields`
@@ -75,7 +75,7 @@ def _run(
         script.run(pipeline, keys=keys, args=args)
         return pipeline.execute()[-1]
 
-    answer = attempt(tell_and_run) if policy else script(keys=keys, args=args)
+    answer = execute(tell_and_run) if policy else script(keys=keys, args=args)
     if answer == [b"no policy"]:
         raise PolicyUnknown
     return answer
@@ -164,11 +164,11 @@ def look(event_id: UUID, policy: Fields | None = None) -> Found:
     return _found(event_id, _run(_visit, event_id, [*_caller(event_id, ""), "look", *[""] * 7], policy))
 
 
-MOST_FOLLOWED = 500  # in one call: half a millisecond of Redis
+MAX_FOLLOWED = 500  # in one call: half a millisecond of Redis
 
 
 def follow(event_id: UUID, users: Sequence[str], policy: Fields | None = None) -> tuple[Found, list[int]]:
-    """Where up to MOST_FOLLOWED users are; for each of them a sign of life, and nothing else changes.
+    """Where up to MAX_FOLLOWED users are; for each of them a sign of life, and nothing else changes.
 
     What was found of the room, and for each the position from 1, 0 without a place, -1 inside. No positions if the room is
     off or closed. Raises PolicyUnknown, RedisUnavailable.
@@ -177,7 +177,7 @@ def follow(event_id: UUID, users: Sequence[str], policy: Fields | None = None) -
     return _found(event_id, answer), answer[_FIELDS:]
 
 
-class AtTheDoor:
+class AdmissionGuardedScript:
     """A script that runs only for who is inside, in the round trip that finds out: nothing of it happens to others."""
 
     def __init__(self, source: str) -> None:
@@ -300,7 +300,7 @@ class Tick:
 
 def admit(event_id: UUID, policy: Fields | None = None) -> Tick:
     """Drops the dead and lets in whom the policy allows. Raises PolicyUnknown, RedisUnavailable."""
-    answer = _run(_admit, event_id, [*_caller(event_id, ""), MOST_IN_ONE_CALL], policy)
+    answer = _run(_admit, event_id, [*_caller(event_id, ""), MAX_IN_ONE_CALL], policy)
     again, size, inside, old, draw, nobody, threshold, epoch, now, *admitted = answer
     _remember_crowd(event_id, size=size, epoch=epoch)
     users, places, untils = admitted[0::3], admitted[1::3], admitted[2::3]
@@ -342,7 +342,7 @@ def renew_policy(event_id: UUID, policy: Fields) -> None:
     """Tells Redis the policy, if it knows one already; if it is away, as soon as it is back."""
     keys = _keys(event_id)
     told = [keys[POLICY], keys[STATE]]
-    attempt_or_owe(told[0], lambda redis: _put_policy.run(redis, keys=told, args=_told("1", policy)))
+    execute_or_defer(told[0], lambda redis: _put_policy.run(redis, keys=told, args=_told("1", policy)))
 
 
 def _told(only_if_known: str, policy: Fields) -> list[str | int | float]:
@@ -358,16 +358,16 @@ def look_after(event_id: UUID) -> None:
         pipeline.sadd(COUNTED, str(event_id))
         pipeline.execute()
 
-    attempt(add)
+    execute(add)
 
 
 def look_no_longer_after(event_id: UUID) -> None:
-    attempt(lambda redis: redis.srem(EVENTS, str(event_id)))
+    execute(lambda redis: redis.srem(EVENTS, str(event_id)))
 
 
 def events() -> list[UUID]:
     """The events that have a line or somebody inside. Raises RedisUnavailable."""
-    found: Any = attempt(lambda redis: redis.smembers(EVENTS))
+    found: Any = execute(lambda redis: redis.smembers(EVENTS))
     return sorted(UUID(event_id.decode()) for event_id in found)
 
 
@@ -386,7 +386,7 @@ def stats() -> dict[UUID, dict[str, float]]:
 
     return {
         event_id: {name.decode(): float(value) for name, value in counted.items()}
-        for event_id, counted in attempt(read).items()
+        for event_id, counted in execute(read).items()
         if counted
     }
 
@@ -404,7 +404,7 @@ def drawn(event_id: UUID) -> tuple[int, list[UUID]]:
         pipeline.zrange(keys[DRAWN], 0, -1)
         return pipeline.execute()
 
-    (is_due, opening), users = attempt(read)
+    (is_due, opening), users = execute(read)
     return (int(float(opening)), [UUID(user.decode()) for user in users]) if is_due else (0, [])
 
 
@@ -418,13 +418,13 @@ def known_events() -> list[UUID]:
         found: list[set[bytes]] = pipeline.execute()
         return found
 
-    return sorted(UUID(event_id.decode()) for event_id in set().union(*attempt(read)))
+    return sorted(UUID(event_id.decode()) for event_id in set().union(*execute(read)))
 
 
 def inconsistencies(event_id: UUID) -> list[tuple[str, str, int | None]]:
     """What lua/audit.lua finds: (check, user, moment). Reads only, a thousand places at a time. Raises RedisUnavailable."""
     keys = _keys(event_id)
-    flat = _audit(keys=keys, args=[LONGEST_POSSIBLE_US, CLOCK_SLACK_US, MOST_INCONSISTENCIES])
+    flat = _audit(keys=keys, args=[MAX_POSSIBLE_US, CLOCK_SLACK_US, MAX_INCONSISTENCIES])
     found = [
         (check.decode(), user.decode(), int(float(moment)) if moment else None)
         for check, user, moment in zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
@@ -447,4 +447,4 @@ def draw_was_recorded(event_id: UUID) -> None:
         pipeline.delete(keys[DRAWN])
         pipeline.execute()
 
-    attempt(forget)
+    execute(forget)

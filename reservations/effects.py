@@ -10,13 +10,13 @@ from redis import Redis
 
 from events.services import funnel
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import attempt
+from kernel.redis.deferred import execute
 from queueing import services as queueing
 from reservations import metrics
 from reservations.integrity import Audit
 from seats import services as seats
 
-MOST_LOGGED = 20
+MAX_LOGGED = 20
 logger = logging.getLogger(__name__)
 
 
@@ -30,12 +30,12 @@ def seats_were_sold(*, event_id: UUID | None, user_id: UUID, changes: Mapping[UU
     if event_id is None:
         return
     metrics.reservations_confirmed.labels(event_id=str(event_id)).inc()
-    queueing.free_place(event_id=event_id, user_id=user_id, cause="bought")
+    queueing.end_admission(event_id=event_id, user_id=user_id, cause="bought")
     if changes:
         seats.publish_sold(event_id=event_id, changes=changes)
     else:
         with suppress(RedisUnavailable):
-            attempt(lambda redis: _count_paid(redis, event_id))
+            execute(lambda redis: _count_paid(redis, event_id))
 
 
 def _count_paid(redis: Redis, event_id: UUID) -> None:
@@ -49,7 +49,7 @@ def seats_were_released(*, event_id: UUID, changes: Mapping[UUID, int]) -> None:
 
 
 def reservation_was_cancelled(*, event_id: UUID, user_id: UUID) -> None:
-    queueing.free_place(event_id=event_id, user_id=user_id, cause="cancelled")
+    queueing.end_admission(event_id=event_id, user_id=user_id, cause="cancelled")
 
 
 def tickets_were_taken(
@@ -73,7 +73,7 @@ def audit_was_made(found: Audit) -> None:
     """Tells what it found; the first rows of each check only, so that a log is not flooded."""
     for outcome in found.outcomes:
         metrics.invariant_violations.labels(check=outcome.check).set(outcome.count)
-        for row in outcome.rows[:MOST_LOGGED]:
+        for row in outcome.rows[:MAX_LOGGED]:
             logger.error("%s: %s", outcome.check, row)
     if not found.waiting_room_was_checked:
         logger.warning("the audit did not look at the waiting rooms: Redis does not answer")

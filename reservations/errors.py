@@ -4,38 +4,38 @@ from typing import Any
 
 from django.utils.translation import gettext_noop as _
 
-from kernel.errors import Kind, Refused
+from kernel.errors import DomainError, Kind
 
 
-class LayoutInUse(Refused):
+class LayoutInUse(DomainError):
     """For an organiser."""
 
     kind = Kind.CONFLICT
     message = _("판매된 좌석이 있어 좌석 배치를 변경할 수 없습니다.")
     code = "LAYOUT_IN_USE"
-    by_the_work = True
+    result_envelope = True
 
 
-class StockIsSold(Refused):
+class StockIsSold(DomainError):
     """For an organiser: fewer tickets than buyers hold already."""
 
     kind = Kind.CONFLICT
     template = _("%(name)s: %(taken)s are held or sold already, so there can not be fewer in all.")
     code = "STOCK_IS_SOLD"
-    by_the_work = True
+    result_envelope = True
 
     def __init__(self, *, name: str, taken: int) -> None:
         self.values = {"name": name, "taken": taken}
         super().__init__(self.template % self.values)
 
 
-class AmountTooLarge(Refused):
+class AmountTooLarge(DomainError):
     message = "결제 금액이 너무 큽니다."
     code = "AMOUNT_TOO_LARGE"
-    by_the_work = True
+    result_envelope = True
 
 
-class ReservationNotFound(Refused):
+class ReservationNotFound(DomainError):
     kind = Kind.NOT_FOUND
     message = _("예매 내역을 찾을 수 없습니다.")
     code = "RESERVATION_NOT_FOUND"
@@ -45,29 +45,29 @@ class SeatReservationNotFound(ReservationNotFound):
     message = "예약을 찾을 수 없습니다."
 
 
-class NothingToCancel(Refused):
+class NothingToCancel(DomainError):
     """The same as ReservationNotFound, as the old service says it when a buyer cancels."""
 
     message = _("예매 내역을 찾을 수 없습니다.")
     code = "RESERVATION_NOT_FOUND"
-    by_the_work = True
+    result_envelope = True
 
 
-class AlreadyCancelled(Refused):
+class AlreadyCancelled(DomainError):
     message = _("이미 취소된 예매입니다.")
     code = "RESERVATION_CANCELLED"
-    by_the_work = True
+    result_envelope = True
 
 
-class AlreadyExpired(Refused):
+class AlreadyExpired(DomainError):
     message = _("이미 만료된 예매입니다.")
     code = "RESERVATION_EXPIRED"
-    by_the_work = True
+    result_envelope = True
 
 
-class PaymentRefused(Refused):
+class PaymentRefused(DomainError):
     kind = Kind.CONFLICT
-    by_the_work = True
+    result_envelope = True
     shows_code = True
 
 
@@ -101,17 +101,17 @@ class NotPaid(PaymentRefused):
     code = "NOT_PAID"
 
 
-class IdempotencyKeyReused(Refused):
+class IdempotencyKeyReused(DomainError):
     kind = Kind.UNPROCESSABLE
     message = "Idempotency-Key가 다른 요청에 사용되었습니다."
     code = "IDEMPOTENCY_KEY_REUSED"
 
 
-class RefusedBefore(Refused):
+class RefusedBefore(DomainError):
     """What the first request with this Idempotency-Key was refused with."""
 
     def __init__(self, refusal: dict[str, Any]) -> None:
         super().__init__(refusal["message"])
         self.kind = Kind(refusal["kind"])
         self.code = refusal["code"]
-        self.by_the_work = True  # no other refusals are stored
+        self.result_envelope = True  # no other refusals are stored

@@ -15,10 +15,10 @@ import orjson
 from django.db import IntegrityError
 
 from kernel.db.sql import fetch_all, violated_constraint
-from kernel.errors import Refused
+from kernel.errors import DomainError
 from queueing.errors import NotAdmitted
 from reservations.errors import IdempotencyKeyReused, RefusedBefore
-from seats.errors import SeatBeingChosen, SeatKnownTaken
+from seats.errors import SeatBeingChosen, SeatTakenCached
 
 LIFE = "24 hours"
 Sale = TypeVar("Sale")
@@ -84,10 +84,10 @@ def once(request: Request | None, *, sell: Callable[[], Sale], load: Callable[[U
         return sell()
     except AnsweredBefore as answered:
         earlier: UUID | None = _judged(request, answered.record)
-    except (SeatBeingChosen, SeatKnownTaken, NotAdmitted):
+    except (SeatBeingChosen, SeatTakenCached, NotAdmitted):
         if (earlier := _look_up(request)) is None:
             raise
-    except Refused as refusal:
+    except DomainError as refusal:
         if (earlier := _remember_refusal(request, refusal)) is None:
             raise
     except IntegrityError as error:
@@ -126,9 +126,9 @@ def _look_up(request: Request) -> UUID | None:
     return _judged(request, rows[0]) if rows else None
 
 
-def _remember_refusal(request: Request, refusal: Refused) -> UUID | None:
+def _remember_refusal(request: Request, refusal: DomainError) -> UUID | None:
     """Stores the refusal as the answer; if the same request was answered meanwhile, that answer counts."""
-    if not refusal.by_the_work:
+    if not refusal.result_envelope:
         return None
     stored = {"kind": refusal.kind.value, "code": refusal.code, "message": refusal.message}
     rows = fetch_all(

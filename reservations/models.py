@@ -125,7 +125,7 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)  # SHA-256 of what was asked, hexadecimal
     reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, null=True, db_index=False)
-    refusal = models.JSONField(null=True)  # {kind, code, message, by_the_work} when it was refused
+    refusal = models.JSONField(null=True)  # {kind, code, message, result_envelope} when it was refused
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

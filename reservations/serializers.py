@@ -16,7 +16,7 @@ from reservations import idempotency
 from reservations.services import SeatSale, TicketSale
 from seats.models import Seat
 
-MOST_ITEMS = 50
+MAX_ITEMS = 50
 
 
 # --- In ---------------------------------------------------------------------------------------------------------------
@@ -41,8 +41,8 @@ def tickets_asked_for(data: dict[str, Any]) -> tuple[UUID, dict[UUID, int]]:
     items = data.get("items")
     if not isinstance(items, list) or not items:
         raise InvalidInput("티켓을 선택해주세요.")
-    if len(items) > MOST_ITEMS:
-        raise InvalidInput(f"items may have at most {MOST_ITEMS} entries")
+    if len(items) > MAX_ITEMS:
+        raise InvalidInput(f"items may have at most {MAX_ITEMS} entries")
     quantities: dict[UUID, int] = {}
     for item in items:
         type_id, quantity = _ticket_asked_for(item)

@@ -10,7 +10,7 @@ from rest_framework.viewsets import ViewSet
 
 from kernel.http.permissions import BearerToken, IsAuthenticated, IsInternalService, user_of
 from kernel.http.rest import body_of
-from kernel.http.urls import hot
+from kernel.http.urls import fast_path
 from kernel.wire import parse_id
 from queueing import services as queueing
 from queueing.services import Visitor
@@ -32,10 +32,10 @@ class SeatReservationViewSet(ViewSet):
     """Under /seats: seats are reserved, and what came of it is read."""
 
     @action(detail=False, methods=["post"], **FOR_BUYERS)
-    @hot(status=201)
+    @fast_path(status=201)
     def reserve(self, request: Request) -> dict[str, Any]:
         event_id, asked = serializers.seats_asked_for(body_of(request))
-        services.refuse_too_many(event_id=event_id, count=len(asked))
+        services.check_seat_limit(event_id=event_id, count=len(asked))
         sale = services.reserve_seats(
             buyer=visitor(request, event_id),
             event_id=event_id,
@@ -55,7 +55,7 @@ class ReservationViewSet(ViewSet):
     permission_classes = [IsAuthenticated]
     lookup_value_regex = "[^/]+"
 
-    @hot(status=201)
+    @fast_path(status=201)
     def create(self, request: Request) -> dict[str, Any]:
         event_id, quantities = serializers.tickets_asked_for(body_of(request))
         sale = services.buy_tickets(
@@ -75,7 +75,7 @@ class ReservationViewSet(ViewSet):
         return Response({"reservation": selectors.reservation(user_id=buyer(request), reservation_id=wanted)})
 
     @action(detail=True, methods=["post"])
-    @hot()
+    @fast_path()
     def cancel(self, request: Request, pk: str) -> dict[str, Any]:
         services.cancel_reservation(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
         return {"message": "예매가 취소되었습니다."}
@@ -100,7 +100,7 @@ class InternalReservationViewSet(ViewSet):
     lookup_value_regex = "[^/]+"
 
     @action(detail=True, methods=["post"])
-    @hot()
+    @fast_path()
     def confirm(self, request: Request, pk: str) -> dict[str, Any]:
         reservation_id = parse_id(pk, "Invalid id format")
         confirmed = services.confirm_reservation(reservation_id=reservation_id, **serializers.payment(body_of(request)))

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from events.selectors import forget_event_and_lists
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import attempt
+from kernel.redis.deferred import execute
 from kernel.tasks.enqueue import enqueue
 from queueing import services as queueing
 from seats import realtime
@@ -27,7 +27,7 @@ def status_will_change(at: datetime) -> None:
     """Asks to be woken up then; once for each moment, however often it is computed."""
     moment = f"events:wake-up:{at.timestamp():.3f}"
     with suppress(RedisUnavailable):
-        if attempt(lambda redis: redis.set(moment, 1, nx=True, ex=120)):
+        if execute(lambda redis: redis.set(moment, 1, nx=True, ex=120)):
             enqueue("seats.tasks.update_statuses", at=at)
 
 

@@ -1,15 +1,15 @@
 """Ways to be refused that concern seats."""
 
-from kernel.errors import InvalidInput, Kind, Refused
+from kernel.errors import DomainError, InvalidInput, Kind
 
 
-class SeatMapEventNotFound(Refused):
+class SeatMapEventNotFound(DomainError):
     kind = Kind.NOT_FOUND
     message = "Event not found"
     code = "EVENT_NOT_FOUND"
 
 
-class NoSeatSelection(Refused):
+class NoSeatSelection(DomainError):
     kind = Kind.NOT_FOUND
     message = "This event does not have seat selection"
     code = "NO_SEAT_SELECTION"
@@ -22,31 +22,31 @@ class TooManySeats(InvalidInput):
         super().__init__(f"최대 {most}석까지 선택 가능합니다.")
 
 
-class SeatNotFound(Refused):
+class SeatNotFound(DomainError):
     message = "좌석을 찾을 수 없습니다."
     code = "SEAT_NOT_FOUND"
-    by_the_work = True
+    result_envelope = True
 
 
-class SeatBeingChosen(Refused):
+class SeatBeingChosen(DomainError):
     message = "다른 사용자가 선택 중인 좌석입니다. 잠시 후 다시 시도해주세요."
     code = "SEAT_BEING_CHOSEN"
-    by_the_work = True
+    result_envelope = True
 
 
-class SeatTaken(Refused):
+class SeatTaken(DomainError):
     code = "SEAT_TAKEN"
-    by_the_work = True
+    result_envelope = True
 
     def __init__(self, *, label: str) -> None:
         super().__init__(f"이미 예약된 좌석입니다. ({label})")
 
 
-class SeatKnownTaken(SeatTaken):
+class SeatTakenCached(SeatTaken):
     """The same, without having asked PostgreSQL: it may end otherwise the next time."""
 
 
-class RequestInProgress(Refused):
+class RequestInProgress(DomainError):
     kind = Kind.CONFLICT
     message = "같은 요청을 처리하고 있습니다. 잠시 후 다시 시도해주세요."
     code = "REQUEST_IN_PROGRESS"

@@ -3,7 +3,7 @@
 PostgreSQL alone decides who gets a seat; without Redis everybody goes straight there. A lock belongs to a random token and
 only its owner lets go of it; it ends by itself after LIFE_MS, which is longer than any statement may run.
 
-Who is refused by PostgreSQL because a seat is taken marks it (`taken:{eventId}:{seatId}`): of a crowd that wants one seat
+Who is refused by PostgreSQL because a seat is taken marks it (`rejected:{eventId}:{seatId}`): of a crowd that wants one seat
 the others are refused here. A mark lives for TAKEN_MS, not past the end of the hold, and goes when the seat is set free.
 
 The round trip that lets go of the locks also tells what has changed in the seat map: see `tell`.
@@ -24,20 +24,20 @@ from events.services.funnel import LIFE_SECONDS as FUNNEL_SECONDS
 from events.services.funnel import Stage, funnel_key
 from kernel.redis.caching import lease_key
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import attempt, attempt_or_owe
-from kernel.redis.keys import event_key
+from kernel.redis.deferred import execute, execute_or_defer
+from kernel.redis.keys import tagged_key
 from kernel.redis.scripts import LuaScript
-from queueing.services import AtTheDoor, Visitor, enter, enter_without_redis
-from seats.errors import RequestInProgress, SeatBeingChosen, SeatKnownTaken
-from seats.realtime import Change, channel, told_key
+from queueing.services import AdmissionGuardedScript, Visitor, require_pass, run_if_admitted
+from seats.errors import RequestInProgress, SeatBeingChosen, SeatTakenCached
+from seats.realtime import Change, channel, last_published_key
 
 LIFE_MS = 10_000
 TAKEN_MS = 1_000
-TOUCHED_EVENTS = "events:touched"  # events whose places changed since their status was last looked at
+DIRTY_EVENTS = "events:dirty"  # events whose places changed since their status was last looked at
 
 NOTHING: Mapping[str, str] = {}
 _SCRIPTS = Path(__file__).parent / "lua"
-_take = AtTheDoor((_SCRIPTS / "take.lua").read_text())
+_take = AdmissionGuardedScript((_SCRIPTS / "take.lua").read_text())
 _NEWS = (_SCRIPTS / "news.lua").read_text()
 _let_go = LuaScript(_NEWS + (_SCRIPTS / "let_go.lua").read_text())
 _tell_stock = LuaScript(_NEWS + (_SCRIPTS / "tell_stock.lua").read_text())
@@ -46,23 +46,23 @@ _count = LuaScript((_SCRIPTS / "count.lua").read_text())
 
 
 def seat_lock_key(event_id: UUID, seat_id: UUID | str) -> str:
-    return event_key("lock:seat:{}:{}", event_id, seat_id)
+    return tagged_key("lock:seat:{}:{}", event_id, seat_id)
 
 
 def taken_key(event_id: UUID, seat_id: UUID | str) -> str:
-    return event_key("taken:{}:{}", event_id, seat_id)
+    return tagged_key("rejected:{}:{}", event_id, seat_id)
 
 
 def request_lock_key(event_id: UUID, request: str) -> str:
-    return event_key("lock:request:{}:{}", event_id, request)
+    return tagged_key("lock:request:{}:{}", event_id, request)
 
 
 def seat_map_key(event_id: UUID) -> str:
-    return event_key("seats:{}", event_id)
+    return tagged_key("seats:{}", event_id)
 
 
 def seat_map_version_key(event_id: UUID) -> str:
-    return event_key("seats:{}:version", event_id)
+    return tagged_key("seats:{}:version", event_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Hold:
         marks_ms: int = 0,
     ) -> None:
         version, answer = seat_map_version_key(self.event_id), seat_map_key(self.event_id)
-        keys = [version, answer, lease_key(answer), TOUCHED_EVENTS, funnel_key(self.event_id), FUNNEL_EVENTS]
+        keys = [version, answer, lease_key(answer), DIRTY_EVENTS, funnel_key(self.event_id), FUNNEL_EVENTS]
         event = [str(self.event_id), channel(self.event_id)]
         places, told = _told(self.event_id, changes)
         left = [len(self.keys), marks_ms, len(marks), *marks.values()]
@@ -109,14 +109,14 @@ class Hold:
         except RedisUnavailable:
             if versions:  # what was told nobody heard; that the map is another one is told when Redis is back
                 untold = ["", 1, *event, "", 0, 0, 0, 0]
-                attempt_or_owe(answer, lambda redis: _let_go.run(redis, keys=keys, args=untold))
+                execute_or_defer(answer, lambda redis: _let_go.run(redis, keys=keys, args=untold))
 
 
 def take(*, event_id: UUID, buyer: Visitor, seat_ids: Sequence[UUID] = (), request: str | None = None) -> Hold:
     """Locks the seats, and the request if it has a name, for who has been let into the event's waiting room.
 
     One round trip; when Redis is away it holds nothing, and a pass is needed. Raises RequestInProgress, SeatBeingChosen or
-    SeatKnownTaken, and what `queueing.services.enter` and `enter_without_redis` raise.
+    SeatTakenCached, and what `queueing.services.run_if_admitted` and `require_pass` raise.
     """
     keys = [seat_lock_key(event_id, seat_id) for seat_id in seat_ids]
     if request is not None:
@@ -125,16 +125,16 @@ def take(*, event_id: UUID, buyer: Visitor, seat_ids: Sequence[UUID] = (), reque
     token = secrets.token_hex(16)
     try:
         args = [token, LIFE_MS, len(keys)]
-        place, *mark = enter(_take, event_id=event_id, visitor=buyer, keys=[*keys, *marks], args=args)
+        place, *mark = run_if_admitted(_take, event_id=event_id, visitor=buyer, keys=[*keys, *marks], args=args)
     except RedisUnavailable:
-        enter_without_redis(event_id=event_id, visitor=buyer)
+        require_pass(event_id=event_id, visitor=buyer)
         return Hold(event_id, token, ())
     if place == 0:
         return Hold(event_id, token, tuple(keys))
     if request is not None and place == 1:
         raise RequestInProgress
     if mark:
-        raise SeatKnownTaken(label=mark[0].decode())
+        raise SeatTakenCached(label=mark[0].decode())
     raise SeatBeingChosen
 
 
@@ -153,9 +153,9 @@ def set_free(event_id: UUID, changes: Sequence[Change]) -> None:
 def tell_stock(event_id: UUID, changes: Sequence[Change], *, forget: Sequence[str], reserved: int) -> None:
     """Stock has changed, by so many new reservations: keys forgotten, the changes published. Call after the commit."""
     places, told = _told(event_id, changes)
-    keys = [*forget, TOUCHED_EVENTS, funnel_key(event_id), FUNNEL_EVENTS, *places]
+    keys = [*forget, DIRTY_EVENTS, funnel_key(event_id), FUNNEL_EVENTS, *places]
     args = [str(event_id), channel(event_id), reserved, FUNNEL_SECONDS, *told]
-    attempt_or_owe(forget[0], lambda redis: _tell_stock.run(redis, keys=keys, args=args))
+    execute_or_defer(forget[0], lambda redis: _tell_stock.run(redis, keys=keys, args=args))
 
 
 def tell_status(event_id: UUID, change: Change) -> None:
@@ -170,7 +170,7 @@ def _told(event_id: UUID, changes: Sequence[Change]) -> tuple[list[str], list[An
     told: list[Any] = []
     for change in changes:
         told += change.number, orjson.dumps(change.message)
-    return [told_key(event_id, change.place_id) for change in changes], told
+    return [last_published_key(event_id, change.place_id) for change in changes], told
 
 
 def count_versions(event_id: UUID, *, redis_was_restarted: bool = False) -> int:
@@ -183,10 +183,10 @@ def count_versions(event_id: UUID, *, redis_was_restarted: bool = False) -> int:
     return int(_count(keys=keys, args=["1" if redis_was_restarted else ""]))
 
 
-def take_touched_events() -> list[UUID]:
+def pop_dirty_events() -> list[UUID]:
     """The events that were touched since the last call; empty when Redis is away."""
     try:
-        found: Any = attempt(lambda redis: redis.spop(TOUCHED_EVENTS, 1000))
+        found: Any = execute(lambda redis: redis.spop(DIRTY_EVENTS, 1000))
     except RedisUnavailable:
         return []
     return [UUID(event_id.decode()) for event_id in found]

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from kernel.redis.keys import event_key
+from kernel.redis.keys import tagged_key
 from kernel.wire import timestamp
 from seats.models import Seat
 
@@ -43,12 +43,12 @@ class Change:
     message: dict[str, Any]
 
 
-def told_key(event_id: UUID, place_id: UUID) -> str:
-    return event_key("told:{}:{}", event_id, place_id)
+def last_published_key(event_id: UUID, place_id: UUID) -> str:
+    return tagged_key("published:{}:{}", event_id, place_id)
 
 
 def channel(event_id: UUID) -> str:
-    return event_key("live:{}", event_id)
+    return tagged_key("live:{}", event_id)
 
 
 def seats_changed(what: SeatChange, *, event_id: UUID, changes: Mapping[UUID, int]) -> list[Change]:

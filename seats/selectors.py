@@ -14,7 +14,7 @@ from events.selectors import IS_ON_SALE
 from kernel.db.sql import fetch_all
 from kernel.redis import caching
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import attempt
+from kernel.redis.deferred import execute
 from kernel.wire import Packed, packed
 from seats.errors import NoSeatSelection, SeatMapEventNotFound
 from seats.locks import count_versions, seat_map_key, seat_map_version_key
@@ -73,7 +73,7 @@ def seat_map_version(event_id: UUID) -> int:
     One round trip, if the version was asked for before. Raises SeatMapEventNotFound.
     """
     try:
-        counted = attempt(lambda redis: redis.get(seat_map_version_key(event_id)))
+        counted = execute(lambda redis: redis.get(seat_map_version_key(event_id)))
         if counted is not None:
             return int(counted)
         if Event.objects.filter(id=event_id).exists():
@@ -91,10 +91,10 @@ def seat_map_version_after_restart(event_id: UUID) -> int:
 
 # --- What is left -----------------------------------------------------------------------------------------------------
 
-MOST_EVENTS = 200
+MAX_EVENTS = 200
 _PLACES_ON_SALE = f"""
     WITH open AS MATERIALIZED (
-        SELECT e.id FROM events e WHERE {IS_ON_SALE} ORDER BY e.sale_start_date DESC, e.id LIMIT {MOST_EVENTS}
+        SELECT e.id FROM events e WHERE {IS_ON_SALE} ORDER BY e.sale_start_date DESC, e.id LIMIT {MAX_EVENTS}
     )
     SELECT open.id AS event_id, seats.by_status AS seats, tickets.of_event AS tickets FROM open
     LEFT JOIN (
@@ -111,5 +111,5 @@ _PLACES_ON_SALE = f"""
 
 
 def places_on_sale() -> list[dict[str, Any]]:
-    """Of the events on sale, at most MOST_EVENTS of them: event_id, `seats` by status, `tickets` {id, available, total}."""
+    """Of the events on sale, at most MAX_EVENTS of them: event_id, `seats` by status, `tickets` {id, available, total}."""
     return fetch_all(_PLACES_ON_SALE, {})

@@ -6,7 +6,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from events import selectors as events
-from kernel.fastpath.response_cache import MadeOf, made_of
+from kernel.fastpath.response_cache import CacheDependency, depends_on
 from kernel.http.permissions import IsInternalService
 from kernel.wire import parse_id
 from seats import selectors, services
@@ -23,7 +23,9 @@ class SeatMapViewSet(ViewSet):
         wanted = parse_id(event_id, "Invalid event ID format")
         seat_map = selectors.seat_map(wanted)
         headers = {"Seat-Map-Version": str(seat_map.version), "ETag": f'"{seat_map.tag}"'}
-        return made_of(Response(seat_map.body, headers=headers), MadeOf(seat_map_key(wanted), seat_map.cached))
+        return depends_on(
+            Response(seat_map.body, headers=headers), CacheDependency(seat_map_key(wanted), seat_map.cached)
+        )
 
 
 class EventStatusViewSet(ViewSet):

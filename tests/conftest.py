@@ -99,9 +99,9 @@ def redis_server(request: pytest.FixtureRequest) -> Iterator[Servers]:
     yield servers
     servers.start_redis()
     time.sleep(1.1)  # until every process asks Redis again: kernel.redis.client rests its circuit breaker for a second
-    from kernel.redis.deferred import attempt
+    from kernel.redis.deferred import execute
 
-    attempt(lambda redis: redis.ping())  # one asks first, and others are refused until it has its answer
+    execute(lambda redis: redis.ping())  # one asks first, and others are refused until it has its answer
     if web:
         wait_until(lambda: web.get(f"/queue/status/{HALL}", user=new_user()).status != 503, seconds=10)
 

@@ -10,13 +10,13 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.harness import wait_until
 
-Answers = Callable[[int, str], Sequence[str]]
+CacheStore = Callable[[int, str], Sequence[str]]
 
 
 class Crowd:
     """`answers`: what the socket of this number says to a frame."""
 
-    def __init__(self, urls: Sequence[str], *, answers: Answers | None = None) -> None:
+    def __init__(self, urls: Sequence[str], *, answers: CacheStore | None = None) -> None:
         self.heard: list[list[str]] = [[] for _ in urls]
         self.codes: list[int | None] = [None] * len(urls)
         self._answers = answers

@@ -60,7 +60,7 @@ def test_of_200_buyers_of_one_seat_one_gets_it(web: Api, world: Database, redis)
     for _ in range(TRIALS):
         assert_one_winner(crowd_on_one_seat(web, world), world)
         free_everything(world)
-        redis.delete(f"taken:{HALL}:{SEAT}")  # the service was not told that the seat is free
+        redis.delete(f"rejected:{HALL}:{SEAT}")  # the service was not told that the seat is free
 
 
 def test_the_same_without_redis(web: Api, world: Database, redis_server: Servers) -> None:
@@ -376,7 +376,7 @@ def test_a_refused_buyer_leaves_no_lock_behind(web: Api, world: Database, redis)
 
 # --- A seat that is known to be taken ----------------------------------------------------------------------------------
 
-MARK = f"taken:{HALL}:{SEAT}"
+MARK = f"rejected:{HALL}:{SEAT}"
 
 
 def test_once_one_was_refused_others_are_without_postgresql(web: Api, world: Database, redis) -> None:

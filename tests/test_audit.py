@@ -205,7 +205,7 @@ def plant_in_line(redis) -> dict[str, set[str]]:
             if key == "active":
                 redis.sadd(f"active:{STANDING}", who[name])
             elif key == "queue_kept":
-                redis.hset(f"queue:kept:{STANDING}", who[name], int(moment))
+                redis.hset(f"queue:grace:{STANDING}", who[name], int(moment))
             else:
                 redis.zadd(f"{name_of_key}:{STANDING}", {who[name]: moment})
 

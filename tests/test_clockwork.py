@@ -81,8 +81,8 @@ def running(clockwork: Clockwork, redis) -> Clockwork:
 
 def at_work(redis) -> None:
     """Waits until a sweep has run: it takes the touched events away."""
-    redis.sadd("events:touched", HALL)
-    wait_until(lambda: not redis.exists("events:touched"), seconds=30)
+    redis.sadd("events:dirty", HALL)
+    wait_until(lambda: not redis.exists("events:dirty"), seconds=30)
 
 
 class Listener:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from kernel.concurrency.batching import Together
+from kernel.concurrency.batching import Batcher
 from tests.harness import HALL, INTERNAL_TOKEN, STANDING_A, Api, Database, new_user, running_web, seat, token
 
 USER = new_user()
@@ -80,7 +80,7 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
     from django.core.wsgi import get_wsgi_application
 
     from kernel.fastpath import handler
-    from kernel.fastpath.response_cache import Answer, Remembering
+    from kernel.fastpath.response_cache import Answer, ResponseCache
     from ticketservice.urls import router
 
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -100,7 +100,7 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
         headers = {name.lower(): value for name, value in begun[1] if name != "Content-Length"}
         return begun[0], headers, orjson.loads(body) if body else None
 
-    assert answer_of(Remembering(noting)) == answer_of(Remembering(django))
+    assert answer_of(ResponseCache(noting)) == answer_of(ResponseCache(django))
     odd = ("another media type", "a large body", "an endless number", "almost below api")
     long_way = call[0] == "PUT" or call in [CALLS[name] for name in odd]
     assert went_direct == [not long_way]
@@ -110,12 +110,12 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
 def test_an_answer_that_can_not_be_written_as_json_is_a_500_like_any_other(
     world: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kernel.fastpath.handler import Direct
+    from kernel.fastpath.handler import FastPathHandler
     from tickets import selectors
     from ticketservice.urls import router
 
     monkeypatch.setattr(selectors, "availability", lambda _: {"available_quantity": 2**70})
-    answer: Any = Direct(lambda *_: [], router.urls)(asked(CALLS["availability"]), lambda *_: None)
+    answer: Any = FastPathHandler(lambda *_: [], router.urls)(asked(CALLS["availability"]), lambda *_: None)
     assert answer.status == "500 Internal Server Error"
     assert orjson.loads(answer.body)["requestId"] == "the-same"
 
@@ -165,7 +165,7 @@ def test_who_asks_together_is_answered_by_one_look_that_began_later() -> None:
             may_go_on.wait(10)
         return [key * 10 for key in keys]
 
-    together, found = Together(look_up), {}
+    together, found = Batcher(look_up), {}
     threads = [threading.Thread(target=lambda n=n: found.update({n: together.ask(n)})) for n in range(6)]
     threads[5].start()
     while not looks:
@@ -189,7 +189,7 @@ def test_a_look_that_fails_fails_for_all_who_took_part_and_for_nobody_else() -> 
             raise OSError("gone")
         return keys
 
-    together = Together(look_up)
+    together = Batcher(look_up)
     with pytest.raises(OSError, match="gone"):
         together.ask(1)
     failing.append(False)

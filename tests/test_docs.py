@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from kernel.errors import Refused
+from kernel.errors import DomainError
 from kernel.http.problems import HTTP_STATUS
 from queueing import metrics, serializers, waiting_room
 from queueing.selectors import DEFAULTS
@@ -21,7 +21,7 @@ APPS = ["kernel", "events", "tickets", "queueing", "seats"]
 NOT_CLASSES = {("METHOD_NOT_ALLOWED", 405), ("UNSUPPORTED_MEDIA_TYPE", 415), ("INTERNAL_ERROR", 500)}
 
 
-def refusals(base: type[Refused] = Refused) -> Iterator[type[Refused]]:
+def refusals(base: type[DomainError] = DomainError) -> Iterator[type[DomainError]]:
     for refusal in base.__subclasses__():
         yield refusal
         yield from refusals(refusal)
@@ -29,7 +29,7 @@ def refusals(base: type[Refused] = Refused) -> Iterator[type[Refused]]:
 
 @pytest.fixture(autouse=True, scope="module")
 def every_refusal_is_imported() -> None:
-    for file in [path for app in APPS for path in (ROOT / app).rglob("*.py") if "(Refused)" in path.read_text()]:
+    for file in [path for app in APPS for path in (ROOT / app).rglob("*.py") if "(DomainError)" in path.read_text()]:
         importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
@@ -45,18 +45,18 @@ def test_every_refusal_is_described_as_it_is() -> None:
     shown = described_refusals()
     real = {}
     for refusal in refusals():
-        if refusal.code != Refused.code:  # a base class
-            shape = ("second" if refusal.by_the_work else "first") + (", code" if refusal.shows_code else "")
+        if refusal.code != DomainError.code:  # a base class
+            shape = ("second" if refusal.result_envelope else "first") + (", code" if refusal.shows_code else "")
             real[refusal.code, HTTP_STATUS[refusal.kind]] = shape
 
     assert len(real) > 30
     assert {key: shape for key, shape in shown.items() if key not in NOT_CLASSES} == real
     assert shown.keys() >= NOT_CLASSES
-    assert f"`{Refused.code}`" in (ROOT / "docs/errors.md").read_text()
+    assert f"`{DomainError.code}`" in (ROOT / "docs/errors.md").read_text()
 
 
 def test_every_key_of_an_event_is_described() -> None:
-    """Those that the code makes with `event_key`."""
+    """Those that the code makes with `tagged_key`."""
     code = "\n".join(file.read_text() for app in APPS for file in (ROOT / app).rglob("*.py"))
     templates = set(re.findall(r'event_key\(\s*"([^"]+)"', code))
     described = re.sub(r"\{\w+\}", "{}", (ROOT / "docs/redis.md").read_text())

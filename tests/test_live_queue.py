@@ -17,7 +17,9 @@ EVENT = uuid.UUID(HALL)
 
 @pytest.fixture(scope="module")
 def process(database_url: str, logs: Path) -> Iterator[Realtime]:
-    with running_realtime(logs / "realtime-queue.log", DATABASE_URL=database_url, SOCKETS_PER_USER="7") as process:
+    with running_realtime(
+        logs / "realtime-queue.log", DATABASE_URL=database_url, WEBSOCKET_MAX_PER_USER="7"
+    ) as process:
         yield process
 
 

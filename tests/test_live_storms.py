@@ -228,7 +228,7 @@ def test_no_token_is_in_the_log(realtime: Realtime, world: Database) -> None:
 
 
 def test_sockets_of_an_address_are_counted(database_url: str, logs: Path, world: Database) -> None:
-    limits = {"SOCKETS_PER_ADDRESS": "3", "DATABASE_URL": database_url}
+    limits = {"WEBSOCKET_MAX_PER_ADDRESS": "3", "DATABASE_URL": database_url}
 
     def at(address: str) -> dict[str, dict[str, str]]:
         return {"additional_headers": {"X-Forwarded-For": address}}

@@ -139,8 +139,8 @@ def test_counters_of_two_workers_equal_the_database(pair: Api, world: Database) 
     assert grew(answers, view="seat-reserve", status="201") == world.one(
         f"{seat_sales} WHERE i.seat_id IS NOT NULL AND r.created_at > %s", since
     )
-    assert grew("refusals_total") == sum(grew(answers, status=status) for status in ("400", "409")) > 10
-    assert grew("refusals_total", code="SEAT_TAKEN") > 5
+    assert grew("ticketservice_errors_total") == sum(grew(answers, status=status) for status in ("400", "409")) > 10
+    assert grew("ticketservice_errors_total", code="SEAT_TAKEN") > 5
 
 
 def test_answers_from_memory_are_counted_like_all_others(pair: Api, world: Database) -> None:
@@ -174,8 +174,14 @@ def test_counts_outlive_workers_and_other_processes_add_to_them(
     port = free_port()
     with running_process("worker", logs / "metrics-worker.log", METRICS_PORT=str(port), **environment):
         enqueue("reservations.tasks.sweep")
-        swept = {"job": "reservations.tasks.sweep", "outcome": "done"}
-        wait_until(lambda: scrape(pair).total("jobs_total", **swept) > start.total("jobs_total", **swept), seconds=30)
+        swept = {"task": "reservations.tasks.sweep", "outcome": "done"}
+        wait_until(
+            lambda: (
+                scrape(pair).total("ticketservice_tasks_total", **swept)
+                > start.total("ticketservice_tasks_total", **swept)
+            ),
+            seconds=30,
+        )
         of_web, of_worker = scrape(pair), scrape(Api(port))
     expired = {"reason": "expired"}
     assert of_web.total("reservations_ended_total", **expired) - start.total("reservations_ended_total", **expired) == 1

@@ -47,7 +47,10 @@ ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text())
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 NOT_OURS = {"up"}  # Prometheus' own
-SILENT = {"live_slow_clients_total", "live_closed_total"}  # until there is a reason
+SILENT = {
+    "ticketservice_websocket_slow_clients_total",
+    "ticketservice_websocket_closed_total",
+}  # until there is a reason
 
 with_prometheus = pytest.mark.skipif(
     not (shutil.which("promtool") and shutil.which("prometheus")),
@@ -229,7 +232,7 @@ def busy(running: Realtime, web: Api, database: Database) -> dict[str, Api]:
 def everything_happened(web: Api) -> bool:
     enqueue("queueing.tasks.admit")
     found = scrape(web)
-    audits = found.total("jobs_total", job="reservations.tasks.audit", outcome="done")
+    audits = found.total("ticketservice_tasks_total", task="reservations.tasks.audit", outcome="done")
     return found.total("queue_wait_time_seconds_count", event_id=THEATRE) > 0 and audits > 0
 
 
@@ -266,7 +269,7 @@ def test_every_label_that_is_named_exists(busy: dict[str, Api]) -> None:
 def test_one_machine_is_one_target(busy: dict[str, Api]) -> None:
     """`web` and `realtime` tell the same of sales; where nothing is set they found each other."""
     of_web, of_realtime = scrape(busy["web"]), scrape(busy["realtime"])
-    for name in ("seats_reserved_total", "jobs_total", "reservations_confirmed_total"):
+    for name in ("seats_reserved_total", "ticketservice_tasks_total", "reservations_confirmed_total"):
         assert of_web.total(name) == of_realtime.total(name) > 0, name
 
 

@@ -163,15 +163,15 @@ def test_what_changed_while_redis_was_away_is_not_forgotten(
 
 
 def test_what_is_owed_and_fails_is_given_up(world: Database, redis_server: Servers) -> None:
-    from kernel.redis.deferred import attempt, attempt_or_owe
+    from kernel.redis.deferred import execute, execute_or_defer
 
     redis_server.stop_redis()
-    attempt_or_owe("good", lambda redis: redis.set("good", 1))
-    attempt_or_owe("bad", lambda redis: redis.execute_command("NOSUCHCOMMAND"))
-    attempt_or_owe("better", lambda redis: redis.set("better", 1))
+    execute_or_defer("good", lambda redis: redis.set("good", 1))
+    execute_or_defer("bad", lambda redis: redis.execute_command("NOSUCHCOMMAND"))
+    execute_or_defer("better", lambda redis: redis.set("better", 1))
     redis_server.start_redis()
     time.sleep(1.1)
-    assert attempt(lambda redis: redis.mget("good", "better")) == [b"1", b"1"]
+    assert execute(lambda redis: redis.mget("good", "better")) == [b"1", b"1"]
 
 
 def test_a_redis_that_hangs_holds_nobody_up_for_long(api: Api, world: Database, redis_server: Servers) -> None:

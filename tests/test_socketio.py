@@ -44,7 +44,7 @@ KINDS = ["js-default", "js-websocket", "js-polling", "python-websocket", "python
 def processes(database_url: str, logs: Path) -> Iterator[list[Realtime]]:
     """Two of them, as on two machines."""
     with (
-        running_realtime(logs / "socketio-1.log", DATABASE_URL=database_url, SOCKETS_PER_USER="4") as first,
+        running_realtime(logs / "socketio-1.log", DATABASE_URL=database_url, WEBSOCKET_MAX_PER_USER="4") as first,
         running_realtime(logs / "socketio-2.log", DATABASE_URL=database_url) as second,
     ):
         yield [first, second]

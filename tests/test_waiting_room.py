@@ -167,7 +167,7 @@ def test_the_silent_are_dropped_and_come_back_to_their_places(api: Api, redis) -
     assert [status(api, user)["position"] for user in crowd] == [1, 2, 3, 4]
     redis.zincrby(f"queue:seen:{HALL}", -6_000_000, crowd[0])
     tick()
-    redis.zincrby(f"queue:kept:until:{HALL}", -200_000_000, crowd[0])  # and the grace time is over
+    redis.zincrby(f"queue:grace:until:{HALL}", -200_000_000, crowd[0])  # and the grace time is over
     assert status(api, crowd[0])["state"] == "none"
     assert check(api, crowd[0])["position"] == 4
 

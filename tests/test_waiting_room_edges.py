@@ -291,7 +291,7 @@ def test_who_was_taken_away_by_others_is_gone(room: Room) -> None:
     room.redis.zrem(room.key("queue:{}"), BEN)
     room.redis.srem(room.key("active:{}"), ANN)
     assert room.admit() == [CAT]
-    for template in ("queue:seen:{}", "queue:kept:{}"):
+    for template in ("queue:seen:{}", "queue:grace:{}"):
         assert not room.redis.exists(room.key(template))
     for template in ("active:until:{}", "active:seen:{}"):
         assert room.redis.zrange(room.key(template), 0, -1) == [CAT]
@@ -316,7 +316,7 @@ def test_any_number_may_be_dropped_put_out_and_let_in_at_once(room: Room) -> Non
     assert room.admit() == [ANN, *crowd][:8_500]
     room.set_clock(by=600)
     assert room.admit() == []
-    assert room.redis.hlen(room.key("queue:kept:{}")) == 501
+    assert room.redis.hlen(room.key("queue:grace:{}")) == 501
     assert not room.redis.exists(*(room.key(template) for template in ("queue:{}", "active:{}", "active:seen:{}")))
 
 

@@ -43,7 +43,7 @@ def run_machine(redis, monkeypatch, settings) -> RunMachine:
         return machine.happened
 
     settings.QUEUE_REBUILD_SECONDS = REBUILD // SECOND
-    monkeypatch.setattr(waiting_room, "MOST_IN_ONE_CALL", 2)
+    monkeypatch.setattr(waiting_room, "MAX_IN_ONE_CALL", 2)
     monkeypatch.setattr(waiting_room, "_crowds", {})
     return run
 

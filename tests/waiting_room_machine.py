@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from queueing import waiting_room
-from queueing.waiting_room import AtTheDoor, Found, Proof, Visitor
+from queueing.waiting_room import AdmissionGuardedScript, Found, Proof, Visitor
 from tests.waiting_room_clock import SECOND, Room, pass_of, policy_fields, ticket_of
 from tests.waiting_room_rules import Rules
 
@@ -36,9 +36,9 @@ class Picture:
     @classmethod
     def of(cls, room: Room) -> "Picture":
         pipeline = room.redis.pipeline(transaction=True)
-        for kind in ("queue", "queue:seen", "queue:kept:until", "active:until", "active:seen"):
+        for kind in ("queue", "queue:seen", "queue:grace:until", "active:until", "active:seen"):
             pipeline.zrange(f"{kind}:{room.event_id}", 0, -1, withscores=True)
-        pipeline.hgetall(f"queue:kept:{room.event_id}")
+        pipeline.hgetall(f"queue:grace:{room.event_id}")
         pipeline.smembers(f"active:{room.event_id}")
         *sorted_, kept, inside = pipeline.execute()
         line, seen, kept_until, until, seen_inside = ({user: int(at) for user, at in rows} for rows in sorted_)
@@ -81,7 +81,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.redis.flushall()
-        self.door = AtTheDoor("return 'bought'")
+        self.door = AdmissionGuardedScript("return 'bought'")
         self.clients = {user: Client() for user in USERS}
         self.crowds: list[dict[uuid.UUID, int]] = [{}, {}]  # what each process remembers
         self.remembered: list[int | None] = [None, None]  # what it should remember

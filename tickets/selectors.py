@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from kernel.concurrency.batching import Together
+from kernel.concurrency.batching import Batcher
 from kernel.db.sql import fetch_all
 from tickets.errors import TicketTypeNotFound
 
@@ -15,7 +15,7 @@ def _look_up(ids: list[UUID]) -> list[Mapping[str, object] | None]:
     return [rows.get(ticket_type_id) for ticket_type_id in ids]
 
 
-_all_who_ask = Together(_look_up)
+_all_who_ask = Batcher(_look_up)
 
 
 def availability(ticket_type_id: UUID) -> Mapping[str, object]:

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from events.selectors import ticket_types_of
-from kernel.http.urls import hot
+from kernel.http.urls import fast_path
 from kernel.wire import parse_id
 from tickets import selectors
 
@@ -19,6 +19,6 @@ class TicketViewSet(ViewSet):
         return Response({"ticketTypes": ticket_types_of(parse_id(event_id, "Invalid eventId format"))})
 
     @action(detail=False, url_path="availability/(?P<ticket_type_id>[^/]+)")
-    @hot()
+    @fast_path()
     def availability(self, request: Request, ticket_type_id: str) -> Mapping[str, object]:  # noqa: ARG002
         return selectors.availability(parse_id(ticket_type_id, "Invalid ticketTypeId format"))

@@ -13,7 +13,7 @@ from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 
-app = Celery("ticketservice", task_cls="kernel.tasks.base:Job")
+app = Celery("ticketservice", task_cls="kernel.tasks.base:InstrumentedTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     # A worker that dies has not acknowledged: its message is given to another after `visibility_timeout`, which is longer

@@ -10,7 +10,7 @@ from django.urls import URLResolver, re_path
 from django.urls.resolvers import RegexPattern
 
 from kernel.http import problems
-from kernel.observability.exposition import metrics
+from kernel.http.metrics import metrics
 from ticketservice.health import ANSWERS, State
 
 

@@ -239,13 +239,13 @@ QUEUE_BURST: int = env.int("QUEUE_BURST", default=1000)
 QUEUE_ADMISSION_SECONDS: int = env.int("QUEUE_ADMISSION_SECONDS", default=600)
 QUEUE_IDLE_SECONDS: int = env.int("QUEUE_IDLE_SECONDS", default=60)
 QUEUE_GRACE_SECONDS: int = env.int("QUEUE_GRACE_SECONDS", default=300)
-QUEUE_IDLE_INSIDE_SECONDS: int = env.int("QUEUE_IDLE_INSIDE_SECONDS", default=300)
+QUEUE_ACTIVE_IDLE_SECONDS: int = env.int("QUEUE_ACTIVE_IDLE_SECONDS", default=300)
 # How long nobody is let in after Redis has lost a line, so that those who stood in it can come back first.
 QUEUE_REBUILD_SECONDS: int = env.int("QUEUE_REBUILD_SECONDS", default=15)
 
 # --- Live sockets: limits for each `realtime` process; 0 is no limit ---------------------------------------------------
-SOCKETS_PER_ADDRESS: int = env.int("SOCKETS_PER_ADDRESS", default=5000)
-SOCKETS_PER_USER: int = env.int("SOCKETS_PER_USER", default=20)
+WEBSOCKET_MAX_PER_ADDRESS: int = env.int("WEBSOCKET_MAX_PER_ADDRESS", default=5000)
+WEBSOCKET_MAX_PER_USER: int = env.int("WEBSOCKET_MAX_PER_USER", default=20)
 # How many proxies of ours stand in front and add to X-Forwarded-For; with 0 the header is not believed.
 TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=0)
 

@@ -7,9 +7,9 @@ from django.views.i18n import set_language
 from rest_framework.routers import SimpleRouter
 
 from events.views import EventViewSet
+from kernel.http.metrics import metrics
 from kernel.http.problems import bad_request, not_found, server_error
 from kernel.http.urls import BySegment
-from kernel.observability.exposition import metrics
 from queueing.views import QueueAdminViewSet, QueueViewSet
 from reservations.views import (
     InternalEventViewSet,

@@ -25,14 +25,14 @@ share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 django_application = get_wsgi_application()
 refuse_impossible_settings()
 
-from kernel.fastpath.handler import Direct  # these count, too
-from kernel.fastpath.response_cache import Remembering
+from kernel.fastpath.handler import FastPathHandler  # these count, too
+from kernel.fastpath.response_cache import ResponseCache
 from ticketservice.urls import router
 
 for needed_later in ("jwt", "ticketservice.celery"):  # which no buyer should have to wait for
     import_module(needed_later)
 
-application = Remembering(Direct(django_application, router.urls))
+application = ResponseCache(FastPathHandler(django_application, router.urls))
 # What is loaded by now stays: the collector need not look at it again and again, and finds little else.
 gc.collect()
 gc.freeze()

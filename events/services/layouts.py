@@ -9,9 +9,9 @@ from django.utils.translation import gettext_noop as _
 
 from events.errors import ImpossibleLayout
 
-LONGEST_LABEL = 20  # characters, as the column is wide
-MOST_SEATS = 200_000
-LARGEST_NUMBER = 2**31 - 1
+MAX_LABEL = 20  # characters, as the column is wide
+MAX_SEATS = 200_000
+MAX_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def sections_of(layout_config: Any) -> list[Section]:
     sections = [_section(place, raw) for place, raw in enumerate(found, 1)]
     _refuse_overlapping_rows(sections)
     total = sum(section.rows * section.seats_per_row for section in sections)
-    if total > MOST_SEATS:
-        raise ImpossibleLayout(_("The layout has %(total)s seats. The most is %(most)s."), total=total, most=MOST_SEATS)
+    if total > MAX_SEATS:
+        raise ImpossibleLayout(_("The layout has %(total)s seats. The most is %(most)s."), total=total, most=MAX_SEATS)
     return sections
 
 
@@ -58,20 +58,20 @@ def _section(place: int, raw: Any) -> Section:
         raise ImpossibleLayout(_("Section %(place)s has no name."), place=place)
     section = Section(
         name=name,
-        rows=_number(raw, "rows", name, most=MOST_SEATS),
-        seats_per_row=_number(raw, "seatsPerRow", name, most=MOST_SEATS),
-        price=_number(raw, "price", name, most=LARGEST_NUMBER),
-        start_row=_number({"startRow": 1, **raw}, "startRow", name, least=1, most=LARGEST_NUMBER - MOST_SEATS),
+        rows=_number(raw, "rows", name, most=MAX_SEATS),
+        seats_per_row=_number(raw, "seatsPerRow", name, most=MAX_SEATS),
+        price=_number(raw, "price", name, most=MAX_NUMBER),
+        start_row=_number({"startRow": 1, **raw}, "startRow", name, least=1, most=MAX_NUMBER - MAX_SEATS),
     )
     if section.rows * section.seats_per_row == 0:
         raise ImpossibleLayout(_("Section %(name)s has no seats."), name=name)
-    if len(section.longest_label) > LONGEST_LABEL:
+    if len(section.longest_label) > MAX_LABEL:
         raise ImpossibleLayout(
             _("Section %(name)s has a seat label of %(length)s characters (%(label)s). The most is %(most)s."),
             name=name,
             length=len(section.longest_label),
             label=section.longest_label,
-            most=LONGEST_LABEL,
+            most=MAX_LABEL,
         )
     return section
 

@@ -30,7 +30,7 @@ from django.utils.timezone import localtime
 from django.utils.translation import gettext, override
 from django.utils.translation import gettext_lazy as _
 
-from kernel.errors import Refused
+from kernel.errors import DomainError
 
 # --- Who may look -----------------------------------------------------------------------------------------------------
 
@@ -52,7 +52,7 @@ def _is_staff(request: HttpRequest) -> bool:
 # --- What is written down ---------------------------------------------------------------------------------------------
 
 
-def said(refusal: Refused) -> str:
+def said(refusal: DomainError) -> str:
     """What a refusal says, in the language of the page."""
     text = gettext(refusal.template or refusal.message)
     return text % refusal.values if refusal.values else text
@@ -127,7 +127,7 @@ class ReasonForm(forms.Form):
 class Act:
     """Something that is done to an object by an operation, never by editing its row.
 
-    `run(object, **details)` says what came of it, or raises Refused. `may(object)`: whether a button is shown for it.
+    `run(object, **details)` says what came of it, or raises DomainError. `may(object)`: whether a button is shown for it.
     `question` and `label` are lazy translations.
     """
 
@@ -275,7 +275,7 @@ class ActingAdmin(StaffMayLook, admin.ModelAdmin):
                 with transaction.atomic():
                     self.log_change(request, obj, note)
                     came_of_it = act.run(obj, **details)
-        except Refused as refusal:
+        except DomainError as refusal:
             self.message_user(request, f"{obj}: {said(refusal)}", messages.ERROR)
         else:
             self.message_user(request, f"{obj}: {came_of_it}", messages.SUCCESS)

@@ -16,7 +16,7 @@ class _Batch(Generic[Question, Reply]):
         self.is_over = Lock()  # held by the first one, who asks for all
 
 
-class Together(Generic[Question, Reply]):
+class Batcher(Generic[Question, Reply]):
     """Asks for many threads: while one waits for replies, the others gather what is to be asked next.
 
     `ask_all` gives a reply for each question, in their order. It begins after each of its questions was put, so a reply is

@@ -15,14 +15,14 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 
 JSONB = 3802  # the type's number in PostgreSQL
-MOST_STATEMENTS = 1000  # of a connection, and of this process; ours are constants
+MAX_STATEMENTS = 1000  # of a connection, and of this process; ours are constants
 
 _NO_SUCH_NAME = b"26000"  # psycopg takes back all that is prepared after a rollback, ours included
 
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
 
 
-@lru_cache(MOST_STATEMENTS)
+@lru_cache(MAX_STATEMENTS)
 def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
     """`%(name)s` as `$1`, and the names in the order of their numbers."""
     names = list(dict.fromkeys(name for name in _PLACEHOLDER.findall(sql) if name))
@@ -71,7 +71,7 @@ def _name(connection: "Connection[Any]", known: _Prepared, sql: str, text: bytes
         return b""
     key = sql, tuple(types)
     if (name := known.names.get(key)) is None:
-        if len(known.names) < MOST_STATEMENTS:
+        if len(known.names) < MAX_STATEMENTS:
             known.names[key] = b""
     elif not name:
         known.made += 1
@@ -105,7 +105,7 @@ def named(sql: str, result: Any, rows: Iterable[Sequence[Any]]) -> list[dict[str
     """The rows of libpq's result, by column name; jsonb is decoded (Django has told psycopg to leave it as text)."""
     if (columns := _columns.get(sql)) is None:
         columns = [((result.fname(n) or b"").decode(), result.ftype(n) == JSONB) for n in range(result.nfields)]
-        if len(_columns) < MOST_STATEMENTS:
+        if len(_columns) < MAX_STATEMENTS:
             _columns[sql] = columns
     return [
         {

@@ -1,7 +1,7 @@
 """Hot API calls, answered by their viewsets without Django's handler and DRF's request in between.
 
-A view that is marked `hot` is the same view, with the same authentication, permissions, errors, headers and metrics: this
-module calls it as DRF would, and costs a quarter. It sees a `DirectRequest`, which has what such a view may use. Whatever
+A view that is marked `fast_path` is the same view, with the same authentication, permissions, errors, headers and metrics:
+this module calls it as DRF would, and costs a quarter. It sees a `FastRequest`, which has what such a view may use. Whatever
 is out of the ordinary (another method, another media type, an odd header) goes the long way, through Django.
 """
 
@@ -25,15 +25,15 @@ from rest_framework.permissions import BasePermission
 from kernel.db.sql import give_connection_back
 from kernel.fastpath.response_cache import Answer, Application, Environment
 from kernel.http.middleware import cross_origin, secure
-from kernel.http.problems import JSON, PROBLEM_JSON, logged_answer_to, wants_problem
+from kernel.http.problems import JSON, PROBLEM_JSON, logged_response_to, wants_problem
 from kernel.http.rest import JSONParser
 from kernel.http.urls import first_segment
 from kernel.observability.request_context import chosen_id, current_request_id, observed
 
-LONGEST_NUMBER = 20  # digits; Python refuses to read thousands of them
+MAX_NUMBER = 20  # digits; Python refuses to read thousands of them
 
 
-class DirectRequest:
+class FastRequest:
     """What hot views use of DRF's Request. `META` is the WSGI environment."""
 
     def __init__(self, environ: Environment) -> None:
@@ -67,7 +67,7 @@ class Route:
     authentication: tuple[BaseAuthentication, ...]
     permissions: tuple[BasePermission, ...]
 
-    def answer(self, request: DirectRequest, arguments: Mapping[str, str]) -> Mapping[str, Any]:
+    def answer(self, request: FastRequest, arguments: Mapping[str, str]) -> Mapping[str, Any]:
         """The data of the view's answer. Raises what it raises."""
         for authentication in self.authentication:
             if found := authentication.authenticate(request):  # type: ignore[arg-type]
@@ -84,10 +84,10 @@ class Pattern:
     routes: dict[str, Route] = field(default_factory=dict)  # by method; empty: there is nothing hot, and Django knows
 
 
-MOST_PATHS = 2000
+MAX_PATHS = 2000
 
 
-class Direct:
+class FastPathHandler:
     """A WSGI application around Django's, for the hot views among these URL patterns and below /api."""
 
     def __init__(self, application: Application, patterns: Iterable[URLPattern | URLResolver]) -> None:
@@ -95,7 +95,7 @@ class Direct:
         self._patterns: dict[str, list[Pattern]] = defaultdict(list)
         for pattern in patterns:
             self._patterns[first_segment(pattern)].append(_pattern(pattern))
-        self._found = lru_cache(MOST_PATHS)(self._find)
+        self._found = lru_cache(MAX_PATHS)(self._find)
         self._most_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         self._says_secure = getattr(settings, "SECURE_PROXY_SSL_HEADER", None) or ("", "")
 
@@ -110,7 +110,7 @@ class Direct:
         started = time.perf_counter()
         name = chosen_id(environ.get("HTTP_X_REQUEST_ID", ""))
         token = current_request_id.set(name)
-        request = DirectRequest(environ)
+        request = FastRequest(environ)
         try:
             status, headers, body = _answer(route, request, arguments)
         finally:
@@ -131,7 +131,7 @@ class Direct:
         length = get("CONTENT_LENGTH") or "0"
         if length != "0":
             is_json = get("CONTENT_TYPE", "").partition(";")[0].strip().lower() == JSON
-            is_number = length.isdecimal() and len(length) < LONGEST_NUMBER
+            is_number = length.isdecimal() and len(length) < MAX_NUMBER
             if not is_json or not is_number or int(length) > self._most_bytes:
                 return None
         elif "HTTP_TRANSFER_ENCODING" in environ:
@@ -152,14 +152,14 @@ class Direct:
 
 
 def _answer(
-    route: Route, request: DirectRequest, arguments: Mapping[str, str]
+    route: Route, request: FastRequest, arguments: Mapping[str, str]
 ) -> tuple[int, list[tuple[str, str]], bytes]:
     """Status, headers and body."""
     try:
         request.read()
         body = orjson.dumps(route.answer(request, arguments), default=str)
     except Exception as error:  # noqa: BLE001 - each becomes an answer, as with DRF
-        status, data, more = logged_answer_to(error, wants_problem=wants_problem(request))
+        status, data, more = logged_response_to(error, wants_problem=wants_problem(request))
         content_type = PROBLEM_JSON if "type" in data else JSON
         return status, [("Content-Type", content_type), ("Allow", route.allowed), *more.items()], orjson.dumps(data)
     return route.status, [("Content-Type", JSON), ("Allow", route.allowed)], body
@@ -174,20 +174,20 @@ def _pattern(pattern: URLPattern | URLResolver) -> Pattern:
     allowed = ", ".join(method.upper() for method in View.http_method_names if method in methods)
 
     def route(viewset: type[Any], method: Callable[..., Mapping[str, Any]], status: int) -> Route:
-        judges = (options.get(name, getattr(viewset, name)) for name in _JUDGES)
+        judges = (options.get(name, getattr(viewset, name)) for name in _POLICY_ATTRIBUTES)
         of_view = (tuple(judge() for judge in of_kind) for of_kind in judges)
         return Route(viewset(), method, status, getattr(pattern, "name", "") or "", allowed, *of_view)
 
     hot_ones = {
         method.upper(): route(viewset, *hot)
         for method, action in actions.items()
-        if viewset is not None and (hot := getattr(getattr(viewset, action), "hot", None))
+        if viewset is not None and (hot := getattr(getattr(viewset, action), "fast_path", None))
     }
     regex = getattr(pattern.pattern, "regex", None)  # a path() has nothing hot, and is matched by its route
     return Pattern(regex.fullmatch if regex else str(pattern.pattern).__eq__, hot_ones)
 
 
-_JUDGES = ("authentication_classes", "permission_classes")
+_POLICY_ATTRIBUTES = ("authentication_classes", "permission_classes")
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 

@@ -1,7 +1,7 @@
 """Whole answers, kept in this process for as long as what they were made of stays the same in Redis.
 
 What everybody asks for leaves before Django looks at the request: the bytes and headers that Django gave the last one who
-asked for the same. A view says what its answer was made of (`made_of`). That key is then read on a connection of our own,
+asked for the same. A view says what its answer was made of (`depends_on`). That key is then read on a connection of our own,
 on which Redis tells when the key changes, expires or is deleted (`CLIENT TRACKING`). Before each answer from memory we ask
 Redis something, and hear what it has told before it replies: so the answer is as new as if its key had been read. Of
 requests that come at once one asks for all; and of those that miss what was kept before, one makes it for all. Without
@@ -20,15 +20,15 @@ from django.http import HttpResponse
 from django.utils.http import parse_etags
 from redis.exceptions import RedisError, ResponseError
 
-from kernel.concurrency.batching import Together
+from kernel.concurrency.batching import Batcher
 from kernel.observability.request_context import chosen_id, observed
 from kernel.redis.connection import Connection
 
 LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
 REST_SECONDS = 1.0  # after Redis could not be reached
 TIMEOUT_SECONDS = 0.2
-MOST_MAKERS = 10_000
-MOST_BYTES = 8_000_000
+MAX_MAKERS = 10_000
+MAX_BYTES = 8_000_000
 OVERHEAD_BYTES = 2_000  # of each answer, roughly
 
 Environment = dict[str, Any]
@@ -39,17 +39,17 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class MadeOf:
-    """What an answer was made of: the value of a key in Redis. `each_time` is called whenever the answer is given again."""
+class CacheDependency:
+    """What an answer was made of: the value of a key in Redis. `on_hit` is called whenever the answer is given again."""
 
     key: str
     value: bytes
-    each_time: Callable[[], object] | None = None
+    on_hit: Callable[[], object] | None = None
 
 
-def made_of(response: AnyResponse, source: MadeOf) -> AnyResponse:
+def depends_on(response: AnyResponse, source: CacheDependency) -> AnyResponse:
     """Lets this answer be given to all who ask for the same path, for as long as the key has this value."""
-    response.made_of = source  # type: ignore[attr-defined]  # an attribute of our own
+    response.depends_on = source  # type: ignore[attr-defined]  # an attribute of our own
     return response
 
 
@@ -63,21 +63,21 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CacheEntry:
     answer: Answer  # without the id of the request
     key: bytes  # what it was made of
-    each_time: Callable[[], object] | None
+    on_hit: Callable[[], object] | None
     view: str
     until: float
 
 
-class Remembering:
+class ResponseCache:
     """A WSGI application around Django's."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._answers = Answers()
-        self._makers: dict[Name, Together[Callable[[], Kept | None], Kept | None]] = {}
+        self._answers = CacheStore()
+        self._makers: dict[Name, Batcher[Callable[[], CacheEntry | None], CacheEntry | None]] = {}
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         name = _name(environ)
@@ -98,9 +98,9 @@ class Remembering:
         start_response(status, headers)
         return [body]  # a list: the server then knows that there is no more to come
 
-    def _given_again(self, kept: Kept, environ: Environment, started: float) -> Answer:
-        if kept.each_time:
-            kept.each_time()
+    def _given_again(self, kept: CacheEntry, environ: Environment, started: float) -> Answer:
+        if kept.on_hit:
+            kept.on_hit()
         status, headers, tag, body = kept.answer
         headers = [*headers, ("X-Request-Id", chosen_id(environ.get("HTTP_X_REQUEST_ID", "")))]
         observed(kept.view, "GET", 200, time.perf_counter() - started, environ["PATH_INFO"])
@@ -116,7 +116,7 @@ class Remembering:
         started = time.perf_counter()
         own: list[Answer | Iterable[bytes]] = []
 
-        def make() -> Kept | None:
+        def make() -> CacheEntry | None:
             answer, kept = self._ask_application(name, environ, start_response)
             own.append(answer)
             return kept
@@ -130,7 +130,7 @@ class Remembering:
 
     def _ask_application(
         self, name: Name | None, environ: Environment, start_response: Callable[..., Any]
-    ) -> tuple[Answer | Iterable[bytes], Kept | None]:
+    ) -> tuple[Answer | Iterable[bytes], CacheEntry | None]:
         begun: list[Any] = []
         response = self._application(environ, lambda *begins: begun.extend(begins))
         if isinstance(response, HttpResponse) and not response.streaming:
@@ -141,14 +141,14 @@ class Remembering:
 
     def _answered_by_django(
         self, name: Name | None, response: HttpResponse, status: str, headers: list[tuple[str, str]]
-    ) -> tuple[Answer, Kept | None]:
+    ) -> tuple[Answer, CacheEntry | None]:
         answer = Answer(status, headers, _tag(response.get("ETag", "")), response.content)
         kept = None
         if name and response.status_code == 200 and (source := getattr(response, "made_of", None)):
             again = answer._replace(headers=[(field, value) for field, value in headers if field != "X-Request-Id"])
             view = getattr(response, "view_name", "")
-            kept = Kept(again, source.key.encode(), source.each_time, view, time.monotonic() + LIFE_SECONDS)
-            if self._answers.keep(name, kept, made_of=source.value):
+            kept = CacheEntry(again, source.key.encode(), source.on_hit, view, time.monotonic() + LIFE_SECONDS)
+            if self._answers.keep(name, kept, depends_on=source.value):
                 self._remember_makers(name)
         response.close()
         return answer, kept
@@ -156,10 +156,10 @@ class Remembering:
     def _remember_makers(self, name: Name) -> None:
         if name in self._makers:
             return
-        if len(self._makers) >= MOST_MAKERS:
+        if len(self._makers) >= MAX_MAKERS:
             self._makers.clear()
 
-        def make_for_all(who: list[Callable[[], Kept | None]]) -> Sequence[Kept | None]:
+        def make_for_all(who: list[Callable[[], CacheEntry | None]]) -> Sequence[CacheEntry | None]:
             kept = None
             if self._makers.get(name) is makers:
                 kept = self._answers.current(name) or who[0]()
@@ -167,7 +167,7 @@ class Remembering:
                 self._makers.pop(name, None)
             return [kept] * len(who)
 
-        self._makers[name] = makers = Together(make_for_all)
+        self._makers[name] = makers = Batcher(make_for_all)
 
 
 def _is_one_of(tag: str, held: str) -> bool:
@@ -194,11 +194,11 @@ def _name(environ: Environment) -> Name | None:
     )
 
 
-class Answers:
+class CacheStore:
     """The answers of one process, for all of its threads."""
 
     def __init__(self) -> None:
-        self._answers: dict[Name, Kept] = {}
+        self._answers: dict[Name, CacheEntry] = {}
         self._bytes = 0
         self._redis: Listener | None = None
         self._lock = Lock()  # of all of these
@@ -206,7 +206,7 @@ class Answers:
         self._asked = 0  # questions that have been begun
         self._heard = 0  # and the last one that was replied to
 
-    def current(self, name: Name) -> Kept | None:
+    def current(self, name: Name) -> CacheEntry | None:
         """The answer, if nothing has changed before this call."""
         if name not in self._answers:
             return None
@@ -217,17 +217,17 @@ class Answers:
             kept = self._answers.get(name)
         return kept if kept and kept.until > time.monotonic() else None
 
-    def keep(self, name: Name, kept: Kept, *, made_of: bytes) -> bool:
+    def keep(self, name: Name, kept: CacheEntry, *, depends_on: bytes) -> bool:
         """Keeps the answer if Redis still has what it was made of. Not while Redis keeps the other threads waiting."""
         if time.monotonic() < self._rests_until or not self._lock.acquire(timeout=TIMEOUT_SECONDS):
             return False
         try:
-            if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(kept.key), kept.key)) != made_of:
+            if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(kept.key), kept.key)) != depends_on:
                 return False
             self._drop(name)
             self._answers[name] = kept
             self._bytes += len(kept.answer.body) + OVERHEAD_BYTES
-            while self._bytes > MOST_BYTES:
+            while self._bytes > MAX_BYTES:
                 self._drop(next(iter(self._answers)))
             return True
         finally:

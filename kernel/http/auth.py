@@ -22,9 +22,9 @@ import urllib3
 from django.conf import settings
 
 from kernel.concurrency.circuit_breaker import BreakerOpen, CircuitBreaker
-from kernel.errors import Kind, Refused, Unavailable
+from kernel.errors import DomainError, Kind, Unavailable
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import attempt
+from kernel.redis.deferred import execute
 
 REMEMBER_SECONDS = 60  # the wire contract's most
 REMEMBER_HERE_SECONDS = 5  # what the Auth Service has said; what was verified here stays true
@@ -34,32 +34,32 @@ AUTH_SERVICE_TIMEOUT = 2.0  # seconds
 ADMINISTRATOR = "admin"
 
 
-class NotAuthenticated(Refused):
+class NotAuthenticated(DomainError):
     kind = Kind.UNAUTHENTICATED
     message = "인증이 필요합니다."
     code = "UNAUTHENTICATED"
 
 
-class InvalidToken(Refused):
+class InvalidToken(DomainError):
     kind = Kind.FORBIDDEN
     message = "유효하지 않은 토큰입니다."
     code = "INVALID_TOKEN"
 
 
-class UserNotFound(Refused):
+class UserNotFound(DomainError):
     kind = Kind.UNAUTHENTICATED
     message = "사용자 정보를 찾을 수 없습니다. 다시 로그인해주세요."
     code = "USER_NOT_FOUND"
     shows_code = True
 
 
-class AdministratorsOnly(Refused):
+class AdministratorsOnly(DomainError):
     kind = Kind.FORBIDDEN
     message = "관리자 권한이 필요합니다."
     code = "ADMINISTRATORS_ONLY"
 
 
-class InternalOnly(Refused):
+class InternalOnly(DomainError):
     kind = Kind.FORBIDDEN
     message = "Invalid internal token"
     code = "INVALID_INTERNAL_TOKEN"
@@ -111,7 +111,7 @@ def _ask_auth_service(token: str) -> tuple[User, float]:
     """The Auth Service's answer, from Redis if it was given within the last minute."""
     key = f"auth:token:{hashlib.sha256(token.encode()).hexdigest()}"
     try:
-        if (known := attempt(lambda redis: redis.get(key))) is not None:
+        if (known := execute(lambda redis: redis.get(key))) is not None:
             *fields, until = orjson.loads(known)
             return User(*fields), until
     except RedisUnavailable:
@@ -121,7 +121,7 @@ def _ask_auth_service(token: str) -> tuple[User, float]:
     life_ms = int((until - time.time()) * 1000)
     if life_ms > 0:
         with contextlib.suppress(RedisUnavailable):
-            attempt(lambda redis: redis.set(key, orjson.dumps([*asdict(user).values(), until]), px=life_ms))
+            execute(lambda redis: redis.set(key, orjson.dumps([*asdict(user).values(), until]), px=life_ms))
     return user, until
 
 

@@ -15,12 +15,14 @@ from prometheus_client import Counter
 from psycopg_pool import PoolTimeout
 from rest_framework.exceptions import APIException, MethodNotAllowed
 
-from kernel.errors import InvalidInput, Kind, Refused, Unavailable
+from kernel.errors import DomainError, InvalidInput, Kind, Unavailable
 from kernel.observability.request_context import current_request_id
 
 logger = logging.getLogger(__name__)
 
-refusals = Counter("refusals_total", "Requests that were refused or failed, by the code of docs/errors.md", ["code"])
+refusals = Counter(
+    "ticketservice_errors_total", "Requests that were refused or failed, by the code of docs/errors.md", ["code"]
+)
 refusals.labels("INTERNAL_ERROR")  # from 0: Prometheus would not see the first one rise
 
 JSON = "application/json"
@@ -38,13 +40,13 @@ HTTP_STATUS = {
 }
 
 
-class NotFound(Refused):
+class NotFound(DomainError):
     kind = Kind.NOT_FOUND
     message = "Not found"
     code = "NOT_FOUND"
 
 
-class PayloadTooLarge(Refused):
+class PayloadTooLarge(DomainError):
     kind = Kind.TOO_LARGE
     message = "The request is too large"
     code = "PAYLOAD_TOO_LARGE"
@@ -52,7 +54,7 @@ class PayloadTooLarge(Refused):
 
 def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
     """For code that runs outside of DRF; in its views see `kernel.http.rest.exception_handler`."""
-    status, body, headers = logged_answer_to(error, wants_problem=wants_problem(request))
+    status, body, headers = logged_response_to(error, wants_problem=wants_problem(request))
     content_type = PROBLEM_JSON if "type" in body else JSON
     return HttpResponse(orjson.dumps(body), status=status, headers=headers, content_type=content_type)
 
@@ -76,24 +78,24 @@ def wants_problem(request: Any) -> bool:
     return PROBLEM_JSON in request.META.get("HTTP_ACCEPT", "")
 
 
-def logged_answer_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """`answer_to`, and a line in the log for what is no refusal."""
-    answer = answer_to(error, wants_problem=wants_problem)
+def logged_response_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """`response_to`, and a line in the log for what is no refusal."""
+    answer = response_to(error, wants_problem=wants_problem)
     if answer[0] == 500:
         logger.error("unexpected failure", exc_info=error)
     return answer
 
 
-def answer_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
+def response_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Status, body and headers for an exception; a 500 for one that is no refusal."""
     refusal = _as_refusal(error)
     if isinstance(refusal, APIException):  # wrong method, wrong media type
         status, code, message = refusal.status_code, refusal.default_code.upper(), str(refusal.detail)
         body: dict[str, Any] = {"error": message}
         headers = {}
-    elif isinstance(refusal, Refused):
+    elif isinstance(refusal, DomainError):
         status, code, message = HTTP_STATUS[refusal.kind], refusal.code, refusal.message
-        body = {"success": False, "message": message} if refusal.by_the_work else {"error": message}
+        body = {"success": False, "message": message} if refusal.result_envelope else {"error": message}
         if refusal.shows_code:
             body["code"] = code
         headers = {"Retry-After": str(refusal.retry_after)} if refusal.retry_after is not None else {}

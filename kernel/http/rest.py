@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kernel.errors import InvalidInput
-from kernel.http.problems import JSON, PROBLEM_JSON, logged_answer_to, wants_problem
+from kernel.http.problems import JSON, PROBLEM_JSON, logged_response_to, wants_problem
 from kernel.wire import Packed
 
 # --- What was sent ----------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class AlwaysJSON(BaseContentNegotiation):
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's hook: every exception of a view becomes an answer here, and only here."""
     request: Request = context["request"]
-    status, body, headers = logged_answer_to(error, wants_problem=wants_problem(request))
+    status, body, headers = logged_response_to(error, wants_problem=wants_problem(request))
     response = Response(body, status=status, headers=headers)
     if isinstance(body, dict) and "type" in body:
         response.content_type = PROBLEM_JSON

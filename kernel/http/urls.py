@@ -14,7 +14,7 @@ from rest_framework.response import Response
 Asked = Callable[..., Mapping[str, Any]]
 
 
-def hot(status: int = 200) -> Callable[[Asked], Callable[..., Response]]:
+def fast_path(status: int = 200) -> Callable[[Asked], Callable[..., Response]]:
     """Marks a method of a viewset that is called often enough to be spared the detour, see `kernel.fastpath.handler`.
 
     The method returns the data of its answer, and keeps nothing in its viewset.
@@ -25,7 +25,7 @@ def hot(status: int = 200) -> Callable[[Asked], Callable[..., Response]]:
         def view(*args: Any, **kwargs: Any) -> Response:
             return Response(method(*args, **kwargs), status=status)
 
-        view.hot = method, status  # type: ignore[attr-defined]  # an attribute of our own
+        view.fast_path = method, status  # type: ignore[attr-defined]  # an attribute of our own
         return view
 
     return mark

@@ -12,19 +12,17 @@ from concurrent.futures import TimeoutError as NotInTime
 from threading import Lock
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Metric, generate_latest
+from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from kernel.http.problems import safe_only
 from kernel.observability import multiprocess
 
 logger = logging.getLogger(__name__)
 
 TIME_LIMIT = 2.0  # seconds; Prometheus waits for 10 unless it is told otherwise
-MOST_SOURCES = 8
-_threads = ThreadPoolExecutor(max_workers=MOST_SOURCES, thread_name_prefix="scrape")
+MAX_SOURCES = 8
+_threads = ThreadPoolExecutor(max_workers=MAX_SOURCES, thread_name_prefix="scrape")
 
 
 class Source:
@@ -79,8 +77,3 @@ class Everything(Collector):
 
 
 read_at_scrape("processes", OfThisMachine() if multiprocess.counts_in_files() else REGISTRY)
-
-
-@safe_only
-def metrics(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
-    return HttpResponse(generate_latest(Everything()), content_type=CONTENT_TYPE_LATEST)

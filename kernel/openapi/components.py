@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from kernel.http.problems import JSON, PROBLEM_JSON, answer_to
+from kernel.http.problems import JSON, PROBLEM_JSON, response_to
 
 Schema = dict[str, Any]
 Refusal = Exception | type[Exception]
@@ -95,10 +95,10 @@ def ref(kind: str, name: str) -> Schema:
 def responses_of(refusals: Sequence[Refusal]) -> dict[str, Schema]:
     """The responses by status, with an example for each code and shape."""
     raised = [refusal() if isinstance(refusal, type) else refusal for refusal in refusals]
-    by_status = sorted(raised, key=lambda refusal: answer_to(refusal, wants_problem=True)[0])
+    by_status = sorted(raised, key=lambda refusal: response_to(refusal, wants_problem=True)[0])
     return {
         str(status): _response_of(list(group))
-        for status, group in groupby(by_status, lambda refusal: answer_to(refusal, wants_problem=True)[0])
+        for status, group in groupby(by_status, lambda refusal: response_to(refusal, wants_problem=True)[0])
     }
 
 
@@ -109,8 +109,8 @@ def _response_of(refusals: Sequence[Exception]) -> Schema:
     shapes: dict[str, Schema] = {}
     headers: dict[str, Schema] = {}
     for refusal in refusals:
-        _, problem, sent = answer_to(refusal, wants_problem=True)
-        _, body, _ = answer_to(refusal, wants_problem=False)
+        _, problem, sent = response_to(refusal, wants_problem=True)
+        _, body, _ = response_to(refusal, wants_problem=False)
         if "requestId" in body:
             body["requestId"] = "6f1f0b0c9d0e4c3f8a4f2f9d1c3b5a77"
             headers["X-Request-Id"] = ref("headers", "X-Request-Id")

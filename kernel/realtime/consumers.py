@@ -2,7 +2,7 @@
 
 What goes out: see `kernel.realtime.writer`.
 
-Refused connections are accepted and closed with a code and a reason, since browsers show nothing of a refused handshake.
+DomainError connections are accepted and closed with a code and a reason, since browsers show nothing of a refused handshake.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from kernel.concurrency.threads import in_thread
-from kernel.errors import InvalidInput, Kind, Refused
+from kernel.errors import DomainError, InvalidInput, Kind
 from kernel.http.auth import InvalidToken, NotAuthenticated, User, verify
 from kernel.realtime import metrics
 from kernel.realtime.publications import Message
-from kernel.realtime.quotas import LARGEST_FRAME, Guest
+from kernel.realtime.quotas import MAX_FRAME, Guest
 from kernel.realtime.writer import TOO_SLOW, Outbox
 from kernel.wire import parse_id
 
@@ -61,7 +61,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self._event_id = event_id
 
     async def join(self) -> None:
-        """The socket is accepted. Raises Refused or Closed for who may not stay."""
+        """The socket is accepted. Raises DomainError or Closed for who may not stay."""
         raise NotImplementedError
 
     def left(self) -> None:
@@ -76,14 +76,14 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         self.guest = Guest(self.scope)
         self._ending: asyncio.Task[None] | None = None
         _open.add(self)
-        metrics.live_sockets.labels(kind=self.kind).inc()
+        metrics.websocket_connections.labels(kind=self.kind).inc()
         await self.accept("bearer" if "bearer" in self.scope["subprotocols"] else None)
         try:
             self._refuse_at_the_door()
             await self.join()
         except Closed as closed:
             self.drop(closed.code, closed.reason)
-        except Refused as refused:
+        except DomainError as refused:
             self.drop(CODES.get(refused.kind, MALFORMED), refused.code)
 
     def _refuse_at_the_door(self) -> None:
@@ -95,7 +95,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
     async def websocket_receive(self, message: Message) -> None:
         text = message.get("text")
         raw = text.encode() if text is not None else message.get("bytes") or b""
-        if len(raw) > LARGEST_FRAME:
+        if len(raw) > MAX_FRAME:
             self.drop(TOO_BIG, "frame too big")
         elif not self.guest.may_speak():
             self.drop(FLOOD, "too many messages")
@@ -116,7 +116,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             if self in _open:
                 _open.discard(self)
                 self.guest.leave()
-                metrics.live_sockets.labels(kind=self.kind).dec()
+                metrics.websocket_connections.labels(kind=self.kind).dec()
                 self.outbox.stop()
                 self.left()
 
@@ -141,11 +141,11 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             raise Closed(MALFORMED, "malformed id") from error
 
     async def user(self) -> User:
-        """Who comes, by `bearer, <token>` among the subprotocols or `?token=`. Raises Refused."""
+        """Who comes, by `bearer, <token>` among the subprotocols or `?token=`. Raises DomainError."""
         token = _token(self.scope)
         if not token:
             raise NotAuthenticated
-        if len(token) > LARGEST_FRAME:
+        if len(token) > MAX_FRAME:
             raise InvalidToken
         user = await in_thread(verify, token)
         if not self.guest.may_be(user.user_id):

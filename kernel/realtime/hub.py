@@ -37,7 +37,7 @@ SUBSCRIBED_WITHIN_SECONDS = 1.0  # else Redis is away: listeners are told to fet
 RETRY_SECONDS = 0.25  # between attempts to reach Redis, with as much again by chance
 PING_SECONDS = 5.0
 SILENCE_SECONDS = 12.0  # after which Redis is thought dead: it answers every ping
-MOST_IN_A_FRAME = 200
+MAX_IN_A_FRAME = 200
 AT_A_STRETCH = 256  # listeners; then the loop may do something else
 
 logger = logging.getLogger(__name__)
@@ -110,15 +110,15 @@ class Topic:
                     listener.hear(news)
                     if number % AT_A_STRETCH == 0:
                         await asyncio.sleep(0)
-                metrics.live_messages.labels(kind=self.feed.kind).inc(len(listeners))
-                metrics.live_fanout.observe(time.perf_counter() - arrived)
+                metrics.websocket_messages.labels(kind=self.feed.kind).inc(len(listeners))
+                metrics.websocket_fanout.observe(time.perf_counter() - arrived)
         finally:
             self.telling = None
 
     def _next_messages(self) -> list[Message]:
         """Of what is pending, as much as fits into a frame. The topic's version is then the last one's."""
         told: list[Message] = []
-        while self.pending and len(told) < MOST_IN_A_FRAME:
+        while self.pending and len(told) < MAX_IN_A_FRAME:
             version, messages, _ = self.pending.popleft()
             if version is not None:
                 first = version - len(messages) + 1
@@ -239,7 +239,7 @@ class Hub:
             except (RedisError, OSError, TimeoutError) as error:
                 if not is_lost:
                     logger.warning("Redis is lost: %s", error)
-                    metrics.live_redis_losses.inc()
+                    metrics.websocket_subscription_losses.inc()
                 is_lost = True
             except Exception:  # a fault of ours must not leave everybody deaf
                 logger.exception("The subscription failed")

@@ -12,7 +12,7 @@ from kernel.realtime import metrics
 
 logger = logging.getLogger(__name__)
 
-LARGEST_FRAME = 4096  # bytes, from a client
+MAX_FRAME = 4096  # bytes, from a client
 BURST, PER_SECOND = 30.0, 5.0  # frames from a client
 # Of what was open and well; refusals are answers, not log lines. Rubbish, floods, too big, too slow.
 WORTH_A_LINE = {1007, 1008, 1009, 4408}
@@ -35,14 +35,14 @@ class Guest:
 
     def is_one_too_many(self) -> bool:
         """Of its address."""
-        return 0 < settings.SOCKETS_PER_ADDRESS < _addresses[self._address]
+        return 0 < settings.WEBSOCKET_MAX_PER_ADDRESS < _addresses[self._address]
 
     def may_be(self, user_id: str) -> bool:
         """Counts it as this user's; False if that is one too many."""
         if user_id not in self._users:
             self._users += (user_id,)
             _users[user_id] += 1
-        return not 0 < settings.SOCKETS_PER_USER < _users[user_id]
+        return not 0 < settings.WEBSOCKET_MAX_PER_USER < _users[user_id]
 
     def may_speak(self) -> bool:
         """Counts a frame; False if they are too many."""
@@ -53,7 +53,7 @@ class Guest:
 
     def is_sent_away(self, code: int, reason: str) -> None:
         """Counts it. In the log it has the id with which it came: who closes it is often somebody else."""
-        metrics.live_closed.labels(code=str(code)).inc()
+        metrics.websocket_closed.labels(code=str(code)).inc()
         if code in WORTH_A_LINE:
             logger.info("socket closed: %s", reason, extra={"code": code, **self._facts})
 

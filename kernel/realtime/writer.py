@@ -10,7 +10,7 @@ from kernel.realtime.hub import Listener
 from kernel.realtime.publications import Message, News, SendText, as_event
 
 # Characters for each socket. Frames are shared, so that many slow sockets cost little more than one.
-MOST_BUFFERED = 256 * 1024
+MAX_BUFFERED = 256 * 1024
 SLOW_SECONDS = 10.0  # a socket that takes nothing for so long is closed
 TOO_SLOW = 4408
 
@@ -86,7 +86,7 @@ class Outbox:
         size = len(event["text"])
         if self._buffer is None:
             self._buffer = deque()
-        if self._buffered + size <= MOST_BUFFERED:
+        if self._buffered + size <= MAX_BUFFERED:
             self._buffer.append(event)
             self._buffered += size
             return
@@ -96,7 +96,7 @@ class Outbox:
         if instead is None:
             self._give_up()
             return
-        metrics.live_slow.labels(outcome="refetch").inc()
+        metrics.websocket_slow_clients.labels(outcome="refetch").inc()
         self._buffer.append(instead.event)
         self._buffered = len(instead.event["text"])
 
@@ -123,7 +123,7 @@ class Outbox:
             asyncio.get_running_loop().call_later(SLOW_SECONDS, self._close_if_stuck, waiting, self._sent)
 
     def _give_up(self) -> None:
-        metrics.live_slow.labels(outcome="closed").inc()
+        metrics.websocket_slow_clients.labels(outcome="closed").inc()
         self.close_with(TOO_SLOW, "too slow")
 
 

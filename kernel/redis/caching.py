@@ -19,7 +19,7 @@ import orjson
 from prometheus_client import Counter
 
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import attempt_or_owe
+from kernel.redis.deferred import execute_or_defer
 from kernel.redis.scripts import LuaScript
 
 LEASE_MS = 3000  # a computation that takes longer loses its lease: the answer is right, but not stored
@@ -27,7 +27,9 @@ WAIT_SECONDS = 2.0
 POLL_SECONDS = 0.01
 
 lookups = Counter(
-    "cache_lookups_total", "Cached answers that were asked for, by the first part of their key", ["cache", "outcome"]
+    "ticketservice_cache_lookups_total",
+    "Cached answers that were asked for, by the first part of their key",
+    ["cache", "outcome"],
 )
 
 # KEYS: answer, lease[, index]   ARGV: token, lease in ms[, index seconds]   ->  the answer, 1 (you compute) or 0 (wait)
@@ -78,17 +80,17 @@ def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index:
     keys = [key, lease_key(key), *([index] if index else [])]
     token = secrets.token_hex(8)
     give_up = time.monotonic() + WAIT_SECONDS
-    outcome = "not_cached"  # Redis is away, or who computes it takes too long
+    outcome = "bypass"  # Redis is away, or who computes it takes too long
     try:
         while not isinstance(found := _look_up(keys=keys, args=[token, LEASE_MS, 2 * seconds]), bytes):
             if found == 1:
-                outcome = "computed"
+                outcome = "miss"
                 return _compute_and_store(key, compute, token=token, seconds=seconds)
             if time.monotonic() > give_up:
                 break
             time.sleep(POLL_SECONDS)
         else:
-            outcome = "found"
+            outcome = "hit"
             return found
     except RedisUnavailable:
         pass
@@ -110,12 +112,12 @@ def _compute_and_store(key: str, compute: Callable[[], bytes], *, token: str, se
 
 def forget(*keys: str) -> None:
     """Deletes answers, and the leases of those who are computing them. Call after the commit."""
-    attempt_or_owe(f"forget {keys}", lambda redis: redis.delete(*keys, *map(lease_key, keys)))
+    execute_or_defer(f"forget {keys}", lambda redis: redis.delete(*keys, *map(lease_key, keys)))
 
 
 def forget_all(index: str) -> None:
     """`forget` for every answer that was cached with this index."""
-    attempt_or_owe(f"forget all {index}", lambda redis: _forget_all.run(redis, keys=[index]))
+    execute_or_defer(f"forget all {index}", lambda redis: _forget_all.run(redis, keys=[index]))
 
 
 def encoded(answer: object) -> bytes:

@@ -1,6 +1,6 @@
 """Redis: the shared client, and what happens when it does not answer.
 
-Everything that talks to Redis goes through `attempt`: a server that hangs costs a few requests one time-out each, then a
+Everything that talks to Redis goes through `execute`: a server that hangs costs a few requests one time-out each, then a
 circuit breaker answers at once until it is back. What must not be lost meanwhile (that something cached is old) is owed,
 and done before anything else as soon as Redis answers again.
 """
@@ -33,7 +33,7 @@ _breaker = CircuitBreaker(failures=3, rest=1.0, counts=(RedisConnectionError, Re
 _CAN_NOT_WORK = ("LOADING", "BUSY", "MISCONF", "OOM", "READONLY")
 
 
-def attempt_now(command: Callable[["Redis"], Result]) -> Result:
+def execute_now(command: Callable[["Redis"], Result]) -> Result:
     return guarded(lambda: command(client()))
 
 

@@ -18,7 +18,7 @@ from django_redis import get_redis_connection
 from redis import Redis
 from redis.exceptions import RedisError
 
-from kernel.concurrency.batching import Together
+from kernel.concurrency.batching import Batcher
 
 _NOT_ALL = object()
 
@@ -99,7 +99,7 @@ class _Shared:
 
     def __init__(self) -> None:
         self._connection: Connection | None = None
-        self.ask = Together(self._ask_all).ask
+        self.ask = Batcher(self._ask_all).ask
 
     def _ask_all(self, commands: list[bytes]) -> list[Any]:
         """A connection that has died (Redis was restarted) is replaced by a new one, once; nothing else is tried again."""

@@ -1,7 +1,7 @@
-"""Lua scripts, sent by their hash."""
+"""Lua scripts whose keys, arguments and results have names."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,18 +15,76 @@ from kernel.redis.client import guarded
 from kernel.redis.connection import ask
 from kernel.redis.connection import client as client
 
+Named = Mapping[str, Any]  # by name; of a name that is declared with `*` a sequence
+
+_SLICE = """local function slice(all, first, length)
+    local part = {}
+    for index = 1, length do part[index] = all[first + index - 1] end
+    return part
+end
+"""
+_RESULT = """local function result(fields)
+    local values = {}
+    for index, name in ipairs({%s}) do
+        local value = fields[name]
+        if value == nil then value = false end -- a hole would end the reply
+        values[index] = value
+    end
+    return values
+end
+"""
+
 
 class LuaScript:
-    """A Lua script, sent by its hash; loaded again by itself after Redis was restarted."""
+    """A Lua script, sent by its hash; loaded again by itself after Redis was restarted.
 
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._hash = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    `keys` and `args` are the names under which the script finds KEYS and ARGV, as local variables; `*name` is a list of
+    any length. With `result`, the script ends with `return result({name = value, ...})`, and a call returns those fields by
+    name. As everywhere in Redis, Lua's false and nil arrive as None, true as 1, and numbers lose what is after the point.
+    """
 
-    def __call__(self, *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
+    def __init__(
+        self, source: str, *, keys: Sequence[str] = (), args: Sequence[str] = (), result: Sequence[str] = ()
+    ) -> None:
+        self.keys, self.args, self.result = tuple(keys), tuple(args), tuple(result)
+        self._source = "".join(self._declarations()) + source
+        self._hash = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, *, keys: Any, args: Any = ()) -> Any:
         """Runs in one round trip. Raises RedisUnavailable."""
-        deferred.pay_if_owed()
-        return guarded(self._ask, keys, args)
+        deferred.flush_if_deferred()
+        return self.parse(guarded(self._ask, *self._flat(keys, args)))
+
+    def run(self, redis: "Redis", *, keys: Any, args: Any = ()) -> Any:
+        """The same by a given client or in its pipeline, inside of an `execute`. What comes back needs `parse`."""
+        flat_keys, flat_args = self._flat(keys, args)
+        return self._registered(keys=flat_keys, args=flat_args, client=redis)
+
+    def parse(self, reply: Any) -> Any:
+        """The fields of a reply by name; the reply itself when the script declares none, or has returned something else."""
+        if self.result and isinstance(reply, list) and len(reply) == len(self.result):
+            return dict(zip(self.result, reply, strict=True))
+        return reply
+
+    # Lists are sent one after the other; their lengths are the first arguments.
+
+    def _declarations(self) -> Iterator[str]:
+        lists = [name for name in (*self.keys, *self.args) if name.startswith("*")]
+        if lists:
+            yield _SLICE
+        lengths = {name: f"tonumber(ARGV[{index}])" for index, name in enumerate(lists, 1)}
+        yield from _locals("KEYS", self.keys, lengths, first=1)
+        yield from _locals("ARGV", self.args, lengths, first=1 + len(lists))
+        if self.result:
+            yield _RESULT % ", ".join(f"'{name}'" for name in self.result)
+
+    def _flat(self, keys: Any, args: Any) -> tuple[list[Any], list[Any]]:
+        if not isinstance(keys, Mapping):  # TODO: goes when all scripts declare their names
+            return list(keys), list(args)
+        lengths: list[Any] = []
+        flat_keys = list(_in_order(self.keys, keys, lengths))
+        flat_args = list(_in_order(self.args, args, lengths))
+        return flat_keys, lengths + flat_args
 
     def _ask(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         reply = ask(hiredis.pack_command(("EVALSHA", self._hash, len(keys), *keys, *args)))
@@ -36,10 +94,32 @@ class LuaScript:
             raise ResponseError(str(reply))
         return reply
 
-    def run(self, redis: "Redis", *, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        """The same by a given client or in its pipeline, inside of an attempt."""
-        return self._registered(keys=keys, args=args, client=redis)
-
     @cached_property
     def _registered(self) -> Script:
         return client().register_script(self._source)
+
+
+def _locals(table: str, names: Iterable[str], lengths: Mapping[str, str], *, first: int) -> Iterator[str]:
+    """A local variable for each name. After a list an index is no longer a number that is known here."""
+    fixed, after = first, ""
+    for name in names:
+        here = f"{fixed}{after}"
+        if name.startswith("*"):
+            yield f"local {name[1:]} = slice({table}, {here}, {lengths[name]})\n"
+            after += f" + {lengths[name]}"
+        else:
+            yield f"local {name} = {table}[{here}]\n"
+            fixed += 1
+
+
+def _in_order(names: Iterable[str], values: Named, lengths: list[Any]) -> Iterator[Any]:
+    """The values in the order of their names. Raises TypeError when one is missing or is not declared."""
+    names = tuple(names)
+    if {name.lstrip("*") for name in names} != values.keys():
+        raise TypeError(f"declared are {sorted(names)}, given are {sorted(values)}")
+    for name in names:
+        if name.startswith("*"):
+            lengths.append(len(values[name[1:]]))
+            yield from values[name[1:]]
+        else:
+            yield values[name]

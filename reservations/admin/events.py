@@ -24,7 +24,7 @@ from events.models import Event
 from events.services.layouts import sections_of
 from kernel.backoffice.actions import Act, ActingAdmin, StaffMayLook, WhyForm, keep_within, moment, said
 from kernel.db.sql import after_commit
-from kernel.errors import Refused
+from kernel.errors import DomainError
 from reservations import services
 from reservations.admin import live
 from reservations.models import Reservation
@@ -275,7 +275,7 @@ class EventAdmin(ActingAdmin):
             if "seat_layout" in form.changed_data:
                 try:
                     services.change_layout(event_id=obj.id, layout_id=obj.seat_layout_id)
-                except Refused as refusal:
+                except DomainError as refusal:
                     self.message_user(request, said(refusal), messages.ERROR)
         else:
             obj.pk = Event._meta.pk.get_default()  # PostgreSQL makes it
@@ -296,7 +296,7 @@ class EventAdmin(ActingAdmin):
             if "total_quantity" in columns:
                 try:
                     services.change_total(ticket_type_id=ticket.id, total=ticket.total_quantity)
-                except Refused as refusal:
+                except DomainError as refusal:
                     self.message_user(request, said(refusal), messages.ERROR)
 
     def _warn(self, request: HttpRequest, event: Event) -> None:

@@ -21,7 +21,7 @@ from events.models import Event
 from events.services.layouts import sections_of
 from events.services.seat_plan import plan_of
 from kernel.backoffice.actions import badge, capital
-from kernel.errors import Refused
+from kernel.errors import DomainError
 from kernel.http.middleware import content_policy
 from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
@@ -128,7 +128,7 @@ def _plan(event: Event) -> dict[str, Any]:
     """Where the script puts seats: by section, the place of the first seat of its first row."""
     try:
         order = [section.name for section in sections_of(event.seat_layout.layout_config)] if event.seat_layout else []
-    except Refused:
+    except DomainError:
         order = []
     plan = plan_of(sections_with_seats(event.id, order=order))
     blocks = [

@@ -23,7 +23,7 @@ from reservations.models import Reservation, ReservationItem
 Status, Payment = Reservation.Status, Reservation.PaymentStatus
 KINDS = {Status.PENDING: "warm", Status.CONFIRMED: "good", Status.CANCELLED: "bad", Status.EXPIRED: ""}
 PAYMENT_KINDS = {Payment.PENDING: "", Payment.COMPLETED: "good", Payment.FAILED: "", Payment.REFUNDED: "info"}
-LARGEST_AMOUNT = 2**31 - 1
+MAX_AMOUNT = 2**31 - 1
 
 
 # --- Acts -------------------------------------------------------------------------------------------------------------
@@ -33,7 +33,7 @@ class PaymentForm(ReasonForm):
     """What the payment provider says. The amount is typed, not filled in: it is compared with the reservation's."""
 
     payment_id = forms.CharField(label=_("payment id"), max_length=255)
-    amount = forms.IntegerField(label=_("amount (won)"), min_value=0, max_value=LARGEST_AMOUNT)
+    amount = forms.IntegerField(label=_("amount (won)"), min_value=0, max_value=MAX_AMOUNT)
     payment_method = forms.CharField(
         label=_("paid with"), max_length=50, help_text=_("As the provider calls it: card, kakao_pay …")
     )

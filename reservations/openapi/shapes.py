@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from kernel.openapi.schema import Message, Timestamp
 from reservations.models import Reservation as ReservationModel
-from reservations.serializers import MOST_ITEMS
+from reservations.serializers import MAX_ITEMS
 
 # --- Shapes: buying ---------------------------------------------------------------------------------------------------
 
@@ -42,7 +42,7 @@ class TicketsWanted(serializers.Serializer[Any]):
 
 class BuyTickets(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
-    items = serializers.ListField(child=TicketsWanted(), min_length=1, max_length=MOST_ITEMS)
+    items = serializers.ListField(child=TicketsWanted(), min_length=1, max_length=MAX_ITEMS)
 
 
 class TicketSale(serializers.Serializer[Any]):

@@ -9,7 +9,7 @@ from reservations.services.cancelling import cancel_event, release_cancelled_eve
 from reservations.services.changing_layout import change_layout
 from reservations.services.confirming import confirm_reservation
 from reservations.services.releasing import cancel_reservation, expire_due, refund_reservation
-from reservations.services.reserving import SeatSale, refuse_too_many, reserve_seats
+from reservations.services.reserving import SeatSale, check_seat_limit, reserve_seats
 from reservations.services.stocking import change_total
 from reservations.services.sweeping import sweep
 
@@ -22,10 +22,10 @@ __all__ = [
     "cancel_reservation",
     "change_layout",
     "change_total",
+    "check_seat_limit",
     "confirm_reservation",
     "expire_due",
     "refund_reservation",
-    "refuse_too_many",
     "release_cancelled_events",
     "reserve_seats",
     "sweep",

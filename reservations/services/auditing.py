@@ -9,7 +9,7 @@ from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
 from reservations.integrity import CHECKS, Audit, Check, Outcome
 
-MOST_ROWS = 1000  # of one check that are shown
+MAX_ROWS = 1000  # of one check that are shown
 
 
 def audit(*, event_id: UUID | None = None) -> Audit:
@@ -29,14 +29,14 @@ def audit(*, event_id: UUID | None = None) -> Audit:
         return Audit(moment=moment, outcomes=outcomes, waiting_room_was_checked=False)
     for name, rule in queueing.ROOM_RULES.items():
         rows = [{"event_id": str(found.event_id), **found.shown} for found in rooms if found.check == name]
-        outcomes.append(Outcome(check=name, rule=rule, count=len(rows), rows=rows[:MOST_ROWS]))
+        outcomes.append(Outcome(check=name, rule=rule, count=len(rows), rows=rows[:MAX_ROWS]))
     return Audit(moment=moment, outcomes=outcomes, waiting_room_was_checked=True)
 
 
 def _outcome(check: Check, event_id: UUID | None) -> Outcome:
     query = check.query.format(only=f"{check.event} = %(event_id)s" if event_id else "true")
     found = fetch_all(
-        f"SELECT to_jsonb(violation) AS row, count(*) OVER () AS count FROM ({query}) violation LIMIT {MOST_ROWS}",
+        f"SELECT to_jsonb(violation) AS row, count(*) OVER () AS count FROM ({query}) violation LIMIT {MAX_ROWS}",
         {"event_id": event_id} if event_id else {},
     )
     rows = [violation["row"] for violation in found]

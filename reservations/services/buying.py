@@ -19,11 +19,11 @@ from reservations.idempotency import AnsweredBefore
 from reservations.models import Reservation
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders
-from reservations.services.reserving import LARGEST_AMOUNT
+from reservations.services.reserving import MAX_AMOUNT
 from seats.services import locking as locks
 from tickets.errors import NoSuchTicket, NotEnoughTickets, QuantityTooSmall
 
-MOST_OF_ONE_TYPE = 2**31 - 1  # more than any stock; a larger quantity is refused just as well
+MAX_OF_ONE_TYPE = 2**31 - 1  # more than any stock; a larger quantity is refused just as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +49,14 @@ picked AS MATERIALIZED (
 ),
 verdict AS MATERIALIZED (
     SELECT count(*) = cardinality(%(type_ids)s::uuid[]) AS all_found, bool_and(available_quantity >= quantity) AS enough,
-           least(sum(price * quantity), {LARGEST_AMOUNT + 1})::bigint AS total
+           least(sum(price * quantity), {MAX_AMOUNT + 1})::bigint AS total
     FROM picked
 ),
 reservation AS (
     INSERT INTO reservations (user_id, event_id, reservation_number, total_amount, held_until)
     SELECT %(user_id)s, %(event_id)s, %(number)s, v.total, now() + make_interval(secs => %(seconds)s)
     FROM verdict v, event e
-    WHERE e.is_on_sale AND v.all_found AND v.enough AND v.total <= {LARGEST_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)
+    WHERE e.is_on_sale AND v.all_found AND v.enough AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)
     RETURNING id
 ),
 items AS (
@@ -119,7 +119,7 @@ def _buy(
         "user_id": user_id,
         "event_id": event_id,
         "type_ids": list(quantities),
-        "quantities": [min(quantity, MOST_OF_ONE_TYPE) for quantity in quantities.values()],
+        "quantities": [min(quantity, MAX_OF_ONE_TYPE) for quantity in quantities.values()],
         "seconds": settings.RESERVATION_SECONDS,
         "number": number,
         **idempotency.parameters(request),

@@ -25,7 +25,7 @@ from seats.errors import SeatNotFound, SeatTaken, TooManySeats
 from seats.models import Seat
 from seats.services import locking as locks
 
-LARGEST_AMOUNT = 2**31 - 1
+MAX_AMOUNT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ picked AS MATERIALIZED (
 ),
 verdict AS MATERIALIZED (
     SELECT count(*) = cardinality(%(seat_ids)s::uuid[]) AS all_found, bool_and(status = 'available') AS all_available,
-           least(sum(price), {LARGEST_AMOUNT + 1})::bigint AS total
+           least(sum(price), {MAX_AMOUNT + 1})::bigint AS total
     FROM picked
 ),
 reservation AS (
@@ -66,7 +66,7 @@ reservation AS (
     SELECT %(user_id)s, %(event_id)s, %(number)s, v.total, now() + make_interval(secs => %(seconds)s)
     FROM verdict v, event e
     WHERE e.is_on_sale AND cardinality(%(seat_ids)s::uuid[]) <= e.most_seats AND v.all_found AND v.all_available
-      AND v.total <= {LARGEST_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)
+      AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)
     RETURNING id, expires_at
 ),
 items AS (
@@ -126,7 +126,7 @@ class TakenByOthers(SeatTaken):
         super().__init__(label=next(iter(taken.values())))
 
 
-def refuse_too_many(*, event_id: UUID, count: int) -> None:
+def check_seat_limit(*, event_id: UUID, count: int) -> None:
     """Raises TooManySeats. Before anything else, as the wire contract says; an event's lower limit is found later.
 
     Costs a round trip only when more seats are asked for than most events allow.

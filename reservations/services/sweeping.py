@@ -7,10 +7,10 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from reservations.services.releasing import due_reservations, expire_due, expire_one
-from seats.services import update_status_of_touched_events
+from seats.services import update_status_of_dirty_events
 
 BATCH = 500
-LONGEST_SECONDS = 0.8  # of the second until the next sweep
+MAX_SECONDS = 0.8  # of the second until the next sweep
 REST_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
@@ -24,12 +24,12 @@ def sweep() -> dict[str, int]:
     """
     started = time.monotonic()
     expired = 0
-    while time.monotonic() < started + LONGEST_SECONDS:
+    while time.monotonic() < started + MAX_SECONDS:
         ended = _expire_batch()
         expired += ended
         if ended < BATCH:
             break
-    statuses = update_status_of_touched_events()
+    statuses = update_status_of_dirty_events()
     return {name: count for name, count in (("expired", expired), ("statuses", statuses)) if count}
 
 

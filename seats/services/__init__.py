@@ -12,7 +12,7 @@ from seats.services.publishing import (
     publish_status,
     publish_stock,
 )
-from seats.services.statuses import update_status_of, update_status_of_touched_events, update_statuses
+from seats.services.statuses import update_status_of, update_status_of_dirty_events, update_statuses
 
 __all__ = [
     "SeatLocks",
@@ -28,6 +28,6 @@ __all__ = [
     "publish_status",
     "publish_stock",
     "update_status_of",
-    "update_status_of_touched_events",
+    "update_status_of_dirty_events",
     "update_statuses",
 ]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from kernel.db.sql import after_commit, fetch_all, fetch_one
 from seats import effects
-from seats.locks import take_touched_events
+from seats.locks import pop_dirty_events
 
 
 def _first_seat(such: str) -> str:
@@ -73,9 +73,9 @@ def update_status_of(event_ids: Sequence[UUID]) -> int:
     return _announced(fetch_all(_UPDATE_SOME, {"event_ids": list(event_ids)})) if event_ids else 0
 
 
-def update_status_of_touched_events() -> int:
+def update_status_of_dirty_events() -> int:
     """The same for the events whose places have changed since the last call."""
-    return update_status_of(take_touched_events())
+    return update_status_of(pop_dirty_events())
 
 
 def _announced(changed: list[dict[str, Any]]) -> int:

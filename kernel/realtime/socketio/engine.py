@@ -19,8 +19,8 @@ from engineio.payload import Payload
 from kernel.realtime import metrics
 from kernel.realtime.consumers import FLOOD, TOO_BIG, end
 from kernel.realtime.publications import SendText
-from kernel.realtime.quotas import LARGEST_FRAME, Guest
-from kernel.realtime.writer import MOST_BUFFERED, TOO_SLOW, Outbox
+from kernel.realtime.quotas import MAX_FRAME, Guest
+from kernel.realtime.writer import MAX_BUFFERED, TOO_SLOW, Outbox
 
 EMPTY_SECONDS = 10.0  # a connection that has come into no namespace for so long is closed
 LEFT_SECONDS = 2.0  # and one that has left all of them, or was refused
@@ -94,7 +94,7 @@ class Connection:
             self.socket.outbox.say(frame.event)
         else:
             self._waiting.put_nowait(frame.packet)
-            if self._waiting.size > MOST_BUFFERED:
+            if self._waiting.size > MAX_BUFFERED:
                 self._waiting.clear()
                 self.drop(TOO_SLOW, "too slow")
 
@@ -108,7 +108,7 @@ class Connection:
             return
         self.guest.is_sent_away(code, reason)
         if code == TOO_SLOW and self.socket is None:  # an outbox counts its own
-            metrics.live_slow.labels(outcome="closed").inc()
+            metrics.websocket_slow_clients.labels(outcome="closed").inc()
         self.is_closed = True
         self._ending = asyncio.create_task(self._end(code, reason))
 
@@ -163,7 +163,7 @@ class WebSocket:
             self._connection.drop(FLOOD, "too many messages")
         elif packet is None or not KNOWN_PACKET.fullmatch(packet):
             self._connection.drop(RUBBISH, "not Socket.IO")
-        elif len(packet.encode()) > LARGEST_FRAME:
+        elif len(packet.encode()) > MAX_FRAME:
             self._connection.drop(TOO_BIG, "packet too big")
         else:
             return str(packet)
@@ -216,14 +216,14 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]  # engineio has 
                 return None
             body += message.get("body", b"")
             is_more = message.get("more_body", False)
-            if len(body) > LARGEST_FRAME:
+            if len(body) > MAX_FRAME:
                 break
         sid = parse_qs(scope["query_string"].decode("latin-1")).get("sid", [""])[0]
         connection = self.connections.get(sid)
         if connection is None:
             return body  # engineio says so
         packets = body.decode(errors="replace").split(SEPARATOR)
-        if len(body) > LARGEST_FRAME:
+        if len(body) > MAX_FRAME:
             connection.drop(TOO_BIG, "packet too big")
         elif not all(connection.guest.may_speak() for _ in packets):
             connection.drop(FLOOD, "too many messages")

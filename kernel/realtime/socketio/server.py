@@ -14,7 +14,7 @@ from kernel.realtime import metrics
 from kernel.realtime.consumers import CLOSE_SECONDS, RESTARTING, is_draining, retry
 from kernel.realtime.hub import keep
 from kernel.realtime.publications import Message, News
-from kernel.realtime.quotas import LARGEST_FRAME
+from kernel.realtime.quotas import MAX_FRAME
 from kernel.realtime.socketio.engine import LEFT_SECONDS, RUBBISH, Connection, EngineServer, Frame, Receive, Scope, Send
 
 RESERVED = {"connect", "connect_error", "disconnect", "disconnecting"}  # names that are no events
@@ -103,7 +103,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
             async_mode="asgi",
             namespaces="*",
             async_handlers=False,  # what a client says is done in the order in which it says it
-            max_http_buffer_size=LARGEST_FRAME,
+            max_http_buffer_size=MAX_FRAME,
             cors_allowed_origins=origins,
             logger=logger,
             engineio_logger=logger,
@@ -127,7 +127,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
             connection.is_closed = True
             return "restarting" if is_draining() else "too many connections"
         self.eio.connections[eio_sid] = connection
-        metrics.live_sockets.labels(kind="socketio").inc()
+        metrics.websocket_connections.labels(kind="socketio").inc()
         await super()._handle_eio_connect(eio_sid, environ)
         return None
 
@@ -135,7 +135,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
         connection = self.eio.connections.pop(eio_sid)
         connection.is_closed = True
         connection.guest.leave()
-        metrics.live_sockets.labels(kind="socketio").dec()
+        metrics.websocket_connections.labels(kind="socketio").dec()
         await super()._handle_eio_disconnect(eio_sid, reason)
         if connection.socket is not None:
             await connection.socket.close()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from kernel.errors import Refused
+from kernel.errors import DomainError
 from queueing import draws, selectors
 
 
@@ -45,7 +45,7 @@ class Command(BaseCommand):
     def _recorded(event: UUID) -> tuple[str, str, list[bytes]]:
         try:
             held = selectors.draw_of(event)
-        except Refused as refusal:
+        except DomainError as refusal:
             raise CommandError(f"{event}: {refusal.code}") from refusal
         if held.drawn_at is None:
             raise CommandError(f"The draw of {event} has not been held yet.")

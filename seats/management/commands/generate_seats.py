@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from events.models import Event
-from kernel.errors import Refused
+from kernel.errors import DomainError
 from seats.services import generate_seats
 
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
             started = time.monotonic()
             try:
                 made = generate_seats(event_id=event_id)
-            except Refused as refusal:
+            except DomainError as refusal:
                 refused += 1
                 self.stderr.write(f"[{place}/{len(events)}] {event_id}: {refusal.message}")
                 continue

@@ -2,7 +2,7 @@
 // there is no socket, the snapshot is fetched again.
 
 const POLL_MS = 5000;
-const LONGEST_PAUSE_MS = 30000;
+const MAX_PAUSE_MS = 30000;
 const BETWEEN_FETCHES_MS = 500;
 
 export class Feed {
@@ -45,7 +45,7 @@ export class Feed {
         socket.onclose = () => {
             this.isLive = false;
             this.heard.state("polled");
-            const pause = Math.min(LONGEST_PAUSE_MS, 1000 * 2 ** this.tries++) * (0.5 + Math.random());
+            const pause = Math.min(MAX_PAUSE_MS, 1000 * 2 ** this.tries++) * (0.5 + Math.random());
             setTimeout(() => this.connect(), pause);
         };
     }
