@@ -67,8 +67,8 @@ INSTALLED_APPS = [
     # Before staticfiles: runserver then serves sockets, too. Nobody else needs it, and it takes 17 MB of each process.
     *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "kernel",
-    "kernel.backoffice",  # before the admin, some of whose templates it replaces
-    "kernel.backoffice.site.ServiceAdmin",
+    "kernel.backoffice",  # before the admin, some of whose templates and translations it replaces
+    "kernel.backoffice.site.BackofficeAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
