@@ -32,13 +32,13 @@ def test_answers_are_cached_under_the_keys_of_the_plan(api: Api, redis) -> None:
 
 
 def test_a_change_of_an_event_is_seen_at_once(api: Api, world: Database) -> None:
-    from events.effects import event_was_changed
+    from events.selectors import forget_event_and_lists
 
     api.get("/events")
     api.get("/events?q=iu")
     api.get(f"/events/{HALL}")
     world.rows("UPDATE events SET title = 'IU, another title' WHERE id = %s", HALL)
-    event_was_changed(UUID(HALL))
+    forget_event_and_lists(UUID(HALL))
     assert api.get(f"/events/{HALL}").json["event"]["title"] == "IU, another title"
     for path in ("/events", "/events?q=iu"):
         assert "IU, another title" in [event["title"] for event in api.get(path).json["events"]]
