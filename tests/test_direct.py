@@ -100,7 +100,7 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
         headers = {name.lower(): value for name, value in begun[1] if name != "Content-Length"}
         return begun[0], headers, orjson.loads(body) if body else None
 
-    assert answer_of(ResponseCache(noting)) == answer_of(ResponseCache(django))
+    assert answer_of(ResponseCache(noting, router.urls)) == answer_of(ResponseCache(django, router.urls))
     odd = ("another media type", "a large body", "an endless number", "almost below api")
     long_way = call[0] == "PUT" or call in [CALLS[name] for name in odd]
     assert went_direct == [not long_way]

@@ -6,25 +6,29 @@ is out of the ordinary (another method, another media type, an odd header) goes 
 """
 
 import hashlib
+import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import URLPattern, URLResolver
+from django.urls.resolvers import RegexPattern
 from django.views import View
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated
 from rest_framework.permissions import BasePermission
 
 from kernel.db.sql import give_connection_back
+from kernel.fastpath.checks import marked_actions, unsupported_on_fast_path, unsupported_settings
 from kernel.fastpath.response_cache import Answer, Application, Environment
-from kernel.http.middleware import cross_origin, secure
+from kernel.http.middleware import LEAST_COMPRESSED, compress_large, cross_origin, secure
 from kernel.http.problems import JSON, PROBLEM_JSON, logged_response_to, wants_problem
 from kernel.http.rest import JSONParser
 from kernel.http.urls import first_segment
@@ -34,13 +38,16 @@ MAX_NUMBER = 20  # digits; Python refuses to read thousands of them
 
 
 class FastRequest:
-    """What hot views use of DRF's Request. `META` is the WSGI environment."""
+    """What hot views and their policies use of DRF's Request. `META` is the WSGI environment."""
 
     def __init__(self, environ: Environment) -> None:
         self.META = environ
         self.method: str = environ["REQUEST_METHOD"]
         self.path_info: str = environ["PATH_INFO"]
+        self.authenticators: Sequence[BaseAuthentication] = ()
+        self.successful_authenticator: BaseAuthentication | None = None
         self.user: Any = None
+        self.auth: Any = None
         self.body = b""
 
     def read(self) -> None:
@@ -48,34 +55,50 @@ class FastRequest:
         if length := int(self.META.get("CONTENT_LENGTH") or 0):
             self.body = self.META["wsgi.input"].read(length)
 
+    def authenticate(self, classes: Iterable[type[BaseAuthentication]]) -> None:
+        self.authenticators = [authentication() for authentication in classes]
+        for authenticator in self.authenticators:
+            if (found := authenticator.authenticate(self)) is not None:  # type: ignore[arg-type]
+                self.successful_authenticator = authenticator
+                self.user, self.auth = found
+                return
+
     @cached_property
     def data(self) -> dict[str, Any]:
         return JSONParser().parse(self) if self.body else {}
 
     @cached_property
     def query_params(self) -> QueryDict:
-        return QueryDict(self.META.get("QUERY_STRING", ""))
+        return QueryDict(self.META.get("QUERY_STRING", "").encode("latin-1"))  # WSGI's str of the bytes that were sent
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    view: Any  # the viewset
+    viewset: type[Any]
+    attributes: dict[str, Any]  # of each instance of the viewset, as as_view() sets them
     method: Callable[..., Mapping[str, Any]]
     status: int
     name: str
     allowed: str  # methods of the same path, as DRF tells them
-    authentication: tuple[BaseAuthentication, ...]
-    permissions: tuple[BasePermission, ...]
+    authentication_classes: Sequence[type[BaseAuthentication]]
+    permission_classes: Sequence[type[BasePermission]]
 
     def answer(self, request: FastRequest, arguments: Mapping[str, str]) -> Mapping[str, Any]:
-        """The data of the view's answer. Raises what it raises."""
-        for authentication in self.authentication:
-            if found := authentication.authenticate(request):  # type: ignore[arg-type]
-                request.user = found[0]
-                break
-        for permission in self.permissions:
-            permission.has_permission(request, self.view)  # type: ignore[arg-type]  # ours raise
-        return self.method(self.view, request, **arguments)
+        """The data of the view's answer. Raises what it raises.
+
+        View, authenticators and permissions are new for each request, as with DRF: they may keep something of it.
+        """
+        view = self.viewset(**self.attributes, request=request, kwargs=arguments)
+        request.authenticate(self.authentication_classes)
+        for permission_class in self.permission_classes:
+            permission: Any = permission_class()
+            if not permission.has_permission(request, view):
+                # Permissions on objects are not asked: a view does that by get_object() or check_object_permissions(),
+                # and these take what is given here.
+                view.permission_denied(
+                    request, message=getattr(permission, "message", None), code=getattr(permission, "code", None)
+                )
+        return self.method(view, request, **arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +116,11 @@ class FastPathHandler:
     def __init__(self, application: Application, patterns: Iterable[URLPattern | URLResolver]) -> None:
         self._application = application
         self._patterns: dict[str, list[Pattern]] = defaultdict(list)
-        for pattern in patterns:
+        for pattern in () if unsupported_settings() else patterns:
             self._patterns[first_segment(pattern)].append(_pattern(pattern))
         self._found = lru_cache(MAX_PATHS)(self._find)
-        self._most_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        most_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        self._most_bytes = math.inf if most_bytes is None else most_bytes
         self._says_secure = getattr(settings, "SECURE_PROXY_SSL_HEADER", None) or ("", "")
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> "Answer | Iterable[bytes]":
@@ -121,7 +145,8 @@ class FastPathHandler:
         if request.method == "GET":
             tag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
             headers.append(("ETag", tag))
-        return Answer(_STATUS_LINES[status], [*headers, *always, ("X-Request-Id", name)], tag, body)
+        answer = Answer(_STATUS_LINES[status], [*headers, *always, ("X-Request-Id", name)], tag, body)
+        return answer if len(body) < LEAST_COMPRESSED else _compressed(answer, environ)
 
     def _route(self, environ: Environment) -> tuple[Route, Mapping[str, str]] | None:
         get = environ.get
@@ -142,13 +167,16 @@ class FastPathHandler:
         path = path[5:] if path.startswith("/api/") else path[1:]
         for pattern in self._patterns.get(path.partition("/")[0], ()):
             if matched := pattern.match(path):
-                route = pattern.routes.get(method)
-                return (route, matched.groupdict()) if route else None
+                if (route := pattern.routes.get(method)) is None:
+                    return None
+                return route, {name: value for name, value in matched.groupdict().items() if value is not None}
         return None
 
     def _is_secure(self, environ: Environment) -> bool:
         header, value = self._says_secure
-        return bool(environ.get(header) == value if header in environ else environ["wsgi.url_scheme"] == "https")
+        if (said := environ.get(header)) is None:
+            return bool(environ["wsgi.url_scheme"] == "https")
+        return bool(said.partition(",")[0].strip() == value)
 
 
 def _answer(
@@ -159,32 +187,72 @@ def _answer(
         request.read()
         body = orjson.dumps(route.answer(request, arguments), default=str)
     except Exception as error:  # noqa: BLE001 - each becomes an answer, as with DRF
+        if isinstance(error, NotAuthenticated | AuthenticationFailed):
+            _challenge(error, request)
         status, data, more = logged_response_to(error, wants_problem=wants_problem(request))
         content_type = PROBLEM_JSON if "type" in data else JSON
         return status, [("Content-Type", content_type), ("Allow", route.allowed), *more.items()], orjson.dumps(data)
     return route.status, [("Content-Type", JSON), ("Allow", route.allowed)], body
 
 
-def _pattern(pattern: URLPattern | URLResolver) -> Pattern:
-    viewset = getattr(pattern.callback, "cls", None)
-    actions: dict[str, str] = getattr(pattern.callback, "actions", None) or {}
-    options: dict[str, Any] = getattr(pattern.callback, "initkwargs", None) or {}
+def _challenge(error: APIException, request: FastRequest) -> None:
+    """As APIView.handle_exception() has it: a 401 names a way to authenticate, and is a 403 if there is none to name."""
+    header = request.authenticators[0].authenticate_header(request) if request.authenticators else None  # type: ignore[arg-type]
+    if header:
+        error.auth_header = header  # type: ignore[attr-defined]
+    else:
+        error.status_code = HTTPStatus.FORBIDDEN
 
+
+def _compressed(answer: Answer, environ: Environment) -> Answer:
+    """By the middleware that does it behind Django."""
+    request = HttpRequest()
+    request.META = environ
+    response = HttpResponse(answer.body, headers=dict(answer.headers))
+    response = compress_large(lambda _: response)(request)
+    return answer._replace(headers=list(response.items()), body=response.content)
+
+
+def _pattern(pattern: URLPattern | URLResolver) -> Pattern:
+    if not _is_simple(pattern):
+        return Pattern(pattern.pattern.match)
+    callback: Any = pattern.callback
+    actions: dict[str, str] = getattr(callback, "actions", None) or {}
     methods = {*actions, *(("head",) if "get" in actions else ()), "options"}
     allowed = ", ".join(method.upper() for method in View.http_method_names if method in methods)
 
-    def route(viewset: type[Any], method: Callable[..., Mapping[str, Any]], status: int) -> Route:
-        judges = (options.get(name, getattr(viewset, name)) for name in _POLICY_ATTRIBUTES)
-        of_view = (tuple(judge() for judge in of_kind) for of_kind in judges)
-        return Route(viewset(), method, status, getattr(pattern, "name", "") or "", allowed, *of_view)
+    def route(action: str) -> Route:
+        method, status = getattr(callback.cls, action).hot
+        attributes = {"action": action, "action_map": actions, "args": (), "format_kwarg": None}
+        authentication, permissions = (
+            callback.initkwargs.get(name, getattr(callback.cls, name)) for name in _POLICY_ATTRIBUTES
+        )
+        return Route(
+            viewset=callback.cls,
+            attributes={**callback.initkwargs, **attributes},
+            method=method,
+            status=status,
+            name=pattern.name or "",
+            allowed=allowed,
+            authentication_classes=authentication,
+            permission_classes=permissions,
+        )
 
     hot_ones = {
-        method.upper(): route(viewset, *hot)
-        for method, action in actions.items()
-        if viewset is not None and (hot := getattr(getattr(viewset, action), "fast_path", None))
+        action for _, action in marked_actions([pattern], "fast_path") if not unsupported_on_fast_path(callback, action)
     }
-    regex = getattr(pattern.pattern, "regex", None)  # a path() has nothing hot, and is matched by its route
-    return Pattern(regex.fullmatch if regex else str(pattern.pattern).__eq__, hot_ones)
+    return Pattern(
+        pattern.pattern.regex.fullmatch,  # as Django matches it, in a third of the time
+        {method.upper(): route(action) for method, action in actions.items() if action in hot_ones},
+    )
+
+
+def _is_simple(pattern: URLPattern | URLResolver) -> TypeGuard[URLPattern]:
+    """Whether a regular expression and the names of its groups are all there is to it, as a router makes it."""
+    if not isinstance(pattern, URLPattern) or not isinstance(pattern.pattern, RegexPattern) or pattern.default_args:
+        return False
+    regex = pattern.pattern.regex
+    return regex.pattern.endswith("$") and len(regex.groupindex) == regex.groups
 
 
 _POLICY_ATTRIBUTES = ("authentication_classes", "permission_classes")
@@ -194,6 +262,8 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in H
 @lru_cache(maxsize=1000)
 def _headers_for(is_secure: bool, origin: str) -> list[tuple[str, str]] | None:  # noqa: FBT001 - a key of the cache
     """What Django's middleware adds to each answer; None if it does not let the request pass."""
+    if settings.SECURE_SSL_REDIRECT and not is_secure:
+        return None  # here, for the middleware would want to know to which host
     request = HttpRequest()
     request.method = "GET"
     request._get_scheme = lambda: "https" if is_secure else "http"  # type: ignore[attr-defined]
