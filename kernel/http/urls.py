@@ -19,7 +19,8 @@ Asked = Callable[..., Mapping[str, Any]]
 def fast_path(status: int = 200) -> Callable[[Asked], Callable[..., Response]]:
     """Marks a method of a viewset that is called often enough to be spared the detour, see `kernel.fastpath.handler`.
 
-    The method returns the data of its answer. What else such a view may have: see `kernel.fastpath.checks`.
+    The method returns the data of its answer, and keeps nothing in its viewset. Of its request it uses what is said of
+    `fast_path_policy`. What else such a view may have: see `kernel.fastpath.checks`.
     """
 
     def mark(method: Asked) -> Callable[..., Response]:
@@ -39,8 +40,9 @@ FAST_PATH_POLICIES: set[type[Any]] = {AllowAny, IsAuthenticated}
 def fast_path_policy(policy: Policy) -> Policy:
     """Marks an authentication or permission class that views on the fast path may have. Subclasses need a mark of their own.
 
-    It uses only what the fast path gives: of the request `META`, `method`, `path_info`, `query_params`, `data`, `user`,
-    `auth`, `authenticators` and `successful_authenticator`, and of the view what DRF's `as_view` sets.
+    One instance serves all requests, and keeps nothing of them. It uses only what the fast path gives: of the request
+    `META`, `method`, `path_info`, `query_params`, `data`, `user`, `auth`, `authenticators` and `successful_authenticator`;
+    of the view `action`.
     """
     FAST_PATH_POLICIES.add(policy)
     return policy
