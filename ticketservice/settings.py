@@ -94,11 +94,12 @@ MIDDLEWARE = [
     "kernel.http.middleware.request_id",
     "kernel.http.middleware.read_to_the_end",
     "kernel.http.middleware.observe",
-    "kernel.http.middleware.secure",
-    "kernel.http.middleware.cross_origin",
+    "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "kernel.http.middleware.compress_large",
-    "kernel.http.middleware.conditional",
-    "kernel.http.middleware.pages",  # static files; sessions, CSRF and messages for the admin: the API does without
+    "django.middleware.http.ConditionalGetMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "kernel.http.middleware.pages",  # sessions, CSRF and messages for the admin: the API does without
 ]
 ADMIN_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -278,7 +279,6 @@ if not DEBUG:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SILENCED_SYSTEM_CHECKS = [
-        "security.W001",  # kernel.http.middleware.secure sets what SecurityMiddleware would
         "security.W002",  # X-Frame-Options is there, for the admin: see ADMIN_MIDDLEWARE; the API has no pages
         "security.W003",  # CSRF middleware is there, for the admin: see ADMIN_MIDDLEWARE
         "security.W008",  # SECURE_SSL_REDIRECT: see above

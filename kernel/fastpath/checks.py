@@ -31,10 +31,11 @@ MIDDLEWARE = {
     "kernel.http.middleware.request_id",
     "kernel.http.middleware.read_to_the_end",
     "kernel.http.middleware.observe",
-    "kernel.http.middleware.secure",
-    "kernel.http.middleware.cross_origin",
+    "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "kernel.http.middleware.compress_large",
-    "kernel.http.middleware.conditional",
+    "django.middleware.http.ConditionalGetMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "kernel.http.middleware.pages",
 }
 # Receivers of the signals around a request: Django's own, which close connections and reset what a thread remembers.
