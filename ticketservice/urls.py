@@ -9,7 +9,6 @@ from rest_framework.routers import SimpleRouter
 from events.views import EventViewSet
 from kernel.http.metrics import metrics
 from kernel.http.problems import bad_request, not_found, server_error
-from kernel.http.urls import BySegment
 from queueing.views import QueueAdminViewSet, QueueViewSet
 from reservations.views import (
     InternalEventViewSet,
@@ -43,7 +42,7 @@ health = [
     re_path(r"^health/all/?$", Component.as_view(components=("database", "redis"))),
     re_path(r"^health/ready/?$", Ready.as_view()),
 ]
-service = [BySegment([*router.urls, *health, re_path(r"^metrics/?$", metrics)])]
+service = [*router.urls, *health, re_path(r"^metrics/?$", metrics)]
 
 admin.autodiscover()
 urlpatterns = [

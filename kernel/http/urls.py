@@ -1,14 +1,11 @@
-"""Which views are hot; and URL patterns by the first segment of the path, so that not all are tried for each request."""
+"""Which views are hot, and by which first segment of a path they are found."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
 from django.urls import URLPattern, URLResolver
-from django.urls.exceptions import Resolver404
-from django.urls.resolvers import RegexPattern, ResolverMatch
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 
@@ -57,19 +54,3 @@ def first_segment(pattern: URLPattern | URLResolver) -> str:
     if segment is None:
         raise ValueError(f"{pattern} does not begin with a segment of letters")
     return segment[1]
-
-
-class BySegment(URLResolver):
-    """Includes patterns each of which begins with a segment of letters: `^events/...`."""
-
-    def __init__(self, patterns: Sequence[URLPattern | URLResolver]) -> None:
-        super().__init__(RegexPattern(""), patterns)
-        self._by_segment: dict[str, list[URLPattern | URLResolver]] = defaultdict(list)
-        for pattern in patterns:
-            self._by_segment[first_segment(pattern)].append(pattern)
-
-    def resolve(self, path: Any) -> ResolverMatch:
-        for pattern in self._by_segment.get(path.partition("/")[0], ()):
-            if match := pattern.resolve(path):
-                return match
-        raise Resolver404({"tried": [], "path": path})
