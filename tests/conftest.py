@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from devtools.embedded import Servers
+from tests import tools
 from tests.harness import HALL, INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, new_user, running_web, wait_until
 from tests.round_trips import Counted, counting_proxy
 
@@ -49,6 +50,12 @@ django.setup()
 def pytest_xdist_setupnodes() -> None:
     """A worker must not read the settings before its own conftest has said which servers they name."""
     del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("tool"):
+        tools.require(*mark.args)
 
 
 def pytest_unconfigure() -> None:
