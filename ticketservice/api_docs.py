@@ -1,4 +1,6 @@
-"""GET /api/schema, the OpenAPI document, and GET /api-docs, the page that shows it. Neither needs another host."""
+"""GET /api/schema, the OpenAPI document, and GET /api-docs, the page that shows it. Neither needs another host.
+
+GET / leads to the page."""
 
 import hashlib
 from base64 import b64encode
@@ -6,7 +8,7 @@ from functools import cache
 from threading import Lock
 
 import orjson
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
@@ -34,6 +36,11 @@ class Document(APIView):
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         body, tag = document()
         return Response(body, headers={"ETag": tag})
+
+
+class Root(APIView):
+    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002
+        return HttpResponseRedirect("/api-docs")
 
 
 PAGE = """<!doctype html>

@@ -5,6 +5,7 @@ without starting are system checks in `kernel.checks`.
 """
 
 import sys
+import tomllib
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,6 +20,7 @@ from kernel.observability.multiprocess import default_directory
 env = Environment()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 DEBUG: bool = env.bool("DEBUG", default=False)
 
 # --- Secrets ---------------------------------------------------------------------------------------------------------
@@ -211,7 +213,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "TITLE": "Ticket service",
-    "VERSION": "0.1.0",
+    "VERSION": VERSION,
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "SERVERS": [{"url": "/"}, {"url": "/api"}],
     "SCHEMA_PATH_PREFIX": "",

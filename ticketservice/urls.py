@@ -38,6 +38,7 @@ service = [*router.urls, *probes]
 admin.autodiscover()
 urlpatterns = [
     *service,
+    path("", api_docs.Root.as_view()),
     path("api/", include(service)),
     path("admin/language/", set_language, name="set_language"),
     re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),
