@@ -15,7 +15,7 @@ from queueing import metrics, serializers, waiting_room
 from queueing.selectors import DEFAULTS
 from tests.harness import ROOT, Api, Database, new_user, token
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 APPS = ["kernel", "events", "tickets", "queueing", "seats"]
 # Refusals and failures that are no classes of ours.
 NOT_CLASSES = {("METHOD_NOT_ALLOWED", 405), ("UNSUPPORTED_MEDIA_TYPE", 415), ("INTERNAL_ERROR", 500)}
@@ -82,7 +82,7 @@ def test_both_readmes_show_the_same_commands_and_links() -> None:
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
-    numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("*.md"))]
+    numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))]
 
     assert numbers == list(range(1, len(numbers) + 1))
 
