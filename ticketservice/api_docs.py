@@ -12,6 +12,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -38,6 +39,7 @@ class Document(APIView):
         return Response(body, headers={"ETag": tag})
 
 
+@extend_schema(exclude=True)
 class Root(APIView):
     def get(self, request: Request) -> HttpResponse:  # noqa: ARG002
         return HttpResponseRedirect("/api-docs")
