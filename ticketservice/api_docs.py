@@ -1,6 +1,7 @@
-"""GET /api/schema, the OpenAPI document, and GET /api-docs, the page that shows it. Neither needs another host.
+"""GET /api/schema, the OpenAPI document; GET /api-docs, the page that shows it; GET /, which leads there.
 
-GET / leads to the page."""
+The page needs nothing from another host.
+"""
 
 import hashlib
 from base64 import b64encode
