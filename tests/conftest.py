@@ -135,6 +135,15 @@ def world(database: Database, django_db_blocker, redis) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture(scope="module")
+def catalogue(database: Database, django_db_blocker) -> Iterator[Database]:
+    """The same, loaded once for a module, each of whose tests has an event of its own (`Database.add_event`)."""
+    database.load_world()
+    database.settle()
+    with django_db_blocker.unblock():
+        yield database
+
+
 @pytest.fixture(scope="session")
 def web(database_url: str, logs: Path) -> Iterator[Api]:
     """`web` with one worker that verifies tokens itself; up to four seats a buyer."""
