@@ -186,6 +186,20 @@ def test_tickets_of_an_expired_hold_are_sold_at_once(api: Api, world: Database) 
     assert stock(world, STANDING_B) == 1
 
 
+def test_only_holds_that_are_over_are_taken_over(api: Api, world: Database) -> None:
+    a, b = new_user(), new_user()
+    over = api.reserve(a, HALL, SEAT).json["reservation"]["id"]
+    assert api.reserve(b, HALL, seat(1, 2)).status == 201
+    world.expire(over)
+    refused(api.reserve(new_user(), HALL, SEAT, seat(1, 2)), 400, "이미 예약된 좌석입니다. (VIP-1-2)")
+    assert owner(world, seat(1, 2)) == [b]
+    over = api.buy(a, STANDING, **{STANDING_B: 1}).json["reservation"]["id"]
+    assert api.buy(b, STANDING, **{STANDING_B: 2}).status == 201
+    world.expire(over)
+    refused(api.buy(new_user(), STANDING, **{STANDING_B: 2}), 400, "스탠딩 B 티켓이 부족합니다. (남은 수량: 1)")
+    assert api.buy(new_user(), STANDING, **{STANDING_B: 1}).status == 201
+
+
 # --- Paying -----------------------------------------------------------------------------------------------------------
 
 
