@@ -78,6 +78,13 @@ def test_cancelling_frees_the_seat_at_once(api: Api, world: Database) -> None:
     assert api.reserve(second, HALL, SEAT).status == 201
 
 
+def test_nobody_cancels_for_another(api: Api, world: Database) -> None:
+    reservation = api.reserve(new_user(), HALL, SEAT).json["reservation"]["id"]
+    before = world.everything()
+    refused(api.cancel(new_user(), reservation), 400, "취소할 예매를 찾을 수 없습니다.")
+    assert world.everything() == before
+
+
 def test_several_seats_are_taken_all_or_none(api: Api, world: Database) -> None:
     user = new_user()
     sale = api.reserve(user, HALL, seat(1, 3), seat(1, 1), seat(1, 11))
