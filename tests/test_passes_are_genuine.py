@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness import HALL, THEATRE, Api, Database, new_user
+from tests.harness import HALL, THEATRE, Api, Database, new_user, token
 
 
 @pytest.fixture
@@ -18,6 +18,16 @@ def given(web: Api, user: str, event_id: str = HALL) -> str:
     """The pass or the ticket of who has just come."""
     answer = web.post(f"/queue/check/{event_id}", user=user).json
     return answer.get("pass") or answer["ticket"]
+
+
+def given_both(web: Api, user: str, event_id: str) -> dict[str, str]:
+    """Waits behind somebody else, goes, and comes again when nobody is inside."""
+    somebody = new_user()
+    given(web, somebody, event_id)
+    ticket = given(web, user, event_id)
+    for one in (user, somebody):
+        assert web.post(f"/queue/leave/{event_id}", user=one).status == 200
+    return {"Queue-Ticket": ticket, "Queue-Pass": given(web, user, event_id)}
 
 
 def with_signature(change: Callable[[str], str]) -> Callable[[str], str]:
@@ -51,21 +61,30 @@ FORGERIES: dict[str, Callable[[str], str]] = {
 def test_only_what_is_wholly_genuine_is_given_back(
     web: Api, small_room: Database, redis, header: str, state: str
 ) -> None:
-    inside, waiting = new_user(), new_user()
-    proofs = {"Queue-Pass": given(web, inside), "Queue-Ticket": given(web, waiting)}
-    user, other = (inside, waiting) if header == "Queue-Pass" else (waiting, inside)
-    genuine = proofs.pop(header)
-    (of_another_kind,) = proofs.values()
-    if header == "Queue-Ticket":
-        given(web, other, THEATRE)  # takes the place, so that the next one waits
-    of_another_event = given(web, user, THEATRE)
+    user = new_user()
+    genuine, of_another_event = given_both(web, user, HALL), given_both(web, user, THEATRE)
     redis.flushall()
 
     def state_of(who: str, proof: str) -> str:
         return web.get(f"/queue/status/{HALL}", user=who, headers={header: proof}).json["state"]
 
-    worthless = {name: forge(genuine) for name, forge in FORGERIES.items()}
-    worthless |= {"of another kind": of_another_kind, "of another event": of_another_event}
+    worthless = {name: forge(genuine[header]) for name, forge in FORGERIES.items()}
+    worthless |= {f"a {name}": proof for name, proof in genuine.items() if name != header}
+    worthless |= {f"a {name} of another event": proof for name, proof in of_another_event.items()}
     assert {name: state_of(user, proof) for name, proof in worthless.items()} == dict.fromkeys(worthless, "none")
-    assert state_of(other, genuine) == "none"
-    assert state_of(user, genuine) == state
+    assert state_of(new_user(), genuine[header]) == "none"
+    assert state_of(user, genuine[header]) == state
+
+
+@pytest.mark.parametrize("header", ["Queue-Pass", "Queue-Ticket"])
+def test_what_was_given_before_the_room_was_cleared_is_not_given_back(
+    web: Api, small_room: Database, redis, header: str
+) -> None:
+    """That it was cleared is known to PostgreSQL: Redis has lost that, too."""
+    user = new_user()
+    genuine = given_both(web, user, HALL)
+    administrator = {"Authorization": f"Bearer {token(new_user(), role='admin')}"}
+    assert web.post(f"/queue/admin/clear/{HALL}", headers=administrator).status == 200
+    redis.flushall()
+    answer = web.get(f"/queue/status/{HALL}", user=user, headers={header: genuine[header]})
+    assert (answer.status, answer.json["state"]) == (200, "none")

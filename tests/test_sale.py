@@ -81,7 +81,7 @@ def test_cancelling_frees_the_seat_at_once(api: Api, world: Database) -> None:
 def test_nobody_cancels_for_another(api: Api, world: Database) -> None:
     reservation = api.reserve(new_user(), HALL, SEAT).json["reservation"]["id"]
     before = world.everything()
-    refused(api.cancel(new_user(), reservation), 400, "취소할 예매를 찾을 수 없습니다.")
+    refused(api.cancel(new_user(), reservation), 400, "예매 내역을 찾을 수 없습니다.")
     assert world.everything() == before
 
 
