@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from uuid import UUID, uuid4
@@ -27,6 +28,7 @@ from tests.harness import (
     seat,
     wait_until,
 )
+from tests.interleaving import locked_row
 from tests.one_sale import in_short
 
 SEAT = seat(1, 1)
@@ -475,3 +477,21 @@ def test_a_request_that_still_runs_is_a_conflict(web: Api, world: Database) -> N
     assert (second.status, second.headers["retry-after"]) == (409, "1")
     assert first[0].status == 201
     assert web.reserve(user, HALL, SEAT, headers=headers).json == first[0].json
+
+
+def test_a_purchase_of_tickets_that_still_runs_is_a_conflict_for_its_buyer_only(web: Api, world: Database) -> None:
+    user, headers = new_user(), {"Idempotency-Key": "slow"}
+
+    def buy(buyer: str) -> Answer:
+        return web.buy(buyer, STANDING, headers=headers, **{STANDING_A: 1})
+
+    with ThreadPoolExecutor(2) as threads:
+        with locked_row(world, "ticket_types", STANDING_A):
+            first = threads.submit(buy, user)
+            wait_until(lambda: statements_that_wait(world) == 1, seconds=4)
+            second = buy(user)
+            of_another = threads.submit(buy, new_user())
+            wait_until(lambda: statements_that_wait(world) == 2, seconds=4)
+        assert (second.status, second.headers["retry-after"]) == (409, "1")
+        assert (first.result().status, of_another.result().status) == (201, 201)
+    assert buy(user).json == first.result().json

@@ -4,6 +4,7 @@ Each test holds the first in the middle, at a row that somebody else has locked,
 is left to chance: each pair has one outcome. The controls show what happens without the lock.
 """
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Api, Database, new_user, wait_until
+from tests.harness import INTERNAL, Api, Database, new_user, wait_until
 from tests.interleaving import InProcess, changed_statement, locked_row, one_after_the_other, waiting_statements
 from tests.one_sale import Sale, call_off, cancel, in_short, pay, pay_otherwise, refund, sweep
 
@@ -109,6 +110,36 @@ def test_the_next_buyer_takes_over_before_a_payment_that_comes_too_late(web: Api
     assert sale.end == ("expired", "failed", False, "locked")
     holders = "SELECT r.user_id::text FROM reservations r JOIN reservation_items i ON i.reservation_id = r.id"
     assert catalogue.one(f"{holders} WHERE i.seat_id = %s AND i.is_live", sale.place) == next_buyer
+
+
+# --- The status of an event ---------------------------------------------------------------------------------------------
+
+
+def test_an_event_that_is_called_off_while_statuses_are_updated_stays_so(web: Api, catalogue: Database) -> None:
+    event = catalogue.add_event()
+    catalogue.rows("UPDATE events SET sale_end_date = now() WHERE id = %s", event)  # and so it is to end
+    with ThreadPoolExecutor(1) as threads:
+        with locked_row(catalogue, "events", event) as organiser:
+            updating = threads.submit(web.post, "/internal/event-status/reschedule", headers=INTERNAL)
+            wait_until(lambda: waiting_statements(catalogue) == 1, seconds=4)
+            organiser.rows("UPDATE events SET status = 'cancelled' WHERE id = %s", event)
+            organiser.rows("COMMIT")
+        assert updating.result().status == 200
+    assert catalogue.one("SELECT status FROM events WHERE id = %s", event) == "cancelled"
+
+
+def test_an_event_that_is_called_off_by_two_at_once_is_told_to_be_so_once(web: Api, catalogue: Database, redis) -> None:
+    sale = Sale(web, catalogue, "seat").begin("pending")
+    heard = redis.pubsub(ignore_subscribe_messages=True)
+    heard.subscribe(f"live:{sale.event}")
+    heard.get_message(timeout=1)
+    calls = [partial(call_off, sale)] * 2
+    assert sorted(one_after_the_other(catalogue, ("events", sale.event), *calls)) == [0, 1]
+    told = []
+    while (published := heard.get_message(timeout=0.3)) is not None:
+        told += [message["type"] for message in json.loads(published["data"])["messages"]]
+    heard.close()
+    assert sorted(told) == ["event-status-changed", "seat-released"]
 
 
 # --- Controls: the same without the lock ----------------------------------------------------------------------------------

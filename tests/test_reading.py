@@ -193,6 +193,20 @@ def test_a_redis_that_hangs_holds_nobody_up_for_long(api: Api, world: Database, 
 # --- The seat map -----------------------------------------------------------------------------------------------------
 
 
+def test_versions_begin_anew_once_when_redis_may_have_come_back_with_old_ones(world: Database, redis) -> None:
+    from seats.selectors import seat_map_version_after_restart
+
+    counted, cached = f"seats:{HALL}:version", (f"seats:{HALL}", f"seats:{HALL}:lease")
+    an_hour_ago = int((time.time() - 3600) * 1000)
+    redis.mset({counted: an_hour_ago, **dict.fromkeys(cached, "old")})
+    version = seat_map_version_after_restart(UUID(HALL))
+    assert version > an_hour_ago + 3_500_000
+    assert not redis.exists(*cached)
+    time.sleep(0.01)
+    assert seat_map_version_after_restart(UUID(HALL)) == version  # another process, that has lost Redis as well
+    assert redis.get(counted) == str(version)
+
+
 def test_a_seat_map_has_a_version_that_grows_and_a_tag(api: Api, world: Database) -> None:
     first = api.get(f"/seats/events/{THEATRE}")
     assert len(first.json["seats"]) == 600

@@ -101,7 +101,25 @@ def test_several_seats_are_taken_all_or_none(api: Api, world: Database) -> None:
 def test_a_seat_of_another_event_is_not_found(api: Api, world: Database) -> None:
     before = world.everything()
     refused(api.reserve(new_user(), HALL, seat(7, 1)), 400, "좌석을 찾을 수 없습니다.")
+    refused(api.reserve(new_user(), HALL, SEAT, seat(7, 1)), 400, "좌석을 찾을 수 없습니다.")
     assert world.everything() == before
+
+
+def test_several_kinds_of_tickets_are_taken_all_or_none(api: Api, world: Database) -> None:
+    of_another_event = "71c00000-0000-4000-8000-000000000001"
+    before = world.everything()
+    for wanted, why in (
+        ({STANDING_A: 1, STANDING_B: 4}, "스탠딩 B 티켓이 부족합니다. (남은 수량: 3)"),
+        ({STANDING_A: 1, of_another_event: 1}, "티켓"),
+    ):
+        refused(api.buy(new_user(), STANDING, **wanted), 400, why)
+    assert world.everything() == before
+
+
+def test_a_hold_may_be_taken_over_from_its_deadline_on(api: Api, world: Database) -> None:
+    reservation = api.reserve(new_user(), HALL, SEAT).json["reservation"]["id"]
+    world.rows("UPDATE reservations SET expires_at = now() WHERE id = %s", reservation)
+    assert api.reserve(new_user(), HALL, SEAT).status == 201
 
 
 def test_an_event_may_allow_more_or_fewer_seats(api: Api, world: Database) -> None:
