@@ -79,6 +79,19 @@ def test_a_reader_from_before_a_commit_stores_nothing_stale(world: Database, red
     assert caching.read_through("cache:key", lambda: b"newer", seconds=5) == b"new"
 
 
+def test_a_reader_of_one_of_many_lists_from_before_a_commit_stores_nothing_stale(world: Database, redis) -> None:
+    from kernel.redis import caching
+
+    def compute() -> bytes:
+        caching.forget_all("cache:every-list")
+        return b"old"
+
+    assert caching.read_through("cache:list", compute, seconds=5, index="cache:every-list") == b"old"
+    assert caching.read_through("cache:list", lambda: b"new", seconds=5, index="cache:every-list") == b"new"
+    caching.forget_all("cache:every-list")
+    assert not redis.exists("cache:list", "cache:every-list")
+
+
 def test_control_without_the_lease_a_stale_answer_would_stay(world: Database, redis) -> None:
     redis.delete("cache:key")
     old = b"old"  # read before the commit

@@ -110,16 +110,23 @@ def test_several_kinds_of_tickets_are_taken_all_or_none(api: Api, world: Databas
     before = world.everything()
     for wanted, why in (
         ({STANDING_A: 1, STANDING_B: 4}, "스탠딩 B 티켓이 부족합니다. (남은 수량: 3)"),
-        ({STANDING_A: 1, of_another_event: 1}, "티켓"),
+        ({STANDING_A: 1, of_another_event: 1}, "존재하지 않는 티켓입니다."),
     ):
         refused(api.buy(new_user(), STANDING, **wanted), 400, why)
     assert world.everything() == before
 
 
-def test_a_hold_may_be_taken_over_from_its_deadline_on(api: Api, world: Database) -> None:
-    reservation = api.reserve(new_user(), HALL, SEAT).json["reservation"]["id"]
-    world.rows("UPDATE reservations SET expires_at = now() WHERE id = %s", reservation)
-    assert api.reserve(new_user(), HALL, SEAT).status == 201
+def test_a_hold_ends_and_may_be_taken_over_from_its_deadline_on(api: Api, world: Database) -> None:
+    from seats.services import expire_due
+
+    for seat_id, end in (
+        (SEAT, lambda: api.reserve(new_user(), HALL, SEAT).status == 201),
+        (seat(1, 2), lambda: expire_due(limit=9) == 1),
+    ):
+        reservation = api.reserve(new_user(), HALL, seat_id).json["reservation"]["id"]
+        world.rows("UPDATE reservations SET expires_at = now() WHERE id = %s", reservation)
+        assert end()
+        assert world.one("SELECT status FROM reservations WHERE id = %s", reservation) == "expired"
 
 
 def test_an_event_may_allow_more_or_fewer_seats(api: Api, world: Database) -> None:
