@@ -299,6 +299,26 @@ def test_lots_survive_a_redis_that_has_lost_everything(event: str, database: Dat
         assert draw(web, event, "?participants=all")["participants"] == [code_of(event, user) for user in drawn]
 
 
+def test_a_draw_that_was_published_stays_when_redis_draws_again(web: Api, event: str, redis: Any) -> None:
+    """Redis has lost everything, and does not know that it has drawn; of five only two have come back."""
+    open_in(web, event, 600, threshold=0)
+    users = [new_user() for _ in range(5)]
+    tickets = {user: check(web, event, user)["ticket"] for user in users}
+    open_now(web, event, threshold=0)
+    services.admit()
+    assert services.record_draw(event_id=uuid.UUID(event)) == 5
+    published = draw(web, event, "?participants=all")
+
+    redis.flushall()
+    for user in users[:2]:
+        assert status(web, event, user, **{"Queue-Ticket": tickets[user]})["state"] == "waiting"
+    redis.hset(f"queue:state:{event}", "rebuild", 1)  # the time to come back is over
+    redis.sadd("queue:events", event)
+    services.admit()
+    assert services.record_draw(event_id=uuid.UUID(event)) == 2
+    assert draw(web, event, "?participants=all") == published
+
+
 # --- Anybody can check it ---------------------------------------------------------------------------------------------
 
 
