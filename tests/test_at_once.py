@@ -342,6 +342,20 @@ def test_9_only_its_owner_lets_go_of_a_lock(world: Database, redis) -> None:
     assert redis.get(key) is None
 
 
+def test_9_locks_are_taken_all_or_none(world: Database, redis) -> None:
+    from seats import locks
+    from seats.errors import SeatBeingChosen
+
+    event_id, one, two, three = UUID(HALL), *(UUID(seat(1, n)) for n in (1, 2, 3))
+    hold = locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[one, two])
+    for wanted in ([two], [three, one], [three, two]):
+        with pytest.raises(SeatBeingChosen):
+            locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=wanted)
+    assert sorted(redis.keys("lock:*")) == [locks.seat_lock_key(event_id, held) for held in (one, two)]
+    hold.let_go()
+    assert redis.keys("lock:*") == []
+
+
 def test_9_control_a_plain_delete_would_release_the_next_owners_lock(world: Database, redis, monkeypatch) -> None:
     """The same, with a script that does not ask whose lock it is."""
     from kernel.redis.scripts import LuaScript

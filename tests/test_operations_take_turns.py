@@ -98,6 +98,19 @@ def test_a_payment_in_hand_is_not_passed_over_by_the_next_buyer(web: Api, catalo
     assert sale.end == PAID
 
 
+def test_a_payment_in_hand_is_not_swept_away_when_its_deadline_passes(web: Api, catalogue: Database) -> None:
+    sale = Sale(web, catalogue, "seat").begin("pending")
+    catalogue.rows("UPDATE reservations SET expires_at = now() + interval '1.5 s' WHERE id = %s", sale.id)
+
+    def sweep_when_it_is_due() -> Any:
+        is_due = "SELECT deadline <= now() FROM reservations WHERE id = %s"
+        wait_until(lambda: catalogue.one(is_due, sale.id), seconds=3)
+        return sweep(sale)
+
+    assert one_after_the_other(catalogue, sale.held_at, partial(pay, sale), sweep_when_it_is_due) == [200, 0]
+    assert sale.end == PAID
+
+
 def test_the_next_buyer_takes_over_before_a_payment_that_comes_too_late(web: Api, catalogue: Database) -> None:
     sale, next_buyer = Sale(web, catalogue, "seat").begin("due"), new_user()
     taken_over, paid = one_after_the_other(
