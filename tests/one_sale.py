@@ -100,7 +100,7 @@ def call_off(sale: Sale) -> Any:
 
 def sweep(sale: Sale) -> Any:
     """How many holds that has ended."""
-    from seats.services import expire_due
+    from reservations.services import expire_due
 
     return expire_due(limit=100)
 

@@ -13,8 +13,8 @@ SMALL_HALL = UUID("1a400000-0000-4000-8000-000000000001")  # of world.sql, 20 se
 
 
 def change_layout(sale: LargeSale) -> Any:
-    from seats.errors import LayoutInUse
-    from seats.services import change_layout
+    from reservations.errors import LayoutInUse
+    from reservations.services import change_layout
 
     try:
         change_layout(event_id=UUID(sale.event), layout_id=SMALL_HALL)

@@ -82,7 +82,11 @@ def test_control_in_another_order_giving_back_and_reserving_deadlock(
 ) -> None:
     sale = LargeSale(InProcess(), catalogue, "seat").begin("pending")
     with changed_statement(
-        monkeypatch, "seats.services.releasing", "_CANCEL", "ORDER BY s.id FOR UPDATE", "ORDER BY s.id DESC FOR UPDATE"
+        monkeypatch,
+        "reservations.services.releasing",
+        "_CANCEL",
+        "ORDER BY s.id FOR UPDATE",
+        "ORDER BY s.id DESC FOR UPDATE",
     ):
         sold, given_back = one_after_the_other(catalogue, sale.held_at, partial(sell, sale), partial(cancel, sale))
     assert (sold, given_back) != (400, 200)

@@ -158,7 +158,7 @@ def test_an_event_that_is_called_off_by_two_at_once_is_told_to_be_so_once(web: A
 # --- Controls: the same without the lock ----------------------------------------------------------------------------------
 
 
-CONFIRM, RELEASE = "seats.services.confirming", "seats.services.releasing"
+CONFIRM, RELEASE = "reservations.services.confirming", "reservations.services.releasing"
 CONTROLS = {  # where the lock is; before, the first and the second, and the answer of the second
     "confirm": (CONFIRM, "_CONFIRM", "(reservation_id)s FOR UPDATE", "(reservation_id)s", "pending", cancel, pay, 200),
     "cancel": (RELEASE, "_CANCEL", "(user_id)s FOR UPDATE", "(user_id)s", "pending", cancel, cancel, 200),

@@ -117,7 +117,7 @@ def test_several_kinds_of_tickets_are_taken_all_or_none(api: Api, world: Databas
 
 
 def test_a_hold_ends_and_may_be_taken_over_from_its_deadline_on(api: Api, world: Database) -> None:
-    from seats.services import expire_due
+    from reservations.services import expire_due
 
     for seat_id, end in (
         (SEAT, lambda: api.reserve(new_user(), HALL, SEAT).status == 201),

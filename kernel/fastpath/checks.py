@@ -158,7 +158,7 @@ Patterns = Iterable[URLPattern | URLResolver]
 
 
 def marked_actions(patterns: Patterns, mark: str) -> Iterator[tuple[Any, str]]:
-    """Each view among these patterns of which a method has the mark `fast_path` or `cached_response`, with the method's name."""
+    """Each view of which a method has the mark `fast_path` or `cached_response`, with the method's name."""
     seen = set()
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
@@ -177,8 +177,8 @@ def settings_are_honoured(**_: Any) -> list[CheckMessage]:
     return [
         Error(
             f"The fast path and the response cache do not honour this project's {name}.",
-            hint="Teach kernel.fastpath.handler and kernel.fastpath.response_cache what it does, and add it to kernel.fastpath.checks; "
-            "a middleware that is listed there must also be in MIDDLEWARE.",
+            hint="Teach kernel.fastpath.handler and kernel.fastpath.response_cache what it does, and add it to "
+            "kernel.fastpath.checks; a middleware that is listed there must also be in MIDDLEWARE.",
             id="ticketservice.E007",
         )
         for name in unsupported_settings()
