@@ -204,7 +204,7 @@ def plant_in_line(redis) -> dict[str, set[str]]:
             name_of_key = key.replace("_", ":")
             if key == "active":
                 redis.sadd(f"active:{STANDING}", who[name])
-            elif key == "queue_kept":
+            elif key == "queue_grace":
                 redis.hset(f"queue:grace:{STANDING}", who[name], int(moment))
             else:
                 redis.zadd(f"{name_of_key}:{STANDING}", {who[name]: moment})
@@ -216,8 +216,8 @@ def plant_in_line(redis) -> dict[str, set[str]]:
     stands("gone", active_until=now)
     stands("silent", active=now, active_until=now)
     stands("ghost", active_seen=now)
-    stands("twice", queue=now, queue_seen=now, queue_kept=now, queue_kept_until=now)
-    stands("kept", queue_kept=now)
+    stands("twice", queue=now, queue_seen=now, queue_grace=now, queue_grace_until=now)
+    stands("kept", queue_grace=now)
     stands("early", queue=12345, queue_seen=12345)  # a lot, but no moment
     stands("late", active=now, active_until=now * 2, active_seen=now)
     return {

@@ -641,7 +641,7 @@ def test_metrics_are_read_from_redis(api: Api, redis) -> None:
     assert value("queue_dropped_total", cause="left") == 1
     assert value("queue_admissions_ended_total", cause="left") == 1
     assert value("queue_wait_time_seconds_count") == 1
-    assert value("queue_seconds_since_tick") < 5
+    assert value("queue_seconds_since_admission_round") < 5
 
 
 def join_all(api: Api, crowd: list[str]) -> list[int]:
