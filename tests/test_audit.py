@@ -258,7 +258,7 @@ def test_every_planted_violation_is_found_with_its_rows(no_walls: Database, audi
     # The task tells the same, to whoever watches the metrics.
     from prometheus_client import REGISTRY
 
-    from seats.tasks import audit as task
+    from reservations.tasks import audit as task
 
     assert task() == {check: len(names) for check, names in planted.items()}
     assert REGISTRY.get_sample_value("invariant_violations", {"check": "payment_status_differs"}) == 3

@@ -44,12 +44,12 @@ class LuaScript:
         self.source = "".join(self._declarations()) + source
         self._hash = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    def __call__(self, *, keys: Any, args: Any = ()) -> Any:
+    def __call__(self, *, keys: Any, args: Any = None) -> Any:
         """Runs in one round trip. Raises RedisUnavailable."""
         deferred.flush_if_deferred()
         return self.parse(guarded(self._ask, *self.flatten(keys, args)))
 
-    def run(self, redis: "Redis", *, keys: Any, args: Any = ()) -> Any:
+    def run(self, redis: "Redis", *, keys: Any, args: Any = None) -> Any:
         """The same by a given client or in its pipeline, inside of an `execute`. What comes back needs `parse`."""
         flat_keys, flat_args = self.flatten(keys, args)
         return self._registered(keys=flat_keys, args=flat_args, client=redis)
@@ -76,10 +76,10 @@ class LuaScript:
     def flatten(self, keys: Any, args: Any) -> tuple[list[Any], list[Any]]:
         """KEYS and ARGV as the script gets them. Raises TypeError when a name is missing or is not declared."""
         if not isinstance(keys, Mapping):  # TODO: goes when all scripts declare their names
-            return list(keys), list(args)
+            return list(keys), list(args or ())
         lengths: list[Any] = []
         flat_keys = list(_in_order(self.keys, keys, lengths))
-        flat_args = list(_in_order(self.args, args, lengths))
+        flat_args = list(_in_order(self.args, {} if args is None else args, lengths))
         return flat_keys, lengths + flat_args
 
     def _ask(self, keys: Sequence[str], args: Sequence[Any]) -> Any:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from queueing import store
+from queueing import draws, store
 from queueing.errors import QueueClosed
 from queueing.estimates import Estimate, estimate_wait
 from queueing.passes import issue_pass, issue_ticket, read_pass, read_ticket
-from queueing.services.drawing import known_lot, remember_seed
 from queueing.services.with_policy import needs_redis, with_policy
 from queueing.states import Mode, QueueState, Visitor
 from queueing.store import LotRequired
@@ -50,12 +49,12 @@ def get_status(*, event_id: UUID, visitor: Visitor) -> QueuePosition:
 
 @needs_redis()
 def _check_in(event_id: UUID, visitor: Visitor, mode: Mode) -> QueueState:
-    lot = known_lot(event_id, visitor.user_id)
+    lot = _known_lot(event_id, visitor.user_id)
     try:
         queue = with_policy(store.check_in, event_id, visitor=visitor, mode=mode, lot=lot)
     except LotRequired as required:
-        remember_seed(event_id, required.seed)
-        lot = known_lot(event_id, visitor.user_id)
+        _remember_seed(event_id, required.seed)
+        lot = _known_lot(event_id, visitor.user_id)
         queue = with_policy(store.check_in, event_id, visitor=visitor, mode=mode, lot=lot)
     if queue.needs_activation:
         store.activate_event(event_id)
@@ -70,3 +69,20 @@ def _position(event_id: UUID, visitor: Visitor, queue: QueueState) -> QueuePosit
             ticket = issue_ticket(event_id, visitor.user_id, queue)
             return QueuePosition(queue=queue, ticket=ticket, wait=estimate_wait(queue))
     return QueuePosition(queue=queue)
+
+
+# A seed never changes: with it, one lot is all that has to be computed for a visitor before the opening.
+MAX_SEEDS = 1000
+_seeds: dict[UUID, str] = {}
+
+
+def _remember_seed(event_id: UUID, seed: str) -> None:
+    if len(_seeds) >= MAX_SEEDS:
+        _seeds.clear()
+    _seeds[event_id] = seed
+
+
+def _known_lot(event_id: UUID, user_id: UUID) -> int | None:
+    """The user's lot, if this process knows the event's seed."""
+    seed = _seeds.get(event_id)
+    return draws.lot(seed, draws.code(event_id, user_id)) if seed else None

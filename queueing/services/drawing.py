@@ -1,4 +1,4 @@
-"""The draw of an event: lots of its participants, and its record in PostgreSQL."""
+"""Recording draws in PostgreSQL."""
 
 from uuid import UUID
 
@@ -7,22 +7,6 @@ from django.db.models.functions import Now
 from queueing import draws, store
 from queueing.models import QueueDraw
 from queueing.selectors import microseconds, policy_of
-
-# A seed never changes: with it, one lot is all that has to be computed for a visitor before the opening.
-MAX_SEEDS = 1000
-_seeds: dict[UUID, str] = {}
-
-
-def remember_seed(event_id: UUID, seed: str) -> None:
-    if len(_seeds) >= MAX_SEEDS:
-        _seeds.clear()
-    _seeds[event_id] = seed
-
-
-def known_lot(event_id: UUID, user_id: UUID) -> int | None:
-    """The user's lot, if this process knows the event's seed."""
-    seed = _seeds.get(event_id)
-    return draws.lot(seed, draws.code(event_id, user_id)) if seed else None
 
 
 def record_draw(*, event_id: UUID) -> int:
