@@ -126,11 +126,11 @@ def redis():
 @pytest.fixture
 def world(database: Database, django_db_blocker, redis) -> Iterator[Database]:
     """The catalogue of world.sql, an empty Redis, and the database open to the test's own process, too."""
-    from queueing import waiting_room
+    from queueing import store
 
     database.load_world()
     redis.flushall()
-    waiting_room._crowds.clear()  # that this process saw in a world of before, and would wait for
+    store._last_seen_queues.clear()  # that this process saw in a world of before, and would wait for
     with django_db_blocker.unblock():
         yield database
 

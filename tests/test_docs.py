@@ -11,7 +11,7 @@ from django.conf import settings
 
 from kernel.errors import DomainError
 from kernel.http.problems import HTTP_STATUS
-from queueing import metrics, serializers, waiting_room
+from queueing import metrics, serializers, store
 from queueing.selectors import DEFAULTS
 from tests.harness import ROOT, Api, Database, new_user, token
 
@@ -92,7 +92,7 @@ def test_decisions_are_numbered_without_gaps() -> None:
 
 def test_every_key_of_the_waiting_room_is_described() -> None:
     described = re.sub(r"\{\w+\}", "{}", (ROOT / "docs/redis.md").read_text())
-    keys = [*waiting_room._TEMPLATES, waiting_room.EVENTS, waiting_room.COUNTED]
+    keys = [*store.KEY_TEMPLATES.values(), store.ACTIVE_EVENTS, store.COUNTED_EVENTS]
 
     assert len(keys) >= 15
     assert [key for key in keys if not re.search(rf"^\| `{re.escape(key)}`", described, re.MULTILINE)] == []

@@ -51,10 +51,10 @@ def set_policy(
 
 
 def tick() -> None:
-    from queueing import services, waiting_room
+    from queueing import services, store
 
-    waiting_room.look_after(EVENT)
-    services.admit()
+    store.activate_event(EVENT)
+    services.admit_next()
 
 
 def tick_until(condition: Callable[[], Any]) -> None:
@@ -109,9 +109,9 @@ def test_who_waits_hears_the_position_and_who_is_let_in_gets_a_pass(
     # The pass of the message is as good as the one of check.
     from queueing import services
 
-    proof = services.visitor(event_id=EVENT, user_id=uuid.UUID(first), pass_=allowed["pass"]).admission
-    assert proof is not None
-    assert (proof.value or 0) / 1e6 > time.time()
+    queue_pass = services.identify_visitor(event_id=EVENT, user_id=uuid.UUID(first), pass_=allowed["pass"]).queue_pass
+    assert queue_pass is not None
+    assert queue_pass.until / 1e6 > time.time()
     assert web.reserve(first, HALL, seat(1, 1), headers={"Queue-Pass": allowed["pass"]}).status == 201
 
 

@@ -159,7 +159,7 @@ def test_every_event_reaches_a_client_that_emits_when_it_connects(
             assert set(client.first(change)) == {"eventId", "seatId", "status", "version", "timestamp"}
             assert client.first(change)["status"] == status
 
-    services.clear(event_id=uuid.UUID(HALL))
+    services.clear_queue(event_id=uuid.UUID(HALL))
     for client in (here, there):
         assert client.first("queue-cleared") == {"eventId": HALL, "message": "관리자가 대기열을 초기화했습니다."}
     assert not there.of("queue-entry-allowed")
