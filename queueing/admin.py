@@ -21,7 +21,7 @@ from kernel.backoffice.display import badge, error_message, format_time
 from kernel.backoffice.forms import ReasonForm, ReasonMixin, limit_numbers
 from kernel.errors import Unavailable
 from queueing import draws, services
-from queueing.errors import OpeningIsOver
+from queueing.errors import QueueAlreadyOpen
 from queueing.models import LIMITS, QueueDraw, QueuePolicy
 from queueing.selectors import DEFAULTS
 
@@ -57,7 +57,7 @@ def _resume(policy: QueuePolicy) -> str:
 
 
 def _clear(policy: QueuePolicy) -> str:
-    waiting, active = services.clear(event_id=policy.event_id)
+    waiting, active = services.clear_queue(event_id=policy.event_id)
     return gettext("queue cleared, %(waiting)s waiting and %(active)s active users removed.") % {
         "waiting": f"{waiting:,}", "active": f"{active:,}",
     }  # fmt: skip
@@ -73,11 +73,11 @@ def _change_limits(policy: QueuePolicy, **limits: float | None) -> str:
 
 def _describe_queue(policy: QueuePolicy) -> str:
     try:
-        overview = services.overview(event_id=policy.event_id)
+        queue = services.get_queue_state(event_id=policy.event_id)
     except Unavailable as error:
         return error_message(error)
     return gettext("%(waiting)s waiting, %(active)s active") % {
-        "waiting": f"{overview.size:,}", "active": f"{overview.inside:,}",
+        "waiting": f"{queue.size:,}", "active": f"{queue.active:,}",
     }  # fmt: skip
 
 
@@ -111,7 +111,7 @@ class QueuePolicyForm(ReasonMixin):
             before = QueuePolicy.objects.filter(pk=self.instance.pk).values_list("opens_at", flat=True).first()
             try:
                 services.refuse_late_opening(event_id=self.instance.pk, before=before, after=opens_at)
-            except OpeningIsOver as error:
+            except QueueAlreadyOpen as error:
                 self.add_error("opens_at", error_message(error))
         return opens_at
 
@@ -132,7 +132,7 @@ class QueuePolicyAdmin(ObjectActionAdmin):
         (_("Admission"), {"fields": (("threshold", "admissions_per_second"), "burst")}),
         (
             _("Timeouts"),
-            {"fields": (("admission_seconds", "idle_inside_seconds"), ("idle_seconds", "grace_seconds"))},
+            {"fields": (("admission_seconds", "active_idle_seconds"), ("idle_seconds", "grace_seconds"))},
         ),
         (capfirst(_("status")), {"fields": ("commitment", ("cleared", "updated"), "reason")}),
     )

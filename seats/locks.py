@@ -37,7 +37,12 @@ DIRTY_EVENTS = "events:dirty"  # events whose places changed since their status 
 
 NOTHING: Mapping[str, str] = {}
 _SCRIPTS = Path(__file__).parent / "lua"
-_take = AdmissionGuardedScript((_SCRIPTS / "take.lua").read_text())
+_take = AdmissionGuardedScript(
+    (_SCRIPTS / "take.lua").read_text(),
+    keys=("*locks", "*marks"),
+    args=("token", "life_ms"),
+    result=("place", "mark"),
+)
 _NEWS = (_SCRIPTS / "news.lua").read_text()
 _let_go = LuaScript(_NEWS + (_SCRIPTS / "let_go.lua").read_text())
 _tell_stock = LuaScript(_NEWS + (_SCRIPTS / "tell_stock.lua").read_text())
@@ -124,17 +129,22 @@ def take(*, event_id: UUID, buyer: Visitor, seat_ids: Sequence[UUID] = (), reque
     marks = [taken_key(event_id, seat_id) for seat_id in seat_ids]
     token = secrets.token_hex(16)
     try:
-        args = [token, LIFE_MS, len(keys)]
-        place, *mark = run_if_admitted(_take, event_id=event_id, visitor=buyer, keys=[*keys, *marks], args=args)
+        taken = run_if_admitted(
+            _take,
+            event_id=event_id,
+            visitor=buyer,
+            keys={"locks": keys, "marks": marks},
+            args={"token": token, "life_ms": LIFE_MS},
+        )
     except RedisUnavailable:
         require_pass(event_id=event_id, visitor=buyer)
         return Hold(event_id, token, ())
-    if place == 0:
+    if taken["place"] == 0:
         return Hold(event_id, token, tuple(keys))
-    if request is not None and place == 1:
+    if request is not None and taken["place"] == 1:
         raise RequestInProgress
-    if mark:
-        raise SeatTakenCached(label=mark[0].decode())
+    if taken["mark"] is not None:
+        raise SeatTakenCached(label=taken["mark"].decode())
     raise SeatBeingChosen
 
 

@@ -54,7 +54,7 @@ def realtime(processes: list[Realtime]) -> Iterator[Realtime]:
 def test_a_change_reaches_sockets_on_every_process(
     processes: list[Realtime], realtime: Realtime, web: Api, world: Database
 ) -> None:
-    from seats import services
+    from reservations import services
 
     sockets = [process.seats(HALL) for process in processes]
     version = sockets[0].first("hello")["version"]
@@ -146,7 +146,8 @@ def test_several_changes_of_one_moment_share_a_frame(realtime: Realtime, web: Ap
 def test_what_is_changed_by_every_operation_is_what_a_snapshot_shows(
     realtime: Realtime, web: Api, world: Database
 ) -> None:
-    from seats import services
+    from reservations import services
+    from seats.services import update_statuses
 
     hall, standing = Viewer(web, realtime, HALL), Viewer(web, realtime, STANDING)
     chance = random.Random(5)
@@ -201,7 +202,7 @@ def test_what_is_changed_by_every_operation_is_what_a_snapshot_shows(
             wait_until(lambda: web.reserve(new_user(), HALL, seats[0]).status == 201, seconds=5)
 
     def status() -> None:
-        services.update_statuses()
+        update_statuses()
         services.sweep()
 
     operations = [reserve] * 5 + [buy] * 3 + [cancel, pay, pay, give_back, run_out, take_over, status]
@@ -252,16 +253,17 @@ def test_changes_of_one_place_are_told_in_the_order_in_which_they_happened(
 def test_two_changes_of_status_are_told_in_the_order_in_which_they_happened(
     realtime: Realtime, world: Database
 ) -> None:
-    """Who has changed it first may tell it second."""
-    from seats import effects
+    """Who has changed it first may tell it second; and what is told again, since no reply came, is told once."""
+    from seats import effects, services
 
     heard = realtime.seats(HALL)
     heard.first("hello")
     earlier, later = (world.one("SELECT nextval('change_number')") for _ in range(2))
 
-    effects.status_was_changed(event_id=uuid.UUID(HALL), status="ended", change=later)
+    for _ in range(2):
+        effects.status_was_changed(event_id=uuid.UUID(HALL), status="ended", change=later)
     effects.status_was_changed(event_id=uuid.UUID(HALL), status="sold_out", change=earlier)
-    effects.stock_has_changed(event_id=uuid.UUID(HALL), stock=[
+    services.publish_stock(event_id=uuid.UUID(HALL), stock=[
         {"id": STANDING_A, "available_quantity": 1, "total_quantity": 2, "change": later + 1}
     ])  # fmt: skip
 
@@ -283,7 +285,7 @@ def test_a_sold_seat_is_told_as_the_map_shows_it_to_an_old_client(
 
 
 def test_another_layout_makes_viewers_fetch_again(realtime: Realtime, web: Api, world: Database) -> None:
-    from seats import services
+    from reservations import services
 
     viewer = Viewer(web, realtime, UPCOMING)
     bigger = world.one("SELECT seat_layout_id FROM events WHERE id = %s", THEATRE)
@@ -296,7 +298,7 @@ def test_another_layout_makes_viewers_fetch_again(realtime: Realtime, web: Api, 
 
 
 def test_the_sale_opens_and_sells_out_before_everybodys_eyes(realtime: Realtime, web: Api, world: Database) -> None:
-    from seats import services
+    from reservations import services
 
     world.rows(
         "UPDATE ticket_types SET available_quantity = least(1, available_quantity) WHERE event_id = %s", STANDING

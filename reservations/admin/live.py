@@ -183,23 +183,23 @@ def _script_texts() -> dict[str, str]:
 def queue(_event_admin: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResponse:
     """The waiting room's numbers. One round trip to Redis."""
     try:
-        overview = queueing.overview(event_id=event_id)
+        state = queueing.get_queue_state(event_id=event_id)
     except EventNotFound as error:
         raise Http404 from error
     except WaitingRoomUnavailable:
         return JsonResponse({"state": "unavailable"})
-    wait = queueing.wait_at_the_end(overview)
-    is_admitting = overview.lets_some_in and not overview.is_paused and not overview.is_rebuilding
-    state = "notOpen" if overview.is_before_opening else "paused" if overview.is_paused else overview.state
+    wait = queueing.estimate_for_newcomer(state)
+    is_admitting = state.can_admit and not state.is_paused and not state.is_rebuilding
+    shown_state = "notOpen" if state.is_before_opening else "paused" if state.is_paused else state.state
     return JsonResponse(
         {
-            "state": state,
-            "waiting": overview.size,
-            "active": overview.inside,
-            "threshold": overview.threshold,
-            "rate": overview.rate,
-            "admittedPerMinute": overview.outflow * 60_000_000 / overview.outflow_us if overview.outflow_us else 0,
-            "isAdmitting": is_admitting or overview.size == 0,
+            "state": shown_state,
+            "waiting": state.size,
+            "active": state.active,
+            "threshold": state.threshold,
+            "rate": state.rate,
+            "admittedPerMinute": state.outflow * 60_000_000 / state.outflow_us if state.outflow_us else 0,
+            "isAdmitting": is_admitting or state.size == 0,
             "wait": wait.seconds,
             "waitIsMeasured": wait.is_measured,
         }
@@ -207,7 +207,7 @@ def queue(_event_admin: ModelAdmin, _request: HttpRequest, event_id: UUID) -> Js
 
 
 def sales(_event_admin: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResponse:
-    """Sales over time, counts by state, and stock. Three round trips."""
+    """Sales over time, counts by state, and stock. Three queries."""
     counts = count_by_state([event_id])[event_id]
     ticket_types = TicketType.objects.filter(event_id=event_id).order_by("-price", "name", "id")
     columns = ("id", "name", "available_quantity", "total_quantity")
