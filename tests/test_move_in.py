@@ -1,6 +1,6 @@
 """`manage.py import_legacy`, from a database with the old service's columns seen through `web` afterwards.
 
-MOVE_IN_SEATS=1000000 moves that many seats in the test that is interrupted; the others have a few thousand.
+LEGACY_IMPORT_SEATS=1000000 imports that many seats in the test that is interrupted; the others have a few thousand.
 """
 
 import io
@@ -21,7 +21,7 @@ from tests.old_service import create_old_service, made
 
 TABLES = ["seat_layouts", "events", "ticket_types", "keyword_mappings", "seats", "reservations", "reservation_items"]
 EVENT = made("e0e0", 1, 0)
-SEATS = int(os.environ.get("MOVE_IN_SEATS", "4000"))
+SEATS = int(os.environ.get("LEGACY_IMPORT_SEATS", "4000"))
 
 
 @contextmanager
@@ -68,22 +68,22 @@ def new(database: Database, redis) -> Iterator[Database]:
 
 @pytest.fixture
 def import_legacy(new: Database, old: Database, django_db_blocker) -> Iterator[Callable[..., tuple[str, str]]]:
-    """The command in this process: what it said, and what it was refused with."""
+    """Runs the command in this process. Returns its output and its error message."""
 
     def run(*options: str) -> tuple[str, str]:
-        said = io.StringIO()
+        output = io.StringIO()
         try:
-            call_command("import_legacy", "--from", old.url, *options, stdout=said)
-        except CommandError as refusal:
-            return said.getvalue(), str(refusal)
-        return said.getvalue(), ""
+            call_command("import_legacy", "--from", old.url, *options, stdout=output)
+        except CommandError as error:
+            return output.getvalue(), str(error)
+        return output.getvalue(), ""
 
     with django_db_blocker.unblock():
         yield run
 
 
 def killed_when_waiting(old: Database, new: Database, waiting_in: Database, log: Path, sessions: int = 1) -> None:
-    """Starts a move, and kills it as soon as it waits for locks that the caller holds in one of the databases."""
+    """Starts an import, and kills it once it waits for locks that the caller holds in one of the databases."""
     command = [sys.executable, "manage.py", "import_legacy", "--from", old.url, "--batch", str(max(200, SEATS // 50))]
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -166,7 +166,7 @@ def seats_by_status(web: Api, event: str) -> dict[str, int]:
 
 
 @pytest.mark.timeout(900)
-def test_a_move_that_is_killed_again_and_again_ends_complete(
+def test_an_import_that_is_killed_repeatedly_ends_complete(
     old: Database, new: Database, web: Api, logs: Path, import_legacy
 ) -> None:
     events = SEATS // 1000
@@ -176,9 +176,12 @@ def test_a_move_that_is_killed_again_and_again_ends_complete(
     assert new.one("SELECT to_regclass('legacy_import')") is None
     assert [new.one(f"SELECT count(*) FROM {table}") for table in TABLES] == [0] * 7
 
-    free = SEATS - 210 * events
+    available = SEATS - 210 * events
     counted = []
-    for event in (events // 2 + 1, events):  # free seats and live reservations are moved side by side: both are stopped
+    for event in (
+        events // 2 + 1,
+        events,
+    ):  # available seats and live reservations are imported concurrently: both are stopped
         seat = "INSERT INTO seats (id, event_id, section, row_number, seat_number, seat_label, price)"
         reservation = "INSERT INTO reservations (id, user_id, reservation_number, total_amount)"
         middle = f"{seat} VALUES ('{made('5ea7', event, 700)}', '{EVENT}', 'X', 1, 1, 'X', 1);"
@@ -187,7 +190,7 @@ def test_a_move_that_is_killed_again_and_again_ends_complete(
             killed_when_waiting(old, new, new, log, sessions=2)
         counted.append([new.one("SELECT count(*) FROM seats WHERE status = 'available'"),
                         new.one("SELECT count(*) FROM reservations")])  # fmt: skip
-    assert 0 < counted[0][0] < counted[1][0] < free
+    assert 0 < counted[0][0] < counted[1][0] < available
     assert 0 < counted[0][1] < counted[1][1] < 110 * events
     assert new.one("SELECT count(*) FROM reservations WHERE deadline IS NOT NULL AND status = 'pending'") == 0
     shown = web.get(f"/events/{EVENT}").json["event"]
@@ -203,8 +206,8 @@ def test_a_move_that_is_killed_again_and_again_ends_complete(
 
     done = manage("import_legacy", "--from", old.url, DATABASE_URL=new.url)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Going on with" in done.stdout
-    assert "Moved, and verified" in done.stdout
+    assert "Continuing the import from" in done.stdout
+    assert "Imported and verified" in done.stdout
     assert f"seats: {SEATS:,} rows; " in done.stdout
     assert not differences(as_it_is(new), as_it_should_be(old))
 
@@ -218,13 +221,13 @@ def test_a_move_that_is_killed_again_and_again_ends_complete(
     assert seats_by_status(web, EVENT) == {"available": 790, "locked": 10, "sold": 200}
 
     before = new.everything()
-    said, refusal = import_legacy()
-    assert "Nothing to do" in said
-    assert refusal == ""
+    output, error = import_legacy()
+    assert "Nothing to do" in output
+    assert error == ""
     assert new.everything() == before
 
 
-# One row of each kind that can not be here: the statement, then table, reason and id as the dry run lists them.
+# One invalid row of each kind: the statement, then table, problem and id as the dry run lists them.
 PLANTED = [
     ("UPDATE events SET status = 'draft' WHERE id = '{}'", "events", "unknown status", made("e0e0", 4, 0)),
     (
@@ -262,7 +265,7 @@ PLANTED = [
     (
         "UPDATE seats SET seat_number = seat_number - 1 WHERE id = '{}'",
         "seats",
-        "repeated: event_id, section, row_number, seat_number",
+        "duplicate: event_id, section, row_number, seat_number",
         made("5ea7", 3, 900),
     ),
     (
@@ -274,7 +277,7 @@ PLANTED = [
     (
         "UPDATE reservations SET status = 'confirmed', created_at = '2026-03-02' WHERE id = '{}'",
         "reservations",
-        "a seat of it is in another live reservation",
+        "one of its seats is in another live reservation",
         made("4e50", 1, 1000),
     ),
     (
@@ -286,7 +289,7 @@ PLANTED = [
     (
         "UPDATE reservations SET reservation_number = 'TK3-119' WHERE id = '{}'",
         "reservations",
-        "repeated: reservation_number",
+        "duplicate: reservation_number",
         made("4e50", 3, 120),
     ),
     (
@@ -310,11 +313,11 @@ PLANTED = [
     (
         "INSERT INTO reservation_items VALUES ('{}', NULL, NULL, NULL, 1, 1, 1, 'infinity')",
         "reservation_items",
-        "created_at is impossible",
+        "created_at is out of range",
         made("4100", 0, 2),
     ),
 ]
-# By table, the ids that stay away: what is refused, and what hangs on it.
+# By table, the ids that are left out: invalid rows and the rows that depend on them.
 LEFT_OUT = {
     "seat_layouts": {made("1a40", 0, 2)},
     "events": {made("e0e0", event, 0) for event in (0, 4)},
@@ -353,32 +356,30 @@ def known_users(new: Database, old: Database) -> Iterator[None]:
 
 
 @pytest.mark.skipif(SEATS != 4000, reason="counts on 4 events")
-def test_what_can_not_be_here_is_listed_and_left_out(
-    old: Database, new: Database, known_users: None, import_legacy
-) -> None:
+def test_invalid_rows_are_listed_and_left_out(old: Database, new: Database, known_users: None, import_legacy) -> None:
     for statement, _, _, row in PLANTED:
         old.rows(statement.format(row))
     old.rows("UPDATE seats SET status = 'available' WHERE id = %s", made("5ea7", 3, 10))  # sold
     old.rows("UPDATE ticket_types SET available_quantity = 900 WHERE id = %s", made("71c0", 3, 1))
     empty = new.everything()
 
-    said, refusal = import_legacy("--dry-run")
-    assert "Nothing was written" in refusal
-    for _, table, reason, row in PLANTED:
-        assert f"  {table}: {reason}: 1\n    {row}  " in said, (table, reason)
-    assert "  seats: its event_id is left out: 1,000\n" in said
-    assert "    and 995 more\n" in said
-    _, right = said.split("Put right:")
-    right, odd = right.split("Odd, and moved as it is:")
-    assert f"{made('5ea7', 3, 10)}  available becomes sold\n" in right
-    assert f"{made('71c0', 3, 1)}  900 of 1000, held 12\n" in odd
+    output, error = import_legacy("--dry-run")
+    assert "Nothing was written" in error
+    for _, table, problem, row in PLANTED:
+        assert f"  {table}: {problem}: 1\n    {row}  " in output, (table, problem)
+    assert "  seats: its event_id is left out: 1,000\n" in output
+    assert "    and 995 more\n" in output
+    _, corrected = output.split("Corrected:")
+    corrected, inconsistent = corrected.split("Inconsistent, imported unchanged:")
+    assert f"{made('5ea7', 3, 10)}  available becomes sold\n" in corrected
+    assert f"{made('71c0', 3, 1)}  900 of 1000 available, 12 reserved\n" in inconsistent
 
-    assert "--skip-refused" in import_legacy()[1]
+    assert "--skip-invalid" in import_legacy()[1]
     assert new.everything() == empty
     assert new.one("SELECT to_regclass('legacy_import')") is None
 
-    said, refusal = import_legacy("--skip-refused")
-    assert refusal == ""
+    output, error = import_legacy("--skip-invalid")
+    assert error == ""
     found = ids(new)
     assert {table: rows - found[table] for table, rows in ids(old).items()} == LEFT_OUT
     assert new.one("SELECT status FROM seats WHERE id = %s", made("5ea7", 3, 10)) == "sold"
@@ -386,8 +387,8 @@ def test_what_can_not_be_here_is_listed_and_left_out(
         "SELECT reservation_id FROM reservation_items WHERE is_live AND seat_id = %s", made("5ea7", 1, 1)
     )
     assert [str(item["reservation_id"]) for item in kept_for] == [made("4e50", 1, 1)]
-    assert f"seats: 2,993 rows, {len(LEFT_OUT['seats']):,} left out" in said
-    listed = {str(row["id"]) for row in new.rows("SELECT id FROM legacy_import_refused")}
+    assert f"seats: 2,993 rows, {len(LEFT_OUT['seats']):,} left out" in output
+    listed = {str(row["id"]) for row in new.rows("SELECT id FROM legacy_import_invalid")}
     assert listed == set.union(*LEFT_OUT.values())
 
 
@@ -395,27 +396,29 @@ def test_nothing_is_overwritten(old: Database, new: Database, import_legacy) -> 
     new.rows("INSERT INTO keyword_mappings (korean, english) VALUES ('가', 'ga'), ('나', 'na')")
     before = new.everything()
 
-    _, refusal = import_legacy()
+    _, error = import_legacy()
 
-    assert "nothing is overwritten: keyword_mappings 2." in refusal
+    assert "nothing is overwritten: keyword_mappings 2." in error
     assert new.everything() == before
     assert new.one("SELECT count(*) FROM keyword_mappings") == 2
     assert new.one("SELECT to_regclass('legacy_import')") is None
 
 
-def test_what_changes_during_a_move_is_noticed(old: Database, new: Database, logs: Path, import_legacy) -> None:
+def test_changes_during_an_import_are_noticed(old: Database, new: Database, logs: Path, import_legacy) -> None:
     with in_the_way(new.url, "LOCK TABLE events IN ROW EXCLUSIVE MODE"):
         killed_when_waiting(old, new, new, logs / "changed.log")
-    free = made("5ea7", 2, 1000)
+    available = made("5ea7", 2, 1000)
 
-    new.rows("UPDATE seats SET price = price + 1 WHERE id = %s", free)
+    new.rows("UPDATE seats SET price = price + 1 WHERE id = %s", available)
     assert "seats differs from what was read (there, here): {'price': " in import_legacy()[1]
 
-    new.rows("UPDATE seats SET id = gen_random_uuid() WHERE id = %s", free)
+    new.rows("UPDATE seats SET id = gen_random_uuid() WHERE id = %s", available)
     assert "nothing is overwritten: seats 1." in import_legacy()[1]
 
     new.rows("DELETE FROM seats WHERE price = 101001 AND event_id = %s", made("e0e0", 2, 0))
-    old.rows("UPDATE seats SET section = 'B' WHERE id = %s", free)  # and nothing else: counts and sums are the same
+    old.rows(
+        "UPDATE seats SET section = 'B' WHERE id = %s", available
+    )  # and nothing else: counts and sums are the same
     assert "has changed since" in import_legacy()[1]
     assert new.one("SELECT count(*) FROM events WHERE status <> 'ended'") == 0
 
