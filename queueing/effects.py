@@ -20,14 +20,14 @@ def line_moved(event_id: UUID, tick: Tick, admitted: Sequence[tuple[str, int, in
     """Tells those who wait, while somebody does, and everybody when figures have changed."""
     figures = tick.size, tick.inside, tick.threshold
     if admitted or tick.size or _told.get(event_id) != figures:
-        _publish(event_id, realtime.line_moved(tick, admitted))
+        _publish(event_id, realtime.queue_advanced(tick, admitted))
     _told[event_id] = figures
     if tick.nobody_is_left:
         del _told[event_id]
 
 
 def line_was_cleared(event_id: UUID) -> None:
-    _publish(event_id, realtime.cleared(event_id))
+    _publish(event_id, realtime.queue_cleared(event_id))
 
 
 def _publish(event_id: UUID, message: realtime.Message) -> None:

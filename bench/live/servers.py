@@ -38,7 +38,7 @@ def servers(event_id: str, node: Path | None) -> list[Server]:
     usual = {
         "ticketservice.asgi": "bench.live.raw",
         "--lifespan on": "",
-        "kernel.realtime.uvicorn_protocol:WebSocket": USUAL,
+        "kernel.realtime.uvicorn_protocol:WebSocketProtocol": USUAL,
     }
     raw = reduce(lambda command, change: command.replace(*change), usual.items(), ours)
     seats = f"/ws/seats/{event_id}"

@@ -144,7 +144,7 @@ class ResponseCache:
     ) -> tuple[Answer, CacheEntry | None]:
         answer = Answer(status, headers, _tag(response.get("ETag", "")), response.content)
         kept = None
-        if name and response.status_code == 200 and (source := getattr(response, "made_of", None)):
+        if name and response.status_code == 200 and (source := getattr(response, "depends_on", None)):
             again = answer._replace(headers=[(field, value) for field, value in headers if field != "X-Request-Id"])
             view = getattr(response, "view_name", "")
             kept = CacheEntry(again, source.key.encode(), source.on_hit, view, time.monotonic() + LIFE_SECONDS)
@@ -200,7 +200,7 @@ class CacheStore:
     def __init__(self) -> None:
         self._answers: dict[Name, CacheEntry] = {}
         self._bytes = 0
-        self._redis: Listener | None = None
+        self._redis: TrackingConnection | None = None
         self._lock = Lock()  # of all of these
         self._rests_until = 0.0
         self._asked = 0  # questions that have been begun
@@ -242,7 +242,7 @@ class CacheStore:
         self._asked += 1
         try:
             if self._redis is None:
-                self._redis = Listener(self._forget)
+                self._redis = TrackingConnection(self._forget)
             reply = self._redis.ask(command)
         except (RedisError, hiredis.HiredisError, OSError) as error:
             self._lose(error)
@@ -265,7 +265,7 @@ class CacheStore:
             self._redis = None
 
 
-class Listener(Connection):
+class TrackingConnection(Connection):
     """A connection that remembers what was read on it: `forget` is called with keys that have changed.
 
     With None when all may have: somebody has emptied the database.
