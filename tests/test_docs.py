@@ -16,7 +16,7 @@ from queueing.selectors import DEFAULTS
 from tests.harness import ROOT, Api, Database, new_user, token
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").rglob("*.md"))]
-APPS = ["kernel", "events", "tickets", "queueing", "seats"]
+APPS = ["kernel", "events", "tickets", "queueing", "seats", "reservations", "gateway"]
 # Refusals and failures that are no classes of ours.
 NOT_CLASSES = {("METHOD_NOT_ALLOWED", 405), ("UNSUPPORTED_MEDIA_TYPE", 415), ("INTERNAL_ERROR", 500)}
 
@@ -58,7 +58,7 @@ def test_every_refusal_is_described_as_it_is() -> None:
 def test_every_key_of_an_event_is_described() -> None:
     """Those that the code makes with `tagged_key`."""
     code = "\n".join(file.read_text() for app in APPS for file in (ROOT / app).rglob("*.py"))
-    templates = set(re.findall(r'event_key\(\s*"([^"]+)"', code))
+    templates = set(re.findall(r'tagged_key\(\s*"([^"]+)"', code))
     described = re.sub(r"\{\w+\}", "{}", (ROOT / "docs/redis.md").read_text())
 
     assert len(templates) >= 5

@@ -86,6 +86,11 @@ class EngineConnection:
         self._closing: asyncio.Task[None] | None = None
         self.drop_if_unused_after(CONNECT_SECONDS)
 
+    @property
+    def is_dropped(self) -> bool:
+        """Closed from this side, with a code."""
+        return self._closing is not None
+
     def send(self, packet: MessagePacket) -> None:
         """Returns at once; does nothing when closed."""
         if self.is_closed:

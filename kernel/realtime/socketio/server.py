@@ -155,10 +155,10 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]  # socketio ha
         connection.quota.release()
         metrics.websocket_connections.labels(kind="socketio").dec()
         await super()._handle_eio_disconnect(eio_sid, reason)
-        if connection.websocket is not None:
-            await connection.websocket.close()
-        else:
+        if connection.websocket is None:
             connection.end_poll()
+        elif not connection.is_dropped:  # else it is about to be closed with a code of its own
+            await connection.websocket.close()
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         connection = self.eio.connections.get(eio_sid)
