@@ -279,6 +279,8 @@ async def test_a_client_that_has_caught_up_is_not_dropped_for_having_been_slow(m
     assert dropped.calls == []
     server.reads.set()
     await until(lambda: server.sent == ["one", "two"])
+    await asyncio.sleep(0.25)  # nor for having nothing to read since
+    assert dropped.calls == []
 
 
 # --- The end ----------------------------------------------------------------------------------------------------------
