@@ -22,7 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from kernel.concurrency.batching import Batcher
 from kernel.observability.request_context import chosen_id, observed
-from kernel.redis.connection import Connection
+from kernel.redis.connection import RedisConnection
 
 LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
 REST_SECONDS = 1.0  # after Redis could not be reached
@@ -265,7 +265,7 @@ class CacheStore:
             self._redis = None
 
 
-class TrackingConnection(Connection):
+class TrackingConnection(RedisConnection):
     """A connection that remembers what was read on it: `forget` is called with keys that have changed.
 
     With None when all may have: somebody has emptied the database.
