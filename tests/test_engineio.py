@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from engineio.packet import NOOP, Packet
+from engineio.packet import NOOP, PING, Packet
 
 from kernel.realtime import metrics, quotas
 from kernel.realtime.close_codes import INVALID_PAYLOAD, MESSAGE_TOO_BIG, POLICY_VIOLATION, TOO_SLOW
@@ -252,6 +252,35 @@ async def test_nothing_is_overtaken_or_lost_or_doubled_during_an_upgrade(site: S
     assert packets == [f"42{number}" for number in range(sent)]
 
 
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_message_does_not_overtake_what_engineio_is_about_to_send(steps: int, site: Site) -> None:
+    connection, client = await upgraded(site)
+    await until(lambda: not connection._queue.unsent)
+    connection._queue.put_nowait(Packet(PING))
+    for _ in range(steps):  # engineio takes a packet from the queue some steps of the event loop before it sends it
+        await asyncio.sleep(0)
+    connection.send(MessagePacket("2x"))
+    await until(lambda: "42x" in client.received)
+    assert client.received == ["2", "42x"]
+
+
+async def test_until_the_upgrade_is_over_the_websocket_gets_no_messages(site: Site) -> None:
+    """A client reads only the response to its probe from it, and would lose them."""
+    sid, connection = await site.open()
+    client = WebSocketClient(site, sid)
+    await until(lambda: connection.websocket)
+    connection.send(MessagePacket("2before"))
+    client.send("2probe")
+    await until(lambda: client.received)
+    await asyncio.sleep(0.01)
+    connection._queue.clear()  # as if it had been fetched by the last poll
+    connection.send(MessagePacket("2during"))
+    await asyncio.sleep(0.01)
+    assert client.received == ["3probe"]
+    client.send("5")
+    await until(lambda: client.received == ["3probe", "42during"])
+
+
 async def test_on_websocket_a_message_does_not_pass_through_the_queue(site: Site) -> None:
     connection, client = await upgraded(site)
     await until(lambda: not connection._queue.unsent)
@@ -305,6 +334,16 @@ async def test_a_poll_that_waits_ends_when_the_server_says_so(site: Site) -> Non
     assert not poll.done()
     connection.end_poll()
     assert await poll == [Packet(NOOP).encode()]
+
+
+async def test_the_poll_of_a_client_that_says_goodbye_ends_at_once(site: Site) -> None:
+    sid, connection = await site.open()
+    poll = asyncio.create_task(site.poll(sid))
+    await asyncio.sleep(0.01)
+    assert (await site.request("POST", sid, b"1"))[0] == 200
+    assert await poll == [Packet(NOOP).encode()]
+    assert connection.is_closed
+    assert site.closed == []
 
 
 # --- Coming in --------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from kernel.realtime.writer import MAX_BUFFERED, ConnectionWriter
 CONNECT_SECONDS = 10.0  # a connection that has joined no namespace for so long is dropped
 UNUSED_SECONDS = 2.0  # and one that has left all of its namespaces, or was refused by them
 # Messages, and what an upgrade and the heartbeat need. No binary packets, no acknowledgements: the server asks for none.
-VALID_PACKET = re.compile(r"4[012].*|[1356]|[23](?:probe)?", re.ASCII | re.DOTALL)
+VALID_PACKET = re.compile(r"4[012].*|[1356]|[23](?:probe)?", re.DOTALL)
 SEPARATOR = "\x1e"  # between the packets of a polling request
 
 Scope = dict[str, Any]
@@ -156,9 +156,8 @@ class EngineWebSocket:
             self.writer.close()
             self._connection.websocket = None
             if not self._eio.upgraded:
-                self._eio.upgrading = (
-                    False  # else polls would get empty responses after an upgrade that failed half-way
-                )
+                # The upgrade has failed half-way: polls would get empty responses forever.
+                self._eio.upgrading = False
         return ""
 
     async def wait(self) -> str:
