@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from events.errors import EventNotFound
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, Message, Timestamp, refused_with
+from kernel.openapi.schema import Described, MessageSerializer, Timestamp, refused_with
 from queueing.errors import NoDraw, QueueAlreadyOpen, QueueClosed, WaitingRoomUnavailable
 from queueing.serializers import PolicyChanges
 
@@ -87,7 +87,7 @@ class Overview(serializers.Serializer[Any]):
     admittedLastMinute = serializers.IntegerField(help_text="From the line.")
 
 
-class Cleared(Message):
+class Cleared(MessageSerializer):
     clearedQueue = serializers.IntegerField(help_text="How many stood in line.")
     clearedActive = serializers.IntegerField(help_text="How many were inside.")
 
@@ -184,7 +184,7 @@ class Queue(Described):
             operation_id="leaveQueue",
             summary="Give up the place, in line or inside",
             request=None,
-            responses={200: Message},
+            responses={200: MessageSerializer},
             extensions=_WHEN_ASKED_FOR_A_PLACE,
         ),
         "draw": extend_schema(
@@ -224,14 +224,14 @@ class QueueAdmin(Described):
             operation_id="pauseQueue",
             summary="Let nobody in for now",
             request=None,
-            responses={200: Message},
+            responses={200: MessageSerializer},
             extensions=refused_with(_MALFORMED, EventNotFound),
         ),
         "resume": extend_schema(
             operation_id="resumeQueue",
             summary="Let people in again",
             request=None,
-            responses={200: Message},
+            responses={200: MessageSerializer},
             extensions=refused_with(_MALFORMED, EventNotFound),
         ),
         "policy": [
