@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import execute
+from kernel.redis.deferred import run_command
 from kernel.tasks.enqueue import enqueue
 from queueing import realtime
 from queueing.states import Admission, AdmissionRound
@@ -20,20 +20,20 @@ def publish_round(event_id: UUID, last: AdmissionRound, admitted: Sequence[Admis
     """Every round while somebody waits, otherwise only when figures have changed."""
     figures = last.size, last.active, last.threshold
     if admitted or last.size or _published.get(event_id) != figures:
-        _publish(event_id, realtime.line_moved(last, admitted))
+        _publish(event_id, realtime.queue_advanced(last, admitted))
     _published[event_id] = figures
     if last.is_empty:
         del _published[event_id]
 
 
 def publish_cleared(event_id: UUID) -> None:
-    _publish(event_id, realtime.cleared(event_id))
+    _publish(event_id, realtime.queue_cleared(event_id))
 
 
 def _publish(event_id: UUID, message: realtime.Message) -> None:
     published = orjson.dumps({"messages": [message]})
     with suppress(RedisUnavailable):
-        execute(lambda redis: redis.publish(realtime.channel(event_id), published))
+        run_command("PUBLISH", realtime.channel(event_id), published)
 
 
 def enqueue_policy_refresh(event_id: UUID) -> None:

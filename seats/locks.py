@@ -155,8 +155,8 @@ def tell(event_id: UUID, changes: Sequence[Change], stage: Stage | Literal[""] =
 
 def set_free(event_id: UUID, changes: Sequence[Change]) -> None:
     """The same, of seats that anybody may take now: what is known of them, or is being asked just now, is old."""
-    locks = tuple(seat_lock_key(event_id, change.place_id) for change in changes)
-    marks = {taken_key(event_id, change.place_id): "" for change in changes}
+    locks = tuple(seat_lock_key(event_id, change.object_id) for change in changes)
+    marks = {taken_key(event_id, change.object_id): "" for change in changes}
     Hold(event_id, "", locks)._run(versions=1, changes=changes, marks=marks)
 
 
@@ -180,7 +180,7 @@ def _told(event_id: UUID, changes: Sequence[Change]) -> tuple[list[str], list[An
     told: list[Any] = []
     for change in changes:
         told += change.number, orjson.dumps(change.message)
-    return [last_published_key(event_id, change.place_id) for change in changes], told
+    return [last_published_key(event_id, change.object_id) for change in changes], told
 
 
 def count_versions(event_id: UUID, *, redis_was_restarted: bool = False) -> int:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from events.models import Event
 from kernel.db.sql import fetch_all, fetch_one, violated_constraint
 from kernel.db.statements import _known, fetch
-from kernel.redis.connection import ask
+from kernel.redis.client import ask
 from tests.harness import HALL, Database
 
 EVERY_TYPE = """
@@ -216,14 +216,14 @@ def test_a_refused_command_is_refused_for_its_sender_only(world: Database, redis
 def test_passes_are_signed_as_django_signs(settings: Any) -> None:
     """So that those given before an upgrade stay valid."""
     from django.core.signing import Signer
-    from queueing.waiting_room import Proof
 
     from queueing.passes import read_pass, sign_pass
+    from queueing.states import QueuePass
 
     event, user = uuid4(), uuid4()
     given = sign_pass(event, user, epoch=1, now=2, until=3)
     assert given == "1.2.3~" + Signer(salt="queueing.pass", sep="~").signature(f"{event}.{user}.1.2.3")
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another-" * 8, [settings.SECRET_KEY]
-    assert read_pass(given, event, user) == Proof(1, 2, 3)
+    assert read_pass(given, event, user) == QueuePass(1, 2, 3)
     settings.SECRET_KEY_FALLBACKS = []
     assert read_pass(given, event, user) is None

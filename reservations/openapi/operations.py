@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from events.errors import EventNotFound, NotOnSale
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, Message, refused_with
+from kernel.openapi.schema import Described, MessageSerializer, refused_with
 from queueing.errors import NotAdmitted, WaitingRoomUnavailable
 from queueing.openapi import QUEUE_PASS
 from reservations import errors
@@ -107,7 +107,7 @@ class Reservations(Described):
             operation_id="cancelReservation",
             summary="Give it back, paid or not",
             request=None,
-            responses={200: Message},
+            responses={200: MessageSerializer},
             extensions=refused_with(
                 InvalidInput("Invalid id format"),
                 errors.NothingToCancel,
@@ -149,7 +149,7 @@ class InternalReservations(Described):
             summary="The money was given back",
             description="The places become free. Twice is the same as once.",
             request=None,
-            responses={200: Message},
+            responses={200: MessageSerializer},
             extensions=refused_with(InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid),
         ),
     }

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from kernel.openapi.schema import Message, Timestamp
+from kernel.openapi.schema import MessageSerializer, Timestamp
 from reservations.models import Reservation as ReservationModel
 from reservations.serializers import MAX_ITEMS
 
@@ -31,7 +31,7 @@ class SeatSale(serializers.Serializer[Any]):
     seats = SeatTaken(many=True, help_text="In the order asked for.")
 
 
-class SeatsReserved(Message):
+class SeatsReserved(MessageSerializer):
     reservation = SeatSale()
 
 
@@ -51,7 +51,7 @@ class TicketSale(serializers.Serializer[Any]):
     totalAmount = serializers.IntegerField(help_text="Won.")
 
 
-class TicketsBought(Message):
+class TicketsBought(MessageSerializer):
     reservation = TicketSale()
 
 
@@ -59,11 +59,11 @@ class ConfirmedSale(TicketSale):
     status = serializers.ChoiceField(["confirmed"])
 
 
-class PaymentConfirmed(Message):
+class PaymentConfirmed(MessageSerializer):
     reservation = ConfirmedSale()
 
 
-class EventCancelled(Message):
+class EventCancelled(MessageSerializer):
     cancelledReservations = serializers.IntegerField()
 
 
