@@ -29,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def breaker(clock: Clock) -> CircuitBreaker:
-    return CircuitBreaker(failures=3, rest=REST, counts=(OSError,))
+    return CircuitBreaker(failure_threshold=3, reset_timeout=REST, failure_types=(OSError,))
 
 
 class Component:

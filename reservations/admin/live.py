@@ -22,7 +22,7 @@ from events.services.layouts import sections_of
 from events.services.seat_plan import plan_of
 from kernel.backoffice.actions import badge, capital
 from kernel.errors import DomainError
-from kernel.http.middleware import content_policy
+from kernel.http.middleware import content_security_policy
 from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
 from queueing.selectors import policy_of
@@ -97,7 +97,7 @@ def live_page(events: ModelAdmin, request: HttpRequest, event_id: UUID) -> HttpR
         },
     }
     response = TemplateResponse(request, "reservations/live.html", context)
-    response.headers["Content-Security-Policy"] = content_policy(connect_to=realtime)
+    response.headers["Content-Security-Policy"] = content_security_policy(connect_to=realtime)
     return response
 
 
