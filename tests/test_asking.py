@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 
 from events.models import Event
 from kernel.db.sql import fetch_all, fetch_one, violated_constraint
-from kernel.db.statements import _known, fetch
-from kernel.redis.client import ask
+from kernel.db.statements import _states, fetch
+from kernel.redis.client import execute_packed
 from tests.harness import HALL, Database
 
 EVERY_TYPE = """
@@ -45,7 +45,7 @@ def test_a_statement_is_prepared_once_it_was_seen_before(world: Database) -> Non
     with pool.connection() as connection:  # of the pool each one counts for itself
         for _ in range(5):
             fetch(connection, "SELECT %(n)s::int AS n, 'seen before' AS marker", {"n": 1})
-        known = "SELECT FROM pg_prepared_statements WHERE statement LIKE '%%seen before%%' AND name LIKE 'ours%%'"
+        known = "SELECT FROM pg_prepared_statements WHERE statement LIKE '%%seen before%%' AND name LIKE 'stmt_%%'"
         assert fetch(connection, known, {}) == [{}]
 
 
@@ -75,7 +75,7 @@ def test_what_another_client_has_prepared_on_the_same_connection_is_used(world: 
     with pool.connection() as connection:
         for n in range(8):
             if n % 4 == 0:
-                _known.pop(connection, None)  # as a process that has not seen it would
+                _states.pop(connection, None)  # as a process that has not seen it would
             assert fetch(connection, statement, {"n": n})[0]["n"] == n
         assert len(prepared_as(connection, "of another client")) == 1
 
@@ -161,7 +161,7 @@ def asked_by(threads: int, times: int) -> list[tuple[bytes, Any]]:
         for n in range(times):
             sent = b"%d-%d" % (who, n)
             try:
-                heard.append((sent, ask(hiredis.pack_command(("ECHO", sent)))))
+                heard.append((sent, execute_packed(hiredis.pack_command(("ECHO", sent)))))
             except (OSError, RedisError) as error:
                 heard.append((sent, error))
 
@@ -202,7 +202,7 @@ def test_a_refused_command_is_refused_for_its_sender_only(world: Database, redis
 
     def send(n: int) -> None:
         command = ("NO-SUCH-COMMAND",) if n == 3 else ("ECHO", str(n))
-        replies[n] = ask(hiredis.pack_command(command))
+        replies[n] = execute_packed(hiredis.pack_command(command))
 
     asking = [threading.Thread(target=send, args=(n,)) for n in range(6)]
     for thread in asking:

@@ -29,7 +29,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def breaker(clock: Clock) -> CircuitBreaker:
-    return CircuitBreaker(failures=3, rest=REST, counts=(OSError,))
+    return CircuitBreaker(failure_threshold=3, reset_timeout=REST, failure_types=(OSError,))
 
 
 class Component:
@@ -49,14 +49,15 @@ def component() -> Component:
     return Component()
 
 
+def call(breaker: CircuitBreaker, component: Callable[[], object]) -> object:
+    with breaker:
+        return component()
+
+
 def fail(breaker: CircuitBreaker, component: Callable[[], object], times: int) -> None:
     for _ in range(times):
         with pytest.raises(OSError, match="down"):
-            breaker.call(component)
-
-
-def test_arguments_and_the_result_pass_through(breaker: CircuitBreaker) -> None:
-    assert breaker.call(lambda *args, **kwargs: (args, kwargs), 1, 2, three=3) == ((1, 2), {"three": 3})
+            call(breaker, component)
 
 
 def test_after_so_many_failures_in_a_row_the_component_is_not_called(
@@ -65,7 +66,7 @@ def test_after_so_many_failures_in_a_row_the_component_is_not_called(
     fail(breaker, component, 3)
     for _ in range(5):
         with pytest.raises(BreakerOpen):
-            breaker.call(component)
+            call(breaker, component)
     assert component.calls == 3
 
 
@@ -74,14 +75,14 @@ def test_a_success_starts_the_count_again(breaker: CircuitBreaker, component: Co
         component.error = OSError("down")
         fail(breaker, component, 2)
         component.error = None
-        assert breaker.call(component) == "up"
+        assert call(breaker, component) == "up"
 
 
 def test_other_exceptions_pass_through_and_do_not_count(breaker: CircuitBreaker, component: Component) -> None:
     component.error = ValueError("a bug, not an outage")
     for _ in range(10):
         with pytest.raises(ValueError, match="a bug"):
-            breaker.call(component)
+            call(breaker, component)
     assert component.calls == 10
 
 
@@ -90,9 +91,9 @@ def test_it_stays_open_until_the_rest_is_over(breaker: CircuitBreaker, component
     component.error = None
     clock.now += REST - 0.01
     with pytest.raises(BreakerOpen):
-        breaker.call(component)
+        call(breaker, component)
     clock.now += 0.01
-    assert breaker.call(component) == "up"
+    assert call(breaker, component) == "up"
     assert component.calls == 4
 
 
@@ -103,7 +104,7 @@ def test_a_failed_trial_starts_another_rest(breaker: CircuitBreaker, component: 
         fail(breaker, component, 1)
         clock.now += REST - 0.01
         with pytest.raises(BreakerOpen):
-            breaker.call(component)
+            call(breaker, component)
         clock.now -= REST - 0.01
         assert component.calls == 3 + trial
 
@@ -112,11 +113,11 @@ def test_a_successful_trial_closes_it(breaker: CircuitBreaker, component: Compon
     fail(breaker, component, 3)
     clock.now += REST
     component.error = None
-    assert breaker.call(component) == "up"
+    assert call(breaker, component) == "up"
     component.error = OSError("down")
     fail(breaker, component, 3)  # which it would not, if the first failures still counted
     with pytest.raises(BreakerOpen):
-        breaker.call(component)
+        call(breaker, component)
 
 
 def test_while_one_caller_tries_others_are_refused(breaker: CircuitBreaker, component: Component, clock: Clock) -> None:
@@ -129,16 +130,16 @@ def test_while_one_caller_tries_others_are_refused(breaker: CircuitBreaker, comp
         assert may_return.wait(10)
         return "up"
 
-    trial = threading.Thread(target=lambda: results.append(breaker.call(slow)))
+    trial = threading.Thread(target=lambda: results.append(call(breaker, slow)))
     trial.start()
     assert is_trying.wait(10)
     try:
         for _ in range(5):
             with pytest.raises(BreakerOpen):
-                breaker.call(component)
+                call(breaker, component)
         clock.now += REST  # the trial hangs: it must not keep the breaker open forever
         component.error = None
-        assert breaker.call(component) == "up"
+        assert call(breaker, component) == "up"
     finally:
         may_return.set()
         trial.join(10)
@@ -151,14 +152,14 @@ def test_of_many_threads_one_tries(breaker: CircuitBreaker, component: Component
     clock.now += REST
     start, refused = threading.Barrier(16), []
 
-    def call() -> None:
+    def contend() -> None:
         start.wait(10)
         try:
-            breaker.call(component)
+            call(breaker, component)
         except (BreakerOpen, OSError) as error:
             refused.append(type(error))
 
-    threads = [threading.Thread(target=call) for _ in range(16)]
+    threads = [threading.Thread(target=contend) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -178,13 +179,13 @@ def test_no_thread_waits_for_the_call_of_another(breaker: CircuitBreaker) -> Non
     def down() -> None:
         raise OSError("down")
 
-    thread = threading.Thread(target=breaker.call, args=(slow,))
+    thread = threading.Thread(target=call, args=(breaker, slow))
     thread.start()
     assert is_running.wait(10)
     done = threading.Event()
 
     def others() -> None:
-        breaker.call(lambda: None)
+        call(breaker, lambda: None)
         fail(breaker, down, 1)
         done.set()
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from kernel.tasks.processes import read_procfile
+from devtools.procfile import read_procfile
 from tests.harness import ROOT
 
 SCHEMAS = Path(__file__).parent / "schemas"

@@ -80,18 +80,19 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
     from django.core.wsgi import get_wsgi_application
 
     from kernel.fastpath import handler
-    from kernel.fastpath.response_cache import Answer, ResponseCache
+    from kernel.fastpath.cache_store import WSGIResponse
+    from kernel.fastpath.response_cache import ResponseCache
     from ticketservice.urls import router
 
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     settings.SECURE_HSTS_SECONDS = 1000
-    handler._headers_for.cache_clear()
+    handler._middleware_headers.cache_clear()
     django = get_wsgi_application()
     went_direct: list[bool] = []
 
     def noting(environ: Any, start_response: Any) -> Any:
         answer = handler.FastPathHandler(django, router.urls)(environ, start_response)
-        went_direct.append(isinstance(answer, Answer))
+        went_direct.append(isinstance(answer, WSGIResponse))
         return answer
 
     def answer_of(application: Any) -> tuple[str, dict[str, str], Any]:
@@ -104,7 +105,7 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
     odd = ("another media type", "a large body", "an endless number", "almost below api")
     long_way = call[0] == "PUT" or call in [CALLS[name] for name in odd]
     assert went_direct == [not long_way]
-    handler._headers_for.cache_clear()
+    handler._middleware_headers.cache_clear()
 
 
 def test_a_hot_call_is_sent_to_https_as_any_other(world: Database, settings: Any) -> None:
@@ -115,13 +116,13 @@ def test_a_hot_call_is_sent_to_https_as_any_other(world: Database, settings: Any
 
     settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    handler._headers_for.cache_clear()
+    handler._middleware_headers.cache_clear()
     application = handler.FastPathHandler(get_wsgi_application(), router.urls)
     plain: Any = application(asked(CALLS["availability"]), lambda *_: None)
     encrypted: Any = application(asked(CALLS["through a proxy"]), lambda *_: None)
     assert (plain.status_code, plain["Location"]) == (301, f"https://localhost/tickets/availability/{STANDING_A}")
     assert encrypted.status == "200 OK"
-    handler._headers_for.cache_clear()
+    handler._middleware_headers.cache_clear()
 
 
 def test_an_answer_that_can_not_be_written_as_json_is_a_500_like_any_other(
@@ -182,14 +183,14 @@ def test_who_asks_together_is_answered_by_one_look_that_began_later() -> None:
             may_go_on.wait(10)
         return [key * 10 for key in keys]
 
-    together, found = Batcher(look_up), {}
-    threads = [threading.Thread(target=lambda n=n: found.update({n: together.ask(n)})) for n in range(6)]
+    batcher, found = Batcher(look_up), {}
+    threads = [threading.Thread(target=lambda n=n: found.update({n: batcher.submit(n)})) for n in range(6)]
     threads[5].start()
     while not looks:
         time.sleep(0.01)
     for thread in threads[:5]:
         thread.start()
-    while len(together._next.questions) < 5:
+    while len(batcher._next.items) < 5:
         time.sleep(0.01)
     may_go_on.set()
     for thread in threads:
@@ -206,16 +207,16 @@ def test_a_look_that_fails_fails_for_all_who_took_part_and_for_nobody_else() -> 
             raise OSError("gone")
         return keys
 
-    together = Batcher(look_up)
+    batcher = Batcher(look_up)
     with pytest.raises(OSError, match="gone"):
-        together.ask(1)
+        batcher.submit(1)
     failing.append(False)
-    assert together.ask(1) == 1
+    assert batcher.submit(1) == 1
 
 
 def test_a_connection_that_died_while_idle_is_replaced_once(world: Database, redis: Any) -> None:
     from kernel.redis import client
 
-    assert client.ask(b"PING\r\n") == b"PONG"
+    assert client.execute_packed(b"PING\r\n") == b"PONG"
     redis.client_kill_filter(skipme=True, _type="normal")
-    assert client.ask(b"PING\r\n") == b"PONG"
+    assert client.execute_packed(b"PING\r\n") == b"PONG"

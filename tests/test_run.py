@@ -187,7 +187,7 @@ def test_a_process_that_dies_ends_the_run(start: Callable[..., Run], local: Path
     next(process for process in children if "uvicorn" in " ".join(process.cmdline())).kill()
 
     assert run.exit_code() == 1
-    assert "realtime ended with exit code -9" in run.printed
+    assert "realtime exited with code -9" in run.printed
     assert_nothing_runs(local, port, children)
 
 

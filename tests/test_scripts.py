@@ -77,7 +77,7 @@ def test_an_argument_arrives_as_redis_writes_it(value: Any) -> None:
 def test_missing_and_undeclared_names_are_refused(keys: dict[str, Any], args: dict[str, Any], redis) -> None:
     script = LuaScript("redis.call('SET', key, value)", keys=("key",), args=("value",))
 
-    with pytest.raises(TypeError, match="declared are"):
+    with pytest.raises(TypeError, match="expected"):
         script(keys=keys, args=args)
     assert redis.dbsize() == 0
 

@@ -22,7 +22,7 @@ from events.services.layouts import sections_of
 from events.services.seat_plan import plan_of
 from kernel.backoffice.display import badge, capitalize
 from kernel.errors import DomainError
-from kernel.http.middleware import content_policy
+from kernel.http.middleware import content_security_policy
 from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
 from queueing.selectors import policy_of
@@ -98,7 +98,7 @@ def live_page(event_admin: ModelAdmin, request: HttpRequest, event_id: UUID) -> 
         },
     }
     response = TemplateResponse(request, "reservations/live.html", context)
-    response.headers["Content-Security-Policy"] = content_policy(connect_to=realtime_url)
+    response.headers["Content-Security-Policy"] = content_security_policy(connect_to=realtime_url)
     return response
 
 
