@@ -2,11 +2,14 @@
 
 import importlib
 import json
+import pkgutil
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.conf import settings
 
 from kernel.errors import DomainError
@@ -15,8 +18,9 @@ from queueing import metrics, serializers, store
 from queueing.selectors import DEFAULTS
 from tests.harness import ROOT, Api, Database, new_user, token
 
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "ticketservice/openapi.md"]
 APPS = ["kernel", "events", "tickets", "queueing", "seats", "reservations", "gateway"]
+PACKAGES = [*APPS, "demo", "legacy_import", "devtools", "ticketservice", "bench"]
 # Refusals and failures that are no classes of ours.
 NOT_CLASSES = {("METHOD_NOT_ALLOWED", 405), ("UNSUPPORTED_MEDIA_TYPE", 415), ("INTERNAL_ERROR", 500)}
 
@@ -79,6 +83,81 @@ def test_both_readmes_show_the_same_commands_and_links() -> None:
     assert blocks.findall(english) == blocks.findall(korean)
     assert re.findall(r"\]\(((?!README)[^)]+)\)", english) == re.findall(r"\]\(((?!README)[^)]+)\)", korean)
     assert re.findall(r"^(#+) ", english, re.MULTILINE) == re.findall(r"^(#+) ", korean, re.MULTILINE)
+
+
+# --- Names in backticks -----------------------------------------------------------------------------------------------
+
+FILE = re.compile(r"[\w/.-]+\.(py|lua|js|css|html|c|sql|json|toml|txt|in|ya?ml|md|conf|template)")
+FILES_OF_READERS = {"check_draw.py", "draw.json", "earlier.json"}
+NAMES_OF_OTHERS = {code for code, _ in NOT_CLASSES} | {"MALLOC_ARENA_MAX", "wait_event_type"}
+EXAMPLES = {"test_a_seat_of_another_event_is_not_found", "tickets.example.org"}
+
+
+@pytest.fixture(scope="module")
+def tracked() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for path in map(Path, listed.splitlines()) if (ROOT / path).is_file()]
+
+
+@pytest.fixture(scope="module")
+def paths(tracked: list[Path]) -> set[str]:
+    """Files and folders, and the ends of their paths: for `seats/locks.py` also `locks.py`."""
+    every = {path for file in tracked for path in (file, *file.parents)}
+    return {"/".join(path.parts[start:]) for path in every for start in range(len(path.parts))}
+
+
+@pytest.fixture(scope="module")
+def words(tracked: list[Path]) -> set[str]:
+    """What occurs in code, settings and deployment; metrics with the suffix that the library appends."""
+    code = [
+        path
+        for path in tracked
+        if path.parts[0] not in ("docs", "tests", "locale") and path.suffix not in (".md", ".png")
+    ]
+    found = {word for path in code for word in re.findall(r"\w+", (ROOT / path).read_text())}
+    return found | {f"{word}_total" for word in found}
+
+
+def quoted(document: Path) -> list[str]:
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_exist(document: Path, paths: set[str]) -> None:
+    folders = {path for path in paths if "/" not in path and (ROOT / path).is_dir()}
+    named = [name for name in quoted(document) if FILE.fullmatch(name) or name.partition("/")[0] in folders]
+
+    assert [name for name in named if name.rstrip("/") not in paths | folders | FILES_OF_READERS] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_their_contents_exist(document: Path) -> None:
+    columns = {f"{model._meta.db_table}.{field.column}" for model in apps.get_models() for field in model._meta.fields}
+    dotted = re.compile(rf"({'|'.join(PACKAGES)})(\.\w+)+")
+    named = {name for name in quoted(document) if dotted.fullmatch(name) and not FILE.fullmatch(name)}
+
+    assert [name for name in named - columns - EXAMPLES if not resolves(name)] == []
+
+
+def resolves(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_identifiers_exist(document: Path, words: set[str]) -> None:
+    """Names like `reserve_seats`, `SeatLocks` and `RESERVATION_SECONDS`, also as parts of dotted ones."""
+    dotted = [name for name in quoted(document) if re.fullmatch(r"[\w.]+", name) and not FILE.fullmatch(name)]
+    named = {part for name in dotted for part in name.split(".") if re.search(r"[a-z][A-Z]|[a-zA-Z]_[a-zA-Z]", part)}
+
+    assert named - words - NAMES_OF_OTHERS - EXAMPLES == set()
+
+
+# --- Decisions --------------------------------------------------------------------------------------------------------
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
