@@ -17,9 +17,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from devtools.embedded import Servers
-from tests import tools
-from tests.harness import HALL, INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, new_user, running_web, wait_until
-from tests.round_trips import Counted, counting_proxy
+from tests.support import tools
+from tests.support.harness import HALL, INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, new_user, running_web, wait_until
+from tests.support.round_trips import Counted, counting_proxy
 
 worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 servers = Servers(ROOT / ".local" / f"test{worker and '-'}{worker}", durable=False)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import servers
 from tests.contract import replay
-from tests.harness import CONTRACT, running_web
+from tests.support.harness import CONTRACT, running_web
 
 CASES = [case for path in sorted((CONTRACT / "cases").glob("*.json")) for case in json.loads(path.read_text())]
 
