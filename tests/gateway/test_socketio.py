@@ -15,9 +15,6 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.queueing.test_live_queue import set_policy, tick_until, wait_in_line
-from tests.seats.test_live_seat_maps_under_failure import flood
-from tests.support import tools
 from tests.support.harness import (
     HALL,
     INTERNAL,
@@ -31,13 +28,13 @@ from tests.support.harness import (
     token,
     wait_until,
 )
-from tests.support.live import Realtime, running_realtime
-from tests.support.socketio_clients import Heard, JavaScript, OfPython
+from tests.support.live import Realtime, flood, running_realtime
+from tests.support.socketio_clients import KINDS, Heard, JavaScript, OfPython
+from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 
 Open = Callable[..., Heard]
 WEBSOCKET, POLLING = ["websocket"], ["polling"]
 NEITHER = "10101010-0000-4000-8000-000000000000"  # is no event
-KINDS = ["js-default", "js-websocket", "js-polling", "python-websocket", "python-polling"]
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +45,6 @@ def processes(database_url: str, logs: Path) -> Iterator[list[Realtime]]:
         running_realtime(logs / "socketio-2.log", DATABASE_URL=database_url) as second,
     ):
         yield [first, second]
-
-
-@pytest.fixture(scope="module")
-def javascript() -> Iterator[JavaScript]:
-    tools.require("socket.io-client")
-    node = JavaScript()
-    yield node
-    node.stop()
 
 
 @pytest.fixture
@@ -117,7 +106,7 @@ def open_client(request: pytest.FixtureRequest, realtime: Realtime, opened: list
 @pytest.fixture
 def line(world: Database) -> Database:
     """Nobody comes in until the policy says so."""
-    set_policy(threshold=0, is_new=True, world=world)
+    store_policy(threshold=0, is_new=True, world=world)
     return world
 
 
@@ -139,7 +128,7 @@ def test_every_event_reaches_a_client_that_emits_when_it_connects(
         assert client.first("room-info")["eventId"] == HALL
         assert set(client.first("hello")) == {"eventId", "version"}
 
-    set_policy(threshold=1, world=line)
+    store_policy(threshold=1, world=line)
     tick_until(lambda: here.of("queue-entry-allowed"))
     allowed = here.first("queue-entry-allowed")
     assert set(allowed) == {"eventId", "userId", "message", "pass", "expiresAt"}
@@ -217,7 +206,7 @@ def test_the_namespaces_of_the_plan(open_client: Open, processes: list[Realtime]
     assert mine.first("queue-position")["position"] == 1
     assert others.first("queue-position")["position"] == 2
 
-    set_policy(threshold=1, world=line)
+    store_policy(threshold=1, world=line)
     tick_until(lambda: mine.of("queue-entry-allowed"))
     pass_ = mine.first("queue-entry-allowed")["pass"]
     assert web.reserve(user, HALL, seat(1, 3), headers={"Queue-Pass": pass_}).status == 201

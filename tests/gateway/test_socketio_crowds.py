@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.test_socketio import KINDS, javascript  # noqa: F401 - a fixture
-from tests.queueing.test_live_queue import set_policy, tick_until, wait_in_line
 from tests.support.crowd import Crowd
 from tests.support.harness import HALL, Api, Database, new_user, seat, token
 from tests.support.live import Realtime, running_realtime
-from tests.support.socketio_clients import Heard, JavaScript, OfPython
+from tests.support.socketio_clients import KINDS, Heard, JavaScript, OfPython
 from tests.support.sticky_proxy import running_front
+from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,7 @@ def said(heard: Sequence[str], event: str) -> list[str]:
 
 
 def test_of_200_only_one_is_told_to_come_in(processes: list[Realtime], web: Api, world: Database) -> None:
-    set_policy(threshold=0, is_new=True, world=world)
+    store_policy(threshold=0, is_new=True, world=world)
     users = [new_user() for _ in range(200)]
     wait_in_line(web, *users)
     crowd = in_line(processes, users)
@@ -59,7 +58,7 @@ def test_of_200_only_one_is_told_to_come_in(processes: list[Realtime], web: Api,
     for place, heard in enumerate(crowd.heard, 1):
         assert f'"position":{place},' in said(heard, "queue-position")[0]
 
-    set_policy(threshold=1, world=world)
+    store_policy(threshold=1, world=world)
     tick_until(lambda: said(crowd.heard[0], "queue-entry-allowed"))
     crowd.wait(lambda heard: said(heard, "queue-updated"))
 

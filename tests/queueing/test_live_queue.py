@@ -2,15 +2,15 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.harness import HALL, STANDING, Api, Database, new_user, seat, token, wait_until
 from tests.support.live import Heard, Realtime, running_realtime
+from tests.support.waiting_room import store_policy, tick_hall, tick_until, wait_in_line
 
 EVENT = uuid.UUID(HALL)
 
@@ -34,46 +34,12 @@ def realtime(process: Realtime) -> Iterator[Realtime]:
 @pytest.fixture
 def line(world: Database) -> Database:
     """Nobody comes in until the policy says so."""
-    set_policy(threshold=0, is_new=True, world=world)
+    store_policy(threshold=0, is_new=True, world=world)
     return world
-
-
-def set_policy(
-    *, threshold: int, world: Database, is_new: bool = False, idle_seconds: int | None = None, **changes: Any
-) -> None:
-    from queueing import services
-
-    if is_new:
-        world.rows(
-            "INSERT INTO queue_policies (event_id, threshold, idle_seconds) VALUES (%s, 0, %s)", HALL, idle_seconds
-        )
-    services.change_policy(event_id=EVENT, changes={"threshold": threshold, **changes})
-
-
-def tick() -> None:
-    from queueing import services, store
-
-    store.activate_event(EVENT)
-    services.admit_next()
-
-
-def tick_until(condition: Callable[[], Any]) -> None:
-    """For a while nobody is let in if an earlier test had a crowd here: to our processes Redis has lost it."""
-
-    def has_come() -> Any:
-        tick()
-        return condition()
-
-    wait_until(has_come, seconds=25, every=0.3)
 
 
 def follow(realtime: Realtime, user: str, event_id: str = HALL) -> Heard:
     return realtime.open(f"/ws/queue/{event_id}", subprotocols=["bearer", token(user)])
-
-
-def wait_in_line(web: Api, *users: str) -> None:
-    for place, user in enumerate(users, 1):
-        assert web.post(f"/queue/check/{HALL}", user=user).json["position"] == place
 
 
 def test_who_waits_hears_the_position_and_who_is_let_in_gets_a_pass(
@@ -85,7 +51,7 @@ def test_who_waits_hears_the_position_and_who_is_let_in_gets_a_pass(
     assert stranger.first("queue-position") == {
         "type": "queue-position", "eventId": HALL, "position": 0, "queueSize": 0, "estimatedWait": 0, "state": "none",
     }  # fmt: skip
-    set_policy(threshold=0, world=line, admissions_per_second=0.5)
+    store_policy(threshold=0, world=line, admissions_per_second=0.5)
     wait_in_line(web, first, second)
     sockets = {user: follow(realtime, user) for user in (first, second)}
     for place, socket in enumerate(sockets.values(), 1):
@@ -93,7 +59,7 @@ def test_who_waits_hears_the_position_and_who_is_let_in_gets_a_pass(
         assert (heard["position"], heard["queueSize"], heard["state"]) == (place, 2, "waiting")
         assert heard["estimatedWait"] == 2 * place  # seconds: nothing is measured yet, and the policy allows one in two
 
-    set_policy(threshold=1, world=line)
+    store_policy(threshold=1, world=line)
     tick_until(lambda: sockets[first].of_type("queue-entry-allowed"))
 
     allowed = sockets[first].first("queue-entry-allowed")
@@ -123,7 +89,7 @@ def test_of_200_only_one_is_told_to_come_in(realtime: Realtime, web: Api, line: 
     places = [socket.first("queue-position")["position"] for socket in sockets]
     assert places == list(range(1, 201))
 
-    set_policy(threshold=1, world=line)
+    store_policy(threshold=1, world=line)
     tick_until(lambda: sockets[0].of_type("queue-entry-allowed"))
 
     allowed = sockets[0].first("queue-entry-allowed")
@@ -136,14 +102,14 @@ def test_of_200_only_one_is_told_to_come_in(realtime: Realtime, web: Api, line: 
 
 
 def test_an_open_socket_keeps_the_place(realtime: Realtime, web: Api, world: Database, redis) -> None:
-    set_policy(threshold=0, is_new=True, world=world, idle_seconds=5)
+    store_policy(threshold=0, is_new=True, world=world, idle_seconds=5)
     with_socket, without = new_user(), new_user()
     wait_in_line(web, without, with_socket)
     socket = follow(realtime, with_socket)
 
     for _ in range(8):
         time.sleep(1)
-        tick()
+        tick_hall()
 
     assert socket.of_type("queue-position")[-1]["position"] == 1, "the silent one is gone"
     counted = redis.hgetall(f"queue:stats:{HALL}")

@@ -29,8 +29,8 @@ from tests.support.harness import (
     seat,
     token,
 )
+from tests.support.waiting_room import ADMIN, as_admin, check, overview, set_policy, states, status, tick, users
 
-ADMIN = "ad000000-0000-4000-8000-000000000001"
 NOWHERE = "ffffffff-ffff-4fff-8fff-ffffffffffff"
 NOT_ADMITTED = {"error": "대기열을 통해 입장해주세요."}
 
@@ -38,49 +38,6 @@ NOT_ADMITTED = {"error": "대기열을 통해 입장해주세요."}
 @pytest.fixture
 def api(web: Api, world: Database) -> Api:
     return web
-
-
-def as_admin(api: Api, method: str, path: str, body: Any = None) -> Answer:
-    headers = {"Authorization": f"Bearer {token(ADMIN, role='admin')}"}
-    return api.call(method, path, body, headers=headers)
-
-
-def set_policy(api: Api, event_id: str = HALL, **changes: Any) -> dict[str, Any]:
-    answer = as_admin(api, "POST", f"/queue/admin/policy/{event_id}", changes)
-    assert answer.status == 200, answer.json
-    return answer.json["policy"]
-
-
-def check(api: Api, user: str, event_id: str = HALL, **headers: str) -> dict[str, Any]:
-    answer = api.post(f"/queue/check/{event_id}", user=user, headers=headers)
-    assert answer.status == 200, answer.json
-    return answer.json
-
-
-def status(api: Api, user: str, event_id: str = HALL, **headers: str) -> dict[str, Any]:
-    answer = api.get(f"/queue/status/{event_id}", user=user, headers=headers)
-    assert answer.status == 200, answer.json
-    return answer.json
-
-
-def overview(api: Api, event_id: str = HALL) -> tuple[int, int]:
-    """How many wait, and how many are inside."""
-    answer = as_admin(api, "GET", f"/queue/admin/{event_id}").json
-    return answer["queueSize"], answer["currentUsers"]
-
-
-def tick() -> dict[str, int]:
-    from queueing.services import admit_next
-
-    return admit_next()
-
-
-def states(api: Api, users: list[str], event_id: str = HALL) -> list[str]:
-    return [status(api, user, event_id)["state"] for user in users]
-
-
-def users(count: int) -> list[str]:
-    return [new_user() for _ in range(count)]
 
 
 # --- The way through it -----------------------------------------------------------------------------------------------

@@ -6,28 +6,19 @@ WAITING_ROOM_CROWD says how many come (1,500; the full trial is 20,000 and takes
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
-import pytest
-
 from devtools.embedded import Servers
-from tests.queueing.test_waiting_room import check, overview, set_policy, status
-from tests.reservations.test_scheduled_tasks import Clockwork, kill
+from tests.support.background import BackgroundProcesses, kill
 from tests.support.harness import HALL, Api, Database, assert_books_agree, new_user, wait_until
+from tests.support.waiting_room import check, overview, set_policy, status
 
 CROWD = int(os.environ.get("WAITING_ROOM_CROWD", "1500"))
 THRESHOLD, RATE = 500, 100
 STAY_SECONDS = 4.5
-
-
-@pytest.fixture
-def clockwork(world: Database, database_url: str, logs) -> Iterator[Clockwork]:
-    with ExitStack() as stack:
-        yield Clockwork(stack, database_url, logs)
 
 
 class Door:
@@ -89,7 +80,7 @@ def assert_never_faster_than(rate: float, burst: float, batches: list[tuple[floa
             assert total <= burst + rate * (when - batches[first][0] + 0.2), "faster than the policy allows"
 
 
-def test_a_crowd_comes_in_in_order(web: Api, world: Database, clockwork: Clockwork, redis) -> None:
+def test_a_crowd_comes_in_in_order(web: Api, world: Database, background: BackgroundProcesses, redis) -> None:
     world.settle()
     set_policy(web, isPaused=True, threshold=THRESHOLD, admissionsPerSecond=RATE, burst=RATE, idleSeconds=3600)
     crowd = [new_user() for _ in range(CROWD)]
@@ -101,7 +92,7 @@ def test_a_crowd_comes_in_in_order(web: Api, world: Database, clockwork: Clockwo
     watched = [by_place[CROWD // 2], by_place[-1]]
     foreseen: dict[str, list[tuple[float, int]]] = {user: [] for user in watched}
     for process in ("worker", "beat"):
-        clockwork.start(process)
+        background.start(process)
     wait_until(
         lambda: status(web, by_place[0])["isPaused"] and redis.hget(f"queue:state:{HALL}", "round_at"), seconds=30
     )
@@ -137,7 +128,7 @@ def test_a_crowd_comes_in_in_order(web: Api, world: Database, clockwork: Clockwo
 
 
 def test_killed_doubled_and_flushed_the_rules_hold(
-    web: Api, world: Database, clockwork: Clockwork, redis, redis_server: Servers
+    web: Api, world: Database, background: BackgroundProcesses, redis, redis_server: Servers
 ) -> None:
     """A worker killed, two beats and two workers, Redis emptied: with a crowd waiting and a crowd inside."""
     world.settle()
@@ -146,9 +137,9 @@ def test_killed_doubled_and_flushed_the_rules_hold(
     crowd = [new_user() for _ in range(200)]
     with Door(redis) as door:
         answers = {user: check(web, user) for user in crowd}
-        doomed = clockwork.start("worker")
+        doomed = background.start("worker")
         for process in ("worker", "beat", "beat"):
-            clockwork.start(process)
+            background.start(process)
         wait_until(lambda: door.admitted >= threshold, seconds=30)
         kill(doomed)
         time.sleep(1.5)

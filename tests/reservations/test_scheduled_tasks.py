@@ -3,21 +3,15 @@
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
-import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from uuid import UUID
 
-import psutil
 import pytest
 
 from devtools.embedded import Servers
-from tests.seats.test_seat_generation import SECTION, new_event
+from tests.support.background import BackgroundProcesses, kill
 from tests.support.harness import (
     HALL,
     INTERNAL,
@@ -31,52 +25,21 @@ from tests.support.harness import (
     assert_books_agree,
     at_once,
     new_user,
-    running_process,
     seat,
     wait_until,
 )
+from tests.support.seat_layouts import SECTION, new_event
 
 SEAT = seat(1, 1)
 
 
-class Clockwork:
-    """Workers and beats, to be started and killed."""
-
-    def __init__(self, stack: ExitStack, database_url: str, logs: Path) -> None:
-        self._stack = stack
-        self._environment = {"DATABASE_URL": database_url}
-        self._logs = logs
-
-    def start(self, process: str) -> subprocess.Popen[bytes]:
-        schedule = str(self._logs / f"beat-{uuid.uuid4().hex}")
-        log = self._logs / f"{process}.log"
-        environment = {**self._environment, "BEAT_SCHEDULE": schedule}
-        started = self._stack.enter_context(running_process(process, log, **environment))
-        self._stack.callback(kill, started)  # at the end, too: nothing may depend on an orderly one
-        return started
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """kill -9, of the process and of all its children."""
-    if process.poll() is None:
-        for part in [*psutil.Process(process.pid).children(recursive=True), process]:
-            part.kill()
-        process.wait()
-
-
 @pytest.fixture
-def clockwork(world: Database, database_url: str, logs: Path) -> Iterator[Clockwork]:
-    with ExitStack() as stack:
-        yield Clockwork(stack, database_url, logs)
-
-
-@pytest.fixture
-def running(clockwork: Clockwork, redis) -> Clockwork:
+def running(background: BackgroundProcesses, redis) -> BackgroundProcesses:
     """One worker and one beat, at work."""
-    clockwork.start("worker")
-    clockwork.start("beat")
+    background.start("worker")
+    background.start("beat")
     at_work(redis)
-    return clockwork
+    return background
 
 
 def at_work(redis) -> None:
@@ -164,7 +127,7 @@ def moment_of(world: Database, event_id: object, wanted: str) -> float:
     return world.one(f"SELECT extract(epoch FROM updated_at - {column})::float FROM events WHERE id = %s", event_id)
 
 
-def test_a_sale_opens_and_closes_on_the_second(web: Api, world: Database, running: Clockwork, redis) -> None:
+def test_a_sale_opens_and_closes_on_the_second(web: Api, world: Database, running: BackgroundProcesses, redis) -> None:
     listener = Listener(redis)
     world.rows("UPDATE events SET status = 'upcoming', sale_start_date = now() + interval '3 s' WHERE id = %s", HALL)
     assert web.get(f"/events/{HALL}").json["event"]["status"] == "upcoming"
@@ -181,13 +144,13 @@ def test_a_sale_opens_and_closes_on_the_second(web: Api, world: Database, runnin
     assert changes == ["on_sale", "ended"]
 
 
-def test_the_admin_moves_a_date(web: Api, world: Database, running: Clockwork, admin_pages) -> None:
+def test_the_admin_moves_a_date(web: Api, world: Database, running: BackgroundProcesses, admin_pages) -> None:
     world.rows("UPDATE events SET status = 'upcoming', sale_start_date = now() + interval '1 day' WHERE id = %s", HALL)
     admin_pages.change_event(HALL, sale_start_in=2)
     assert -0.5 <= moment_of(world, HALL, "on_sale") < 1.5  # the form has whole seconds
 
 
-def test_sold_out_and_back(web: Api, world: Database, running: Clockwork) -> None:
+def test_sold_out_and_back(web: Api, world: Database, running: BackgroundProcesses) -> None:
     world.rows("UPDATE ticket_types SET available_quantity = 0 WHERE event_id = %s AND id <> %s", STANDING, STANDING_B)
     user = new_user()
     reservation = web.buy(user, STANDING, **{STANDING_B: 3}).json["reservation"]["id"]
@@ -223,7 +186,9 @@ def test_statuses_by_the_clock(world: Database, change: str, becomes: str) -> No
 # --- Giving back ------------------------------------------------------------------------------------------------------
 
 
-def test_ten_thousand_expired_holds_while_twenty_buy(web: Api, world: Database, clockwork: Clockwork, redis) -> None:
+def test_ten_thousand_expired_holds_while_twenty_buy(
+    web: Api, world: Database, background: BackgroundProcesses, redis
+) -> None:
     """Prints how long it took; what counts here is that everything adds up."""
     hold_seats(world, 4000)
     hold_tickets(world, 6000)
@@ -242,12 +207,12 @@ def test_ten_thousand_expired_holds_while_twenty_buy(web: Api, world: Database, 
             if bought[n] == 25:
                 return
 
-    clockwork.start("worker")
+    background.start("worker")
     at_work_without_beat(world)
     buyers = [threading.Thread(target=buy, args=(n,)) for n in range(20)]
     for buyer in buyers:
         buyer.start()
-    clockwork.start("beat")
+    background.start("beat")
     wait_until(lambda: due(world) < 10_000, seconds=30, every=0.01)
     started = time.monotonic()
     wait_until(lambda: due(world) == 0, seconds=60, every=0.02)
@@ -277,39 +242,39 @@ def assert_given_back_once(world: Database, seats: int, tickets: int) -> None:
     assert world.one("SELECT total_quantity FROM ticket_types WHERE id = %s", STANDING_A) == tickets
 
 
-def test_killed_in_the_middle_of_a_sweep(world: Database, clockwork: Clockwork, redis) -> None:
+def test_killed_in_the_middle_of_a_sweep(world: Database, background: BackgroundProcesses, redis) -> None:
     hold_seats(world, 3000)
     hold_tickets(world, 3000)
     world.settle()
-    clockwork.start("beat")
+    background.start("beat")
     for _ in range(2):
-        worker = clockwork.start("worker")
+        worker = background.start("worker")
         before = due(world)
         wait_until(lambda before=before: due(world) < before, seconds=30, every=0.01)
         kill(worker)
         assert due(world) > 0
-    clockwork.start("worker")
+    background.start("worker")
     wait_until(lambda: due(world) == 0, seconds=60)
     assert_given_back_once(world, 3000, 3000)
     assert_books_agree(STANDING, STADIUM)
 
 
-def test_beat_is_killed(world: Database, clockwork: Clockwork, redis) -> None:
-    clockwork.start("worker")
-    beat = clockwork.start("beat")
+def test_beat_is_killed(world: Database, background: BackgroundProcesses, redis) -> None:
+    background.start("worker")
+    beat = background.start("beat")
     at_work(redis)
     kill(beat)
     hold_seats(world, 100)
     hold_tickets(world, 100)
     time.sleep(2)
     assert due(world) == 200  # nobody gives the word; buyers would take them over
-    clockwork.start("beat")
+    background.start("beat")
     wait_until(lambda: due(world) == 0, seconds=30)
     assert_given_back_once(world, 100, 100)
 
 
 def test_redis_is_killed_for_five_seconds(
-    web: Api, world: Database, running: Clockwork, redis, redis_server: Servers
+    web: Api, world: Database, running: BackgroundProcesses, redis, redis_server: Servers
 ) -> None:
     os.kill(redis_server.redis.pid(), signal.SIGKILL)
     hold_seats(world, 500)
@@ -321,10 +286,12 @@ def test_redis_is_killed_for_five_seconds(
     assert web.reserve(new_user(), HALL, SEAT).status == 201
 
 
-def test_two_workers_and_two_beats_do_nothing_twice(web: Api, world: Database, clockwork: Clockwork, redis) -> None:
+def test_two_workers_and_two_beats_do_nothing_twice(
+    web: Api, world: Database, background: BackgroundProcesses, redis
+) -> None:
     listener = Listener(redis)
     for process in ("worker", "worker", "beat", "beat"):
-        clockwork.start(process)
+        background.start(process)
     at_work(redis)
     seconds = float(os.environ.get("CLOCKWORK_SECONDS", "6"))
     end, rounds = time.monotonic() + seconds, 0
@@ -350,7 +317,9 @@ def test_two_workers_and_two_beats_do_nothing_twice(web: Api, world: Database, c
     assert world.one("SELECT count(*) FROM reservations WHERE status = 'expired'") == 200 + rounds
 
 
-def test_payment_against_expiry_at_the_very_edge(web: Api, world: Database, running: Clockwork, redis) -> None:
+def test_payment_against_expiry_at_the_very_edge(
+    web: Api, world: Database, running: BackgroundProcesses, redis
+) -> None:
     """Each trial ends either paid and sold, or expired and free; and nobody is told that a sold seat is free."""
     trials = int(os.environ.get("EDGE_TRIALS", "200"))
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
@@ -434,7 +403,7 @@ def test_a_reservation_that_is_being_paid_is_left_alone(web: Api, world: Databas
 # --- Seats and slow work ----------------------------------------------------------------------------------------------
 
 
-def test_a_saved_event_gets_its_seats(world: Database, running: Clockwork, admin_pages) -> None:
+def test_a_saved_event_gets_its_seats(world: Database, running: BackgroundProcesses, admin_pages) -> None:
     event_id = new_event(world)
     layout = world.one("SELECT seat_layout_id FROM events WHERE id = %s", event_id)
     world.rows("UPDATE seat_layouts SET layout_config = %s WHERE id = %s", json.dumps({"sections": [SECTION]}), layout)
@@ -494,7 +463,7 @@ def test_every_list_of_the_admin_opens(world: Database, admin_pages) -> None:
     assert admin_pages.client.post(f"/admin/reservations/reservation/{reservation}/change/", {}).status_code == 403
 
 
-def test_slow_work_does_not_delay_the_ticks(world: Database, running: Clockwork, redis) -> None:
+def test_slow_work_does_not_delay_the_ticks(world: Database, running: BackgroundProcesses, redis) -> None:
     from kernel.tasks.enqueue import enqueue
 
     event_id = new_event(world, SECTION)

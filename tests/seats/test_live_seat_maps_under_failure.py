@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from devtools.embedded import Servers
 from tests.support.crowd import Crowd
 from tests.support.harness import HALL, ROOT, Api, Database, free_port, new_user, seat, token, wait_until
-from tests.support.live import Realtime, Viewer, _is_up, running_realtime
+from tests.support.live import Realtime, Viewer, _is_up, flood, running_realtime
 from tests.support.socketio_clients import OfPython
 
 
@@ -91,14 +91,6 @@ def test_who_comes_while_redis_is_away_is_told_when_it_is_back(
 
 
 # --- Slow clients -----------------------------------------------------------------------------------------------------
-
-
-def flood(redis, *, frames: int, start: int = 10**13) -> int:
-    """Publishes `frames` changes of 4 KB each; returns the last one's version."""
-    for number in range(1, frames + 1):
-        change = {"type": "seat-locked", "eventId": HALL, "seatId": seat(1, 1), "padding": "x" * 4000}
-        redis.publish(f"live:{HALL}", json.dumps({"version": start + number, "messages": [change]}))
-    return start + frames
 
 
 def test_a_client_that_never_reads_harms_nobody(realtime: Realtime, world: Database, redis) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.harness import Api, free_port, running_process, wait_until
+from tests.support.harness import HALL, Api, free_port, running_process, seat, wait_until
 
 Message = dict[str, Any]
 
@@ -166,3 +166,11 @@ def seat_map(api: Api, event_id: str) -> tuple[int, dict[str, str]]:
 def event(api: Api, event_id: str) -> tuple[dict[str, int], str]:
     answer = api.get(f"/events/{event_id}", headers={"Accept-Encoding": "identity"}).json
     return {kind["id"]: kind["available_quantity"] for kind in answer["ticketTypes"]}, answer["event"]["status"]
+
+
+def flood(redis, *, frames: int, start: int = 10**13) -> int:
+    """Publishes `frames` changes of 4 KB each; returns the last one's version."""
+    for number in range(1, frames + 1):
+        change = {"type": "seat-locked", "eventId": HALL, "seatId": seat(1, 1), "padding": "x" * 4000}
+        redis.publish(f"live:{HALL}", json.dumps({"version": start + number, "messages": [change]}))
+    return start + frames

@@ -13,6 +13,8 @@ from tests.support.tools import SOCKETIO_MODULES, SOCKETIO_SOURCES
 
 Message = dict[str, Any]
 
+KINDS = ["js-default", "js-websocket", "js-polling", "python-websocket", "python-polling"]  # client and transport
+
 
 class Heard:
     """What a client has heard: (event, body), one after the other."""

@@ -11,10 +11,10 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.queueing.test_live_queue import set_policy, tick_until, wait_in_line
 from tests.support.harness import HALL, INTERNAL, ROOT, STANDING, STANDING_A, Api, Database, new_user, seat, token
 from tests.support.live import Realtime, running_realtime
 from tests.support.socketio_clients import Heard, OfPython
+from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 
 # Where messages are made. "queue-advanced" goes from process to process only.
 SOURCES = ["kernel/realtime/publications.py", "kernel/realtime/consumers.py", "queueing/realtime.py", "seats/realtime.py",
@@ -156,7 +156,7 @@ class Audience:
 def test_what_is_heard_is_what_is_described(
     document: dict[str, Any], database_url: str, logs: Path, web: Api, world: Database
 ) -> None:
-    set_policy(threshold=0, is_new=True, world=world)
+    store_policy(threshold=0, is_new=True, world=world)
     first, second = new_user(), new_user()
     wait_in_line(web, first, second)
     with running_realtime(logs / "realtime-described.log", DATABASE_URL=database_url) as realtime:
@@ -200,7 +200,7 @@ def let_in_and_sell(audience: Audience, web: Api, world: Database, user: str) ->
 
     (in_line,) = audience.raw["queue"]
     hall, standing = audience.raw["seats"]
-    set_policy(threshold=1000, world=world)
+    store_policy(threshold=1000, world=world)
     tick_until(lambda: in_line.of_type("queue-entry-allowed"))
     in_line.first("queue-updated")
     pass_ = {"Queue-Pass": in_line.first("queue-entry-allowed")["pass"]}

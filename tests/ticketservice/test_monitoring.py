@@ -21,7 +21,6 @@ import yaml
 from redis import Redis
 
 from kernel.tasks.enqueue import enqueue
-from tests.queueing.test_waiting_room import check, set_policy
 from tests.support.harness import (
     HALL,
     ROOT,
@@ -39,6 +38,7 @@ from tests.support.harness import (
 )
 from tests.support.live import Realtime, running_realtime
 from tests.support.scraping import scrape
+from tests.support.waiting_room import check, set_policy
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())

@@ -18,7 +18,6 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from kernel.tasks.enqueue import enqueue
-from tests.seats.test_seat_generation import SECTION, new_event
 from tests.support.harness import (
     HALL,
     INTERNAL,
@@ -34,6 +33,7 @@ from tests.support.harness import (
     wait_until,
 )
 from tests.support.live import running_realtime
+from tests.support.seat_layouts import SECTION, new_event
 
 STOP_SECONDS = 15  # as long as docker compose waits for web and realtime
 

@@ -134,10 +134,28 @@ def test_what_is_imported_is_asked_for() -> None:
 
 
 def imported(file: Path) -> set[str]:
-    nodes = list(ast.walk(ast.parse(file.read_text())))
-    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
-    return {name.partition(".")[0] for name in names}
+    return {name.partition(".")[0] for name in imported_names(file)}
+
+
+def imported_names(file: Path) -> set[str]:
+    """Dotted names of the modules that `file` imports, and of what it imports from them."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_no_test_module_is_imported() -> None:
+    """What tests share is in tests/support, and fixtures are in conftest.py."""
+    test_module = re.compile(r"\btests\.(.+\.)?(test_\w+|conftest)\b")
+    files = [*(ROOT / "tests").rglob("*.py")]
+    assert len(files) > 60
+    assert {(file.name, name) for file in files for name in imported_names(file) if test_module.search(name)} == set()
+    assert test_module.search("tests.kernel.test_health.scrape")
+    assert not test_module.search("tests.support.harness.Api")
 
 
 # --- Documents --------------------------------------------------------------------------------------------------------
