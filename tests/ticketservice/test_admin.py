@@ -570,7 +570,7 @@ def test_a_crash_is_logged_and_answered(
     assert answer.status_code == 500
     (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert line.exc_info
-    assert "unexpected failure at /admin/" in line.getMessage()
+    assert "unexpected exception at /admin/" in line.getMessage()
 
 
 def test_nobody_is_sent_to_another_site(manager: Client) -> None:

@@ -112,7 +112,7 @@ def words(tracked: list[Path]) -> set[str]:
     code = [
         path
         for path in tracked
-        if path.parts[0] not in ("docs", "tests", "locale") and path.suffix not in (".md", ".png")
+        if path.parts[0] not in ("docs", "tests", "locale") and path.suffix not in (".md", ".mo", ".png")
     ]
     found = {word for path in code for word in re.findall(r"\w+", (ROOT / path).read_text())}
     return found | {f"{word}_total" for word in found}
