@@ -9,6 +9,8 @@ from events.models import Event
 from seats.models import Seat
 from tickets.models import TicketType
 
+MAX_AMOUNT = 2**31 - 1  # won, of a reservation: the column is an integer
+
 
 class Reservation(models.Model):
     """A buyer's claim on seats or tickets: pending until paid, and only until its deadline."""

@@ -9,11 +9,11 @@ from events.models import Event
 
 
 class Seat(models.Model):
-    """One seat of one event. Who has it stands in `reservation_items`."""
+    """One seat of one event. Its reservation is found through `reservation_items`."""
 
     class Status(models.TextChoices):
-        AVAILABLE = "available", _("free")
-        LOCKED = "locked", _("held")
+        AVAILABLE = "available", _("available")
+        LOCKED = "locked", _("locked")
         SOLD = "sold", _("sold")
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)

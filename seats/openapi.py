@@ -43,7 +43,7 @@ class Seat(serializers.Serializer[Any]):
     price = serializers.IntegerField(help_text="Won.")
     status = serializers.ChoiceField(
         [*SeatModel.Status.values, "reserved"],
-        help_text="`locked`: held by a buyer who has yet to pay. A sold seat is `reserved` where the operator"
+        help_text="`locked`: in a reservation that is not paid yet. A sold seat is `reserved` where the operator"
         " has chosen so for an old web client (`SOLD_SEAT_WIRE_VALUE`).",
     )
 
@@ -55,7 +55,7 @@ class SeatMap(serializers.Serializer[Any]):
 
 
 class StatusesRecomputed(Message):
-    changed = serializers.IntegerField(help_text="How many events have another status now.")
+    changed = serializers.IntegerField(help_text="How many events have changed their status.")
 
 
 class SeatMaps(Described):
@@ -72,7 +72,7 @@ class SeatMaps(Described):
                     "Seat-Map-Version",
                     OpenApiTypes.INT,
                     OpenApiParameter.HEADER,
-                    description="Grows with each change; the messages on `/ws/seats` carry the next ones.",
+                    description="Grows with each change. The messages on `/ws/seats` carry the following versions.",
                     response=[200],
                 )
             ],
@@ -91,7 +91,7 @@ class EventStatus(Described):
     operations = {
         "reschedule": extend_schema(
             operation_id="rescheduleEventStatus",
-            summary="Events were written: recompute their status",
+            summary="Recompute the status of events after they were written",
             request=None,
             responses={200: StatusesRecomputed},
         )
