@@ -4,7 +4,7 @@ ENV PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv
 RUN python -m venv /venv
 COPY requirements.txt .
-RUN /venv/bin/pip install --no-cache-dir --requirement requirements.txt
+RUN /venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements.txt
 COPY . .
 # The files of the admin and of /api-docs; the settings only have to load for this.
 RUN DEBUG=true JWT_SECRET=only-for-this-step DATABASE_URL=postgresql://localhost/none REDIS_URL=redis://localhost \

@@ -1,4 +1,4 @@
-# Needs Python 3.11, make, gcc and git; everything else comes from requirements-dev.txt.
+# Needs Python 3.11, make, gcc and git; everything else comes from requirements-dev.txt, which `make lock` makes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RANDOM_SECRET = $(shell head -c 48 /dev/urandom | base64)
@@ -45,6 +45,13 @@ messages: .venv/installed ## after a text of the admin has changed: extract the 
 	    --ignore '.venv/*' --ignore 'tests/*' --ignore 'docs/*' --ignore 'staticfiles/*'
 	$(BIN)/python manage.py compilemessages --ignore '.venv/*'
 
+# Pins of packages that requirements*.in do not name stay as they are; LOCK=--upgrade renews them.
+LOCK :=
+COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes
+lock: .venv/installed ## after a change of requirements*.in: pin all they need in requirements*.txt, with hashes
+	PATH=$(BIN):$$PATH $(COMPILE) --output-file requirements.txt requirements.in $(LOCK)
+	PATH=$(BIN):$$PATH $(COMPILE) --output-file requirements-dev.txt requirements-dev.in $(LOCK)
+
 screenshots: .venv/installed ## take the pictures of docs/admin.md with Chromium
 	$(BIN)/python docs/screenshots.py
 
@@ -54,11 +61,11 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	done
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles
 
-.venv/installed: requirements.txt requirements-dev.txt
+.venv/installed: requirements-dev.txt
 	@echo 'Installing into .venv (a minute, the first time) ...'
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 is missing.' >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test check messages screenshots clean bench bench-live bench-growth
+.PHONY: help run test check lock messages screenshots clean bench bench-live bench-growth

@@ -208,31 +208,31 @@ def _reserve(tokens: list[str], event: str, n: int, seat: str) -> bytes:
 
 
 def _with_people(service: Service) -> Iterator[dict[str, Any]]:
-    from queueing import services, waiting_room
-    from queueing.waiting_room import Visitor
+    from queueing import services, store
+    from queueing.states import Visitor
 
     client = redis.Redis.from_url(service.redis_url)
     event = UUID(catalogue.HALL)
     for count in PEOPLE:
-        services.clear(event_id=event)
-        services.check(event_id=event, visitor=Visitor(UUID(catalogue.user(0))))
+        services.clear_queue(event_id=event)
+        services.check_in(event_id=event, visitor=Visitor(UUID(catalogue.user(0))))
         before = client.info("memory")["used_memory"]
         seconds, us = client.time()
         now = seconds * 1_000_000 + us
-        keys = waiting_room._keys(event)
+        keys = store.keys_of(event)
         people = [catalogue.named(f"person-{n}") for n in range(count)]
         for first in range(0, count, 10_000):
             some = people[first : first + 10_000]
-            client.zadd(keys[waiting_room.QUEUE], {user: now + first + n for n, user in enumerate(some)})
-            client.zadd(keys[waiting_room.SEEN], dict.fromkeys(some, now + 600_000_000))
+            client.zadd(keys["queue_key"], {user: now + first + n for n, user in enumerate(some)})
+            client.zadd(keys["queue_seen_key"], dict.fromkeys(some, now + 600_000_000))
         memory = client.info("memory")["used_memory"] - before
         somebody = [Visitor(UUID(people[n * count // 500])) for n in range(500)]
-        status = _script_us(client, [partial(services.status, event_id=event, visitor=one) for one in somebody])
+        status = _script_us(client, [partial(services.get_status, event_id=event, visitor=one) for one in somebody])
         late = [Visitor(UUID(catalogue.named(f"late-{time.monotonic_ns()}-{n}"))) for n in range(500)]
-        joined = _script_us(client, [partial(services.check, event_id=event, visitor=one) for one in late])
+        joined = _script_us(client, [partial(services.check_in, event_id=event, visitor=one) for one in late])
         # The last ones, since those of the front go inside with each tick.
-        followed = _script_us(client, [partial(services.follow, event_id=event, users=people[-500:])])
-        tick = _script_us(client, [partial(waiting_room.admit, event)])
+        followed = _script_us(client, [partial(services.get_positions, event_id=event, users=people[-500:])])
+        tick = _script_us(client, [partial(store.admit, event)])
         yield {
             "people": count,
             "status, us of Redis": status,
@@ -241,7 +241,7 @@ def _with_people(service: Service) -> Iterator[dict[str, Any]]:
             "tick, us": tick,
             "bytes each": memory / count,
         }
-    services.clear(event_id=event)
+    services.clear_queue(event_id=event)
 
 
 def _script_us(client: Any, actions: Sequence[Callable[[], object]]) -> float:

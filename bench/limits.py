@@ -93,20 +93,21 @@ def postgresql(database_url: str, operation: str, seconds: float) -> float:
 def redis_script(program: Path, redis_url: str, verb: str, *, seconds: float) -> Load:
     """The waiting room's script as the service sends it, from 32 connections."""
     # As late as this: settings are read when it is imported.
-    from queueing import services
-    from queueing.waiting_room import Mode, Visitor, _arguments, _keys, _visit
+    from queueing import services, store
+    from queueing.states import Mode, Visitor
 
     event = UUID(catalogue.LARGE)
     mode: Mode = "check" if verb == "queue check" else "status"
-    source = _visit._source
+    script = store._check_in
     with redis.Redis.from_url(redis_url) as client:
-        sha = client.script_load(source)
-    keys = _keys(event)
+        sha = client.script_load(script.source)
     commands = []
     for n in range(catalogue.USERS):
         visitor = Visitor(UUID(catalogue.user(n)))
-        services.check(event_id=event, visitor=visitor)  # everybody is inside, as with the service
-        commands.append(resp("EVALSHA", sha, len(keys), *keys, *_arguments(event, visitor, mode, None)))
+        services.check_in(event_id=event, visitor=visitor)  # everybody is inside, as with the service
+        args = store.check_in_args(visitor, mode, None) | {"lost_epoch": "", "rebuild_us": 0}
+        keys, argv = script.flatten(store.keys_of(event), args)
+        commands.append(resp("EVALSHA", sha, len(keys), *keys, *argv))
     port = urlsplit(redis_url).port or 6379
     return load.run(
         program, port=port, requests=commands, connections=CLIENTS, seconds=seconds, warm_up=0.2, is_redis=True

@@ -4,6 +4,9 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime
 
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -42,6 +45,8 @@ def load_demo(*, refresh: bool, say: Say) -> None:
     )
     for place, show in enumerate(SHOWS, 1):
         say(f"[{place}/{len(SHOWS)}] {show.title}: {_load(show, now)}")
+    if settings.DEBUG:
+        _add_organiser()
     if refresh or not _something_is_on_sale(now):
         _move_dates(now)
         say("Moved the dates of all demo events to today.")
@@ -71,6 +76,15 @@ def _load(show: Show, now: datetime) -> str:
     except UserNotFound:
         return "left out, since its seats need buyers, and this database knows its users"
     return f"{show.status.value}, ticket types: {len(show.tickets)}, seats: {made}"
+
+
+def _add_organiser() -> None:
+    """User `demo` with password `demo`, a manager: for development only, since everybody knows the password."""
+    user, is_new = User.objects.get_or_create(
+        username="demo", defaults={"is_staff": True, "password": make_password("demo")}
+    )
+    if is_new:
+        user.groups.add(Group.objects.get(name="Managers"))
 
 
 def _sell_all_seats(show: Show) -> None:

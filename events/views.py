@@ -9,7 +9,7 @@ from rest_framework.viewsets import ViewSet
 from events import effects, selectors
 from events.models import Event
 from kernel.errors import InvalidInput
-from kernel.fastpath.response_cache import CacheDependency, depends_on
+from kernel.fastpath.response_cache import CacheDependency, cached_response
 from kernel.http.rest import positive_integer, single_parameters
 from kernel.wire import parse_id
 
@@ -20,17 +20,19 @@ MAX_SEARCH = 5000
 class EventViewSet(ViewSet):
     lookup_value_regex = "[^/]+"
 
-    def list(self, request: Request) -> Response:
+    @cached_response
+    def list(self, request: Request) -> tuple[Response, CacheDependency]:
         wanted = _wanted_page(request)
         answer = selectors.event_list(wanted)
-        return depends_on(Response(answer), CacheDependency(wanted.cache_key, answer))
+        return Response(answer), CacheDependency(wanted.cache_key, answer)
 
-    def retrieve(self, request: Request, pk: str) -> Response:  # noqa: ARG002 - DRF's signature
+    @cached_response
+    def retrieve(self, request: Request, pk: str) -> tuple[Response, CacheDependency]:  # noqa: ARG002 - DRF's signature
         event_id = parse_id(pk, "Invalid id format")
         answer = selectors.event_detail(event_id)
         effects.event_was_viewed(event_id)
         viewed_again = partial(effects.event_was_viewed, event_id)
-        return depends_on(Response(answer), CacheDependency(selectors.event_cache_key(event_id), answer, viewed_again))
+        return Response(answer), CacheDependency(selectors.event_cache_key(event_id), answer, viewed_again)
 
 
 def _wanted_page(request: Request) -> selectors.EventPage:

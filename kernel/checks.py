@@ -50,11 +50,16 @@ def settings_are_possible(**_: Any) -> list[CheckMessage]:
 
 def refuse_impossible_settings() -> None:
     """For processes that serve, which run no checks. Raises ImproperlyConfigured; only warns of what can be meant."""
-    for problem in run_checks(tags=[POSSIBLE]):
-        raise ImproperlyConfigured(str(problem.msg))
+    refuse_errors_of(POSSIBLE)
     if not settings.DEBUG:
         for problem in production_is_reachable():
             logger.warning("%s", problem.msg)
+
+
+def refuse_errors_of(tag: str) -> None:
+    """Raises ImproperlyConfigured for the first thing that the checks with this tag find, silenced or not."""
+    for problem in run_checks(tags=[tag]):
+        raise ImproperlyConfigured(str(problem.msg))
 
 
 @register(Tags.security, deploy=True)

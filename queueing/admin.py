@@ -18,7 +18,7 @@ from events.models import Event
 from kernel.backoffice.actions import Act, ActingAdmin, ReasonForm, WhyForm, badge, keep_within, moment, said
 from kernel.errors import Unavailable
 from queueing import draws, services
-from queueing.errors import OpeningIsOver
+from queueing.errors import QueueAlreadyOpen
 from queueing.models import LIMITS, QueueDraw, QueuePolicy
 from queueing.selectors import DEFAULTS
 
@@ -54,7 +54,7 @@ def _resume(policy: QueuePolicy) -> str:
 
 
 def _clear(policy: QueuePolicy) -> str:
-    stood, inside = services.clear(event_id=policy.event_id)
+    stood, inside = services.clear_queue(event_id=policy.event_id)
     return gettext("cleared: %(stood)s stood in line, %(inside)s were inside.") % {
         "stood": f"{stood:,}", "inside": f"{inside:,}",
     }  # fmt: skip
@@ -70,10 +70,10 @@ def _change_limits(policy: QueuePolicy, **limits: float | None) -> str:
 
 def _who_is_there(policy: QueuePolicy) -> str:
     try:
-        found = services.overview(event_id=policy.event_id)
+        found = services.get_queue_state(event_id=policy.event_id)
     except Unavailable as refusal:
         return said(refusal)
-    return gettext("%(line)s in line, %(inside)s inside") % {"line": f"{found.size:,}", "inside": f"{found.inside:,}"}
+    return gettext("%(line)s in line, %(inside)s inside") % {"line": f"{found.size:,}", "inside": f"{found.active:,}"}
 
 
 # --- The pages --------------------------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class QueuePolicyForm(WhyForm):
             before = QueuePolicy.objects.filter(pk=self.instance.pk).values_list("opens_at", flat=True).first()
             try:
                 services.refuse_late_opening(event_id=self.instance.pk, before=before, after=opens_at)
-            except OpeningIsOver as refusal:
+            except QueueAlreadyOpen as refusal:
                 self.add_error("opens_at", said(refusal))
         return opens_at
 
@@ -123,7 +123,7 @@ class QueuePolicyAdmin(ActingAdmin):
     fieldsets = (
         (None, {"fields": ("event", ("is_on", "is_paused"), "opens_at")}),
         (_("How many"), {"fields": (("threshold", "admissions_per_second"), "burst")}),
-        (_("How long"), {"fields": (("admission_seconds", "idle_inside_seconds"), ("idle_seconds", "grace_seconds"))}),
+        (_("How long"), {"fields": (("admission_seconds", "active_idle_seconds"), ("idle_seconds", "grace_seconds"))}),
         (_("State"), {"fields": ("commitment", ("cleared", "updated"), "why")}),
     )
     acts = (

@@ -1,4 +1,4 @@
-"""What follows from a tick. Everything here is safe to lose: the next tick asks again."""
+"""What follows from an admission round or a cleared queue. Everything here is safe to lose: the next round repeats it."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,23 +10,23 @@ from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
 from kernel.tasks.enqueue import enqueue
 from queueing import realtime
-from queueing.waiting_room import Tick
+from queueing.states import Admission, AdmissionRound
 
-# What was last told of each event that is looked after, by this process.
-_told: dict[UUID, tuple[int, int, int]] = {}
-
-
-def line_moved(event_id: UUID, tick: Tick, admitted: Sequence[tuple[str, int, int]]) -> None:
-    """Tells those who wait, while somebody does, and everybody when figures have changed."""
-    figures = tick.size, tick.inside, tick.threshold
-    if admitted or tick.size or _told.get(event_id) != figures:
-        _publish(event_id, realtime.line_moved(tick, admitted))
-    _told[event_id] = figures
-    if tick.nobody_is_left:
-        del _told[event_id]
+# The figures that this process has published last, of each active event.
+_published: dict[UUID, tuple[int, int, int]] = {}
 
 
-def line_was_cleared(event_id: UUID) -> None:
+def publish_round(event_id: UUID, last: AdmissionRound, admitted: Sequence[Admission]) -> None:
+    """Every round while somebody waits, otherwise only when figures have changed."""
+    figures = last.size, last.active, last.threshold
+    if admitted or last.size or _published.get(event_id) != figures:
+        _publish(event_id, realtime.line_moved(last, admitted))
+    _published[event_id] = figures
+    if last.is_empty:
+        del _published[event_id]
+
+
+def publish_cleared(event_id: UUID) -> None:
     _publish(event_id, realtime.cleared(event_id))
 
 
@@ -36,9 +36,9 @@ def _publish(event_id: UUID, message: realtime.Message) -> None:
         execute(lambda redis: redis.publish(realtime.channel(event_id), published))
 
 
-def policy_is_old(event_id: UUID) -> None:
+def enqueue_policy_refresh(event_id: UUID) -> None:
     enqueue("queueing.tasks.refresh_policy", expires=10, event_id=str(event_id))
 
 
-def draw_was_held(event_id: UUID) -> None:
+def enqueue_draw_recording(event_id: UUID) -> None:
     enqueue("queueing.tasks.record_draw", expires=1, event_id=str(event_id))

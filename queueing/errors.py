@@ -1,4 +1,4 @@
-"""Ways to be refused that concern the waiting room."""
+"""Domain errors of the waiting room."""
 
 from django.utils.translation import gettext_noop as _
 
@@ -6,21 +6,21 @@ from kernel.errors import DomainError, Kind, Unavailable
 
 
 class NotAdmitted(DomainError):
-    """Somebody who waits, or for whom there is no room inside, wants to buy."""
+    """A buyer who has not been admitted, and for whom there is no room."""
 
     kind = Kind.FORBIDDEN
     message = "대기열을 통해 입장해주세요."
     code = "NOT_ADMITTED"
 
 
-class LineClosed(DomainError):
+class QueueClosed(DomainError):
     kind = Kind.CONFLICT
     message = _("종료된 이벤트입니다.")
-    code = "LINE_CLOSED"
+    code = "QUEUE_CLOSED"
 
 
 class WaitingRoomUnavailable(Unavailable):
-    """Redis does not answer: nobody knows who has been let in."""
+    """Redis does not answer: nobody knows who has been admitted."""
 
     code = "WAITING_ROOM_UNAVAILABLE"
     retry_after = 2
@@ -32,9 +32,9 @@ class NoDraw(DomainError):
     code = "NO_DRAW"
 
 
-class OpeningIsOver(DomainError):
-    """For an administrator: what was drawn is drawn."""
+class QueueAlreadyOpen(DomainError):
+    """For an administrator: the draw cannot be held again."""
 
     kind = Kind.CONFLICT
     message = _("이미 오픈된 대기열의 오픈 시각은 변경할 수 없습니다.")
-    code = "OPENING_IS_OVER"
+    code = "QUEUE_ALREADY_OPEN"

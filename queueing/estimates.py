@@ -1,21 +1,22 @@
-"""How long somebody will wait, from how many were let in during the last minute. Not from the rate that is allowed:
-what counts is how fast places inside become free.
+"""How long a user will wait, from the admissions of the last minute: the rate at which active users really become fewer.
+
+The policy's rate is only the fallback, as long as nothing was measured.
 """
 
 from dataclasses import dataclass
 from math import ceil, sqrt
 
-from queueing.waiting_room import Found
+from queueing.states import QueueState
 
-# 90 of 100 times the true rate lies within so many standard deviations; arrivals at the door are nearly random.
+# In 90 of 100 cases the true rate lies within so many standard deviations: admissions are nearly a Poisson process.
 DEVIATIONS = 1.645
-FEWEST = 5  # admissions; of fewer nothing is said
-LONGEST = 365 * 86_400  # seconds; a rate near nothing would foresee more than JSON can say
+MIN_ADMISSIONS = 5  # with fewer nothing is said
+MAX_SECONDS = 365 * 86_400  # a rate near 0 would make more than JSON can say
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds. `most` is None if there is no telling. `is_measured`: else it is only what the policy would allow."""
+    """Seconds. `most` is None if there is no upper bound. Unless `is_measured`, it is what the policy would allow."""
 
     seconds: int
     least: int
@@ -23,23 +24,23 @@ class Estimate:
     is_measured: bool
 
 
-def estimate(found: Found) -> Estimate:
-    """The wait of who stands at `found.position`."""
-    until_opening = max(0, found.opens - found.now) / 1_000_000
-    ahead = found.position
-    if found.outflow >= FEWEST and found.outflow_us > 0 and not found.is_paused and found.is_ticking:
-        minute = found.outflow_us / 1_000_000
-        uncertain = DEVIATIONS * sqrt(found.outflow)
-        slowest = found.outflow - uncertain
+def estimate_wait(queue: QueueState) -> Estimate:
+    """Of the user at `queue.position`."""
+    ahead = queue.position
+    if queue.outflow >= MIN_ADMISSIONS and queue.outflow_us > 0 and not queue.is_paused and queue.has_rounds:
+        seconds = queue.outflow_us / 1_000_000
+        uncertainty = DEVIATIONS * sqrt(queue.outflow)
+        fewest = queue.outflow - uncertainty
         return Estimate(
-            seconds=_whole(ahead * minute / found.outflow),
-            least=_whole(ahead * minute / (found.outflow + uncertain)),
-            most=_whole(ahead * minute / slowest) if slowest > 0 else None,
+            seconds=_whole(ahead * seconds / queue.outflow),
+            least=_whole(ahead * seconds / (queue.outflow + uncertainty)),
+            most=_whole(ahead * seconds / fewest) if fewest > 0 else None,
             is_measured=True,
         )
-    soonest = _whole(until_opening + (ahead / found.rate if found.rate > 0 else 0))
+    until_opening = max(0, queue.opens - queue.now) / 1_000_000
+    soonest = _whole(until_opening + (ahead / queue.rate if queue.rate > 0 else 0))
     return Estimate(seconds=max(1, soonest), least=soonest, most=None, is_measured=False)
 
 
 def _whole(seconds: float) -> int:
-    return ceil(min(seconds, LONGEST))
+    return ceil(min(seconds, MAX_SECONDS))

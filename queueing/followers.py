@@ -20,10 +20,11 @@ from kernel.realtime.hub import hub
 from kernel.realtime.publications import Message, News
 from kernel.realtime.writer import Receiver
 from queueing import realtime, services
-from queueing.estimates import estimate
+from queueing.estimates import estimate_wait
 from queueing.passes import sign_pass
-from queueing.services import Standing
-from queueing.waiting_room import MAX_FOLLOWED, Found
+from queueing.services import QueuePosition
+from queueing.states import QueueState
+from queueing.store import MAX_USERS_PER_CALL
 
 FRONT = 100  # positions that are looked up often
 # From one look to the next, in seconds. The longest still keeps the wire contract's 2 and 10 s.
@@ -179,9 +180,9 @@ class Line:
             self._tell_update()
             now = time.monotonic()
             due = [follower for follower in self._followers.values() if follower.due <= now]
-            for start in range(0, len(due), MAX_FOLLOWED):
+            for start in range(0, len(due), MAX_USERS_PER_CALL):
                 try:
-                    await self._look(due[start : start + MAX_FOLLOWED])
+                    await self._look(due[start : start + MAX_USERS_PER_CALL])
                 except Exception:  # a fault of ours must not stop the line
                     logger.exception("event %s: followers can not be looked after", self.event_id)
 
@@ -189,7 +190,7 @@ class Line:
         """Where these stand, in one round trip; who is not where they were is visited."""
         try:
             users = [follower.user_id for follower in followers]
-            found, places = await in_thread(services.follow, event_id=self.event_id, users=users)
+            found, places = await in_thread(services.get_positions, event_id=self.event_id, users=users)
         except DomainError:
             for follower in followers:
                 follower.due = _after(FRONT_EVERY)
@@ -214,18 +215,18 @@ class Line:
 
     async def _visit(self, follower: Follower, only: Receiver | None = None) -> None:
         """Looks where one stands, with what was given to keep: it brings back a place that was lost."""
-        visitor = services.visitor(
+        visitor = services.identify_visitor(
             event_id=self.event_id, user_id=UUID(follower.user_id), pass_=follower.pass_, ticket=follower.ticket
         )
-        standing = await in_thread(services.status, event_id=self.event_id, visitor=visitor)
+        standing = await in_thread(services.get_status, event_id=self.event_id, visitor=visitor)
         was = follower.state
-        found = standing.found
+        found = standing.queue
         follower.state, follower.pass_, follower.ticket = _state(found), standing.pass_, standing.ticket
         follower.place = found.position
         if only is not None:
             only.tell(self._position(standing))
         if found.state == "active" and was in ("waiting", "none"):
-            self._let_in(follower, standing.pass_, found.until)
+            self._let_in(follower, standing.pass_, found.admitted_until)
         elif found.state == "waiting":
             self._stands(follower, found, found.position, is_told=only is not None)
         else:
@@ -233,15 +234,15 @@ class Line:
                 follower.tell(self._position(standing))
             follower.due = _after(INSIDE_EVERY if follower.state == "active" else OUTSIDE_EVERY)
 
-    def _stands(self, follower: Follower, found: Found, place: int, *, is_told: bool = False) -> None:
+    def _stands(self, follower: Follower, found: QueueState, place: int, *, is_told: bool = False) -> None:
         follower.place = place
         follower.due = _after(FRONT_EVERY if place <= FRONT else BACK_EVERY)
         if not is_told:
             standing = found._replace(state="waiting", position=place)
-            follower.tell(self._position(Standing(found=standing, wait=estimate(standing))))
+            follower.tell(self._position(QueuePosition(queue=standing, wait=estimate_wait(standing))))
 
-    def _position(self, standing: Standing) -> Message:
-        found = standing.found
+    def _position(self, standing: QueuePosition) -> Message:
+        found = standing.queue
         return realtime.position(
             self.event_id,
             place=None if found.state == "waiting" and found.is_before_opening else found.position,
@@ -249,11 +250,11 @@ class Line:
             wait=standing.wait.seconds if standing.wait else 0,
             state=_state(found),
             pass_=standing.pass_,
-            until=found.until,
+            until=found.admitted_until,
         )
 
 
-def _state(found: Found) -> str:
+def _state(found: QueueState) -> str:
     """On the wire. Without a waiting room everybody is in."""
     return {"off": "active", "closed": "none"}.get(found.state, found.state)
 
@@ -271,5 +272,5 @@ async def follow(*, event_id: UUID, user_id: str, outbox: Receiver) -> Callable[
     Raises EventNotFound, WaitingRoomUnavailable.
     """
     if event_id not in lines:
-        await in_thread(services.overview, event_id=event_id)  # nobody listens to events that do not exist
+        await in_thread(services.get_queue_state, event_id=event_id)  # nobody listens to events that do not exist
     return await lines.setdefault(event_id, Line(event_id)).follow(user_id, outbox)

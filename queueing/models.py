@@ -23,7 +23,7 @@ LIMITS = {
     "admission_seconds": (10, 86_400),
     "idle_seconds": (5, 86_400),
     "grace_seconds": (0, 86_400),
-    "idle_inside_seconds": (5, 86_400),
+    "active_idle_seconds": (5, 86_400),
 }
 
 
@@ -50,7 +50,7 @@ class QueuePolicy(models.Model):
     # After how much silence somebody is dropped from the line, loses the kept place, or is put out from the inside.
     idle_seconds = models.IntegerField(_("dropped from the line after silence of (seconds)"), null=True, blank=True)
     grace_seconds = models.IntegerField(_("place kept for another (seconds)"), null=True, blank=True)
-    idle_inside_seconds = models.IntegerField(
+    active_idle_seconds = models.IntegerField(
         _("put out from inside after silence of (seconds)"), null=True, blank=True
     )
     # Who comes before this moment is drawn by lot at it. NULL: the line is open from the beginning.

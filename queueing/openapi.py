@@ -12,7 +12,7 @@ from rest_framework import serializers
 from events.errors import EventNotFound
 from kernel.errors import InvalidInput
 from kernel.openapi.schema import Described, Message, Timestamp, refused_with
-from queueing.errors import LineClosed, NoDraw, OpeningIsOver, WaitingRoomUnavailable
+from queueing.errors import NoDraw, QueueAlreadyOpen, QueueClosed, WaitingRoomUnavailable
 from queueing.serializers import PolicyChanges
 
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
@@ -103,7 +103,7 @@ class Policy(serializers.Serializer[Any]):
     admissionSeconds = serializers.IntegerField(help_text="How long an admission lasts.")
     idleSeconds = serializers.IntegerField(help_text="In line without a sign of life, until the place is lost.")
     graceSeconds = serializers.IntegerField(help_text="For how long a lost place is given back.")
-    idleInsideSeconds = serializers.IntegerField()
+    activeIdleSeconds = serializers.IntegerField()
     opensAt = Timestamp(allow_null=True, help_text="Who comes before it takes part in a draw of the places.")
 
 
@@ -144,7 +144,7 @@ _CHANGE: dict[str, Any] = {
     "request": PolicyChanges,
     "responses": {200: PolicyOfEvent},
     "extensions": refused_with(
-        _MALFORMED, InvalidInput("Nothing to change. There are isOn, isPaused, ..."), EventNotFound, OpeningIsOver
+        _MALFORMED, InvalidInput("Nothing to change. There are isOn, isPaused, ..."), EventNotFound, QueueAlreadyOpen
     ),
 }
 
@@ -161,7 +161,7 @@ class Queue(Described):
             parameters=[QUEUE_PASS, QUEUE_TICKET],
             request=None,
             responses={200: Checked},
-            extensions=refused_with(_MALFORMED, EventNotFound, LineClosed, WaitingRoomUnavailable),
+            extensions=refused_with(_MALFORMED, EventNotFound, QueueClosed, WaitingRoomUnavailable),
         ),
         "status": extend_schema(
             operation_id="getQueueStatus",

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from kernel.redis.keys import tagged_key
 from kernel.wire import timestamp
-from queueing.waiting_room import Tick
+from queueing.states import Admission, AdmissionRound
 
 Message = dict[str, Any]
 
@@ -22,16 +22,16 @@ def channel(event_id: UUID) -> str:
 # --- Between processes ------------------------------------------------------------------------------------------------
 
 
-def line_moved(tick: Tick, admitted: Sequence[tuple[str, int, int]]) -> Message:
+def line_moved(last: AdmissionRound, admitted: Sequence[Admission]) -> Message:
     """What a tick did. With it a process can make the passes of those of its own who were let in."""
     return {
         "type": "line-moved",
-        "size": tick.size,
-        "inside": tick.inside,
-        "threshold": tick.threshold,
-        "epoch": tick.epoch,
-        "now": tick.now,
-        "admitted": [(user, until) for user, _, until in admitted],
+        "size": last.size,
+        "inside": last.active,
+        "threshold": last.threshold,
+        "epoch": last.epoch,
+        "now": last.now,
+        "admitted": [(one.user_id, one.until) for one in admitted],
     }
 
 

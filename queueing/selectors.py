@@ -22,7 +22,7 @@ DEFAULTS = {
     "admission_seconds": "QUEUE_ADMISSION_SECONDS",
     "idle_seconds": "QUEUE_IDLE_SECONDS",
     "grace_seconds": "QUEUE_GRACE_SECONDS",
-    "idle_inside_seconds": "QUEUE_ACTIVE_IDLE_SECONDS",
+    "active_idle_seconds": "QUEUE_ACTIVE_IDLE_SECONDS",
 }
 
 
@@ -39,7 +39,7 @@ class Policy:
     admission_seconds: int
     idle_seconds: int
     grace_seconds: int
-    idle_inside_seconds: int
+    active_idle_seconds: int
     opens_at: datetime | None
     cleared_at: datetime | None
     sale_starts_at: datetime
@@ -51,7 +51,7 @@ class Policy:
     unfinished: int
 
     def as_fields(self) -> dict[str, str | int | float]:
-        """As lua/put_policy.lua takes it: moments and durations in microseconds."""
+        """As lua/set_policy.lua takes it: moments and durations in microseconds."""
         return {
             "xmax": self.xmax,
             "unfinished": self.unfinished,
@@ -64,7 +64,7 @@ class Policy:
             "admission": self.admission_seconds * 1_000_000,
             "idle": self.idle_seconds * 1_000_000,
             "grace": self.grace_seconds * 1_000_000,
-            "idle_inside": self.idle_inside_seconds * 1_000_000,
+            "active_idle": self.active_idle_seconds * 1_000_000,
             "opens": microseconds(self.opens_at),
             "cleared": microseconds(self.cleared_at),
             "sale_from": microseconds(self.sale_starts_at),

@@ -1,4 +1,4 @@
-"""Shapes in and out."""
+"""Requests and responses of the waiting room."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,8 +12,8 @@ from kernel.wire import timestamp
 from queueing import draws
 from queueing.models import LIMITS, QueueDraw, validate_moment
 from queueing.selectors import Policy
-from queueing.services import Standing
-from queueing.waiting_room import Found
+from queueing.services import QueuePosition
+from queueing.states import QueueState
 
 HOW_TO_CHECK = (
     "commitment = SHA-256(seed bytes). code = SHA-256('{eventId}:{userId}'), lower case. "
@@ -29,92 +29,88 @@ def _moment(microseconds: int) -> str | None:
     return timestamp(datetime.fromtimestamp(microseconds / 1_000_000, UTC)) if microseconds else None
 
 
-def checked(standing: Standing) -> dict[str, Any]:
-    """The answer of check. `currentUsers` is the count before the call."""
-    found = standing.found
-    answer: dict[str, Any] = {"queued": found.state == "waiting"}
-    if found.state == "waiting":
-        answer |= {"position": _position(found), "estimatedWait": _wait(standing)}
-    answer |= {"currentUsers": found.inside_before, "threshold": found.threshold, "queueSize": found.size}
-    return answer | _state(standing)
+def check(position: QueuePosition) -> dict[str, Any]:
+    """The response of check. `currentUsers` is the count before the call."""
+    queue = position.queue
+    response: dict[str, Any] = {"queued": queue.state == "waiting"}
+    if queue.state == "waiting":
+        response |= {"position": _shown_position(queue), "estimatedWait": _wait(position)}
+    response |= {"currentUsers": queue.active_before, "threshold": queue.threshold, "queueSize": queue.size}
+    return response | _extensions(position)
 
 
-def status(standing: Standing) -> dict[str, Any]:
-    found = standing.found
+def status(position: QueuePosition) -> dict[str, Any]:
+    queue = position.queue
     return {
-        "queued": found.state == "waiting",
-        "position": _position(found),
-        "queueSize": found.size,
-        "estimatedWait": _wait(standing),
-        "currentUsers": found.inside,
-        "threshold": found.threshold,
-    } | _state(standing)
+        "queued": queue.state == "waiting",
+        "position": _shown_position(queue),
+        "queueSize": queue.size,
+        "estimatedWait": _wait(position),
+        "currentUsers": queue.active,
+        "threshold": queue.threshold,
+    } | _extensions(position)
 
 
-def _position(found: Found) -> int | None:
-    """None for who waits for the draw: nobody has a number before it."""
-    return None if found.state == "waiting" and found.is_before_opening else found.position
+def _shown_position(queue: QueueState) -> int | None:
+    """None while waiting for the draw: nobody has a number before it."""
+    return None if queue.state == "waiting" and queue.is_before_opening else queue.position
 
 
-def _is_admitting(found: Found) -> bool:
-    return found.lets_some_in and not (found.is_paused or found.is_rebuilding or found.is_before_opening)
+def _wait(position: QueuePosition) -> int:
+    return position.wait.seconds if position.wait else 0
 
 
-def _wait(standing: Standing) -> int:
-    return standing.wait.seconds if standing.wait else 0
-
-
-def _state(standing: Standing) -> dict[str, Any]:
-    """What the old service did not say."""
-    found = standing.found
-    if found.state == "off":
-        return {"state": "active"}  # everybody is in
-    if found.state == "active":
-        return {"state": "active", "pass": standing.pass_, "passExpiresAt": _moment(found.until)}
-    if found.state == "waiting" and standing.wait:
-        wait = standing.wait
-        answer = {
+def _extensions(position: QueuePosition) -> dict[str, Any]:
+    """Fields that the old service did not have."""
+    queue = position.queue
+    if queue.state == "off":
+        return {"state": "active"}  # everybody may buy
+    if queue.state == "active":
+        return {"state": "active", "pass": position.pass_, "passExpiresAt": _moment(queue.admitted_until)}
+    if queue.state == "waiting" and position.wait:
+        wait = position.wait
+        response = {
             "state": "waiting",
-            "ticket": standing.ticket,
+            "ticket": position.ticket,
             "estimatedWaitRange": [wait.least, wait.most],
             "estimateIsMeasured": wait.is_measured,
-            "isPaused": found.is_paused,
-            "isAdmitting": _is_admitting(found),
+            "isPaused": queue.is_paused,
+            "isAdmitting": queue.is_admitting,
         }
-        return answer | ({"opensAt": _moment(found.opens)} if found.is_before_opening else {})
+        return response | ({"opensAt": _moment(queue.opens)} if queue.is_before_opening else {})
     return {"state": "none"}
 
 
-def overview(event_id: UUID, found: Found) -> dict[str, Any]:
+def overview(event_id: UUID, queue: QueueState) -> dict[str, Any]:
     return {
         "eventId": event_id,
-        "queueSize": found.size,
-        "currentUsers": found.inside,
-        "threshold": found.threshold,
-        "available": max(0, found.threshold - found.inside),
-        "isPaused": found.is_paused,
-        "isAdmitting": _is_admitting(found),
-        "admittedLastMinute": found.outflow,
+        "queueSize": queue.size,
+        "currentUsers": queue.active,
+        "threshold": queue.threshold,
+        "available": max(0, queue.threshold - queue.active),
+        "isPaused": queue.is_paused,
+        "isAdmitting": queue.is_admitting,
+        "admittedLastMinute": queue.outflow,
     }
 
 
-def draw(event_id: UUID, held: QueueDraw, *, with_participants: bool) -> dict[str, Any]:
-    """The seed is shown once the draw is recorded."""
-    is_over = held.drawn_at is not None
-    participants = draws.codes(bytes(held.participants or b""))
-    policy = getattr(held.event, "queue_policy", None)
-    answer: dict[str, Any] = {
+def draw(event_id: UUID, recorded: QueueDraw, *, with_participants: bool) -> dict[str, Any]:
+    """The seed is published once the draw is recorded."""
+    is_over = recorded.drawn_at is not None
+    participants = draws.codes(bytes(recorded.participants or b""))
+    policy = getattr(recorded.event, "queue_policy", None)
+    response: dict[str, Any] = {
         "eventId": event_id,
-        "commitment": draws.commitment(held.seed),
+        "commitment": draws.commitment(recorded.seed),
         "opensAt": timestamp(policy.opens_at) if policy else None,
-        "drawnAt": timestamp(held.drawn_at),
-        "seed": held.seed if is_over else None,
+        "drawnAt": timestamp(recorded.drawn_at),
+        "seed": recorded.seed if is_over else None,
         "participantCount": len(participants) if is_over else None,
         "howToCheck": HOW_TO_CHECK,
     }
     if with_participants and is_over:
-        answer["participants"] = [participant.hex() for participant in participants]
-    return answer
+        response["participants"] = [participant.hex() for participant in participants]
+    return response
 
 
 POLICY_NAMES = {
@@ -126,14 +122,14 @@ POLICY_NAMES = {
     "admissionSeconds": "admission_seconds",
     "idleSeconds": "idle_seconds",
     "graceSeconds": "grace_seconds",
-    "idleInsideSeconds": "idle_inside_seconds",
+    "activeIdleSeconds": "active_idle_seconds",
     "opensAt": "opens_at",
 }
 
 
-def policy(event_id: UUID, found: Policy) -> dict[str, Any]:
-    shown = {name: getattr(found, column) for name, column in POLICY_NAMES.items()}
-    return {"eventId": event_id, "policy": {**shown, "opensAt": timestamp(found.opens_at)}}
+def policy(event_id: UUID, current: Policy) -> dict[str, Any]:
+    fields = {name: getattr(current, column) for name, column in POLICY_NAMES.items()}
+    return {"eventId": event_id, "policy": {**fields, "opensAt": timestamp(current.opens_at)}}
 
 
 # --- In ---------------------------------------------------------------------------------------------------------------
@@ -152,7 +148,7 @@ def _within(column: str) -> dict[str, Any]:
 
 
 class PolicyChanges(serializers.Serializer[Any]):
-    """null is back to the default; what is left out stays."""
+    """null restores the default; fields that are left out stay as they are."""
 
     isOn = serializers.BooleanField(allow_null=True, required=False)  # noqa: N815 - as on the wire
     isPaused = serializers.BooleanField(required=False)  # noqa: N815
@@ -162,7 +158,7 @@ class PolicyChanges(serializers.Serializer[Any]):
     admissionSeconds = serializers.IntegerField(**_within("admission_seconds"))  # noqa: N815
     idleSeconds = serializers.IntegerField(**_within("idle_seconds"))  # noqa: N815
     graceSeconds = serializers.IntegerField(**_within("grace_seconds"))  # noqa: N815
-    idleInsideSeconds = serializers.IntegerField(**_within("idle_inside_seconds"))  # noqa: N815
+    activeIdleSeconds = serializers.IntegerField(**_within("active_idle_seconds"))  # noqa: N815
     opensAt = serializers.DateTimeField(  # noqa: N815
         allow_null=True, required=False, default_timezone=UTC, validators=[validate_moment]
     )
@@ -179,6 +175,6 @@ def policy_changes(data: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidInput(f"{name}: a number is required")  # Python, and so the serializer, takes false for 0
     read = PolicyChanges(data=data)
     if not read.is_valid():
-        field, found = next(iter(read.errors.items()))
-        raise InvalidInput(f"{field}: {found[0]}")
+        field, errors = next(iter(read.errors.items()))
+        raise InvalidInput(f"{field}: {errors[0]}")
     return {POLICY_NAMES[name]: value for name, value in read.validated_data.items()}

@@ -9,7 +9,7 @@ from queueing import services
 
 @shared_task
 def admit() -> dict[str, int]:
-    return services.admit()
+    return services.admit_next()
 
 
 @shared_task

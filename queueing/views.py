@@ -1,4 +1,4 @@
-"""The waiting room: for those who come, for administrators, and the draw for everybody."""
+"""The waiting room: for visitors, for administrators, and the draw for everybody."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ from kernel.http.rest import body_of, single_parameters
 from kernel.http.urls import fast_path
 from kernel.wire import parse_id
 from queueing import selectors, serializers, services
-from queueing.waiting_room import Visitor
+from queueing.states import Visitor
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +22,12 @@ EVENT = "(?P<event_id>[^/]+)"
 FOR_ALL: dict[str, Any] = {"authentication_classes": [], "permission_classes": []}
 
 
-def event_of(text: str) -> UUID:
+def parse_event_id(text: str) -> UUID:
     return parse_id(text, "Invalid event ID format")
 
 
-def visitor(request: Request, event_id: UUID) -> Visitor:
-    return services.visitor(
+def identify_visitor(request: Request, event_id: UUID) -> Visitor:
+    return services.identify_visitor(
         event_id=event_id,
         user_id=UUID(user_of(request).user_id),
         pass_=request.META.get("HTTP_QUEUE_PASS", ""),
@@ -36,7 +36,7 @@ def visitor(request: Request, event_id: UUID) -> Visitor:
 
 
 def _status(request: Request, event_id: UUID) -> dict[str, Any]:
-    return serializers.status(services.status(event_id=event_id, visitor=visitor(request, event_id)))
+    return serializers.status(services.get_status(event_id=event_id, visitor=identify_visitor(request, event_id)))
 
 
 class QueueViewSet(ViewSet):
@@ -46,73 +46,73 @@ class QueueViewSet(ViewSet):
     @action(detail=False, methods=["post"], url_path=f"check/{EVENT}")
     @fast_path()
     def check(self, request: Request, event_id: str) -> dict[str, Any]:
-        wanted = event_of(event_id)
-        return serializers.checked(services.check(event_id=wanted, visitor=visitor(request, wanted)))
+        wanted = parse_event_id(event_id)
+        return serializers.check(services.check_in(event_id=wanted, visitor=identify_visitor(request, wanted)))
 
     @action(detail=False, url_path=f"status/{EVENT}")
     @fast_path()
     def status(self, request: Request, event_id: str) -> dict[str, Any]:
-        return _status(request, event_of(event_id))
+        return _status(request, parse_event_id(event_id))
 
     @action(detail=False, methods=["post"], url_path=f"heartbeat/{EVENT}")
     @fast_path()
     def heartbeat(self, request: Request, event_id: str) -> dict[str, Any]:
-        return _status(request, event_of(event_id))
+        return _status(request, parse_event_id(event_id))
 
     @action(detail=False, methods=["post"], url_path=f"leave/{EVENT}")
     @fast_path()
     def leave(self, request: Request, event_id: str) -> dict[str, Any]:
-        services.leave(event_id=event_of(event_id), user_id=UUID(user_of(request).user_id))
+        services.leave(event_id=parse_event_id(event_id), user_id=UUID(user_of(request).user_id))
         return {"message": "대기열에서 나왔습니다."}
 
     @action(detail=False, url_path=f"draw/{EVENT}", **FOR_ALL)
     def draw(self, request: Request, event_id: str) -> Response:
-        wanted = event_of(event_id)
+        wanted = parse_event_id(event_id)
         with_participants = serializers.wants_participants(single_parameters(request, "participants"))
         return Response(serializers.draw(wanted, selectors.draw_of(wanted), with_participants=with_participants))
 
 
 class QueueAdminViewSet(ViewSet):
-    """What is changed here stands in the log, with who did it. The admin's history has what is done there."""
+    """Changes made here are logged with the administrator; those made in the admin are in its history."""
 
     authentication_classes = [BearerToken]
     permission_classes = [IsAdministrator]
 
     @action(detail=False, url_path=EVENT)
     def overview(self, request: Request, event_id: str) -> Response:  # noqa: ARG002 - DRF's signature
-        wanted = event_of(event_id)
-        return Response(serializers.overview(wanted, services.overview(event_id=wanted)))
+        wanted = parse_event_id(event_id)
+        return Response(serializers.overview(wanted, services.get_queue_state(event_id=wanted)))
 
     @action(detail=False, methods=["post"], url_path=f"clear/{EVENT}")
     def clear(self, request: Request, event_id: str) -> Response:
-        stood, inside = services.clear(event_id=event_of(event_id))
-        _log_act(request, event_id, "cleared", stood=stood, inside=inside)
-        return Response({"message": "대기열이 초기화되었습니다.", "clearedQueue": stood, "clearedActive": inside})
+        waiting, active = services.clear_queue(event_id=parse_event_id(event_id))
+        _log_action(request, event_id, "cleared", waiting=waiting, active=active)
+        return Response({"message": "대기열이 초기화되었습니다.", "clearedQueue": waiting, "clearedActive": active})
 
     @action(detail=False, methods=["post"], url_path=f"pause/{EVENT}")
     def pause(self, request: Request, event_id: str) -> Response:
-        services.change_policy(event_id=event_of(event_id), changes={"is_paused": True})
-        _log_act(request, event_id, "paused")
+        services.change_policy(event_id=parse_event_id(event_id), changes={"is_paused": True})
+        _log_action(request, event_id, "paused")
         return Response({"message": "대기열 입장이 일시 중지되었습니다."})
 
     @action(detail=False, methods=["post"], url_path=f"resume/{EVENT}")
     def resume(self, request: Request, event_id: str) -> Response:
-        services.change_policy(event_id=event_of(event_id), changes={"is_paused": False})
-        _log_act(request, event_id, "resumed")
+        services.change_policy(event_id=parse_event_id(event_id), changes={"is_paused": False})
+        _log_action(request, event_id, "resumed")
         return Response({"message": "대기열 입장이 재개되었습니다."})
 
     @action(detail=False, methods=["get", "post", "patch"], url_path=f"policy/{EVENT}")
     def policy(self, request: Request, event_id: str) -> Response:
-        wanted = event_of(event_id)
+        wanted = parse_event_id(event_id)
         if request.method == "GET":
             return Response(serializers.policy(wanted, selectors.policy_of(wanted)))
         changes = serializers.policy_changes(body_of(request))
         changed = services.change_policy(event_id=wanted, changes=changes)
-        _log_act(request, event_id, "policy changed", **changes)
+        _log_action(request, event_id, "policy changed", **changes)
         return Response(serializers.policy(wanted, changed))
 
 
-def _log_act(request: Request, event_id: str, done: str, **facts: Any) -> None:
+def _log_action(request: Request, event_id: str, action_done: str, **facts: Any) -> None:
     facts = {name: str(value) for name, value in facts.items()}
-    who = {"event_id": event_id.lower(), "administrator": user_of(request).user_id}
-    logger.info("waiting room: %s", done, extra={**who, **facts})
+    by = {"event_id": event_id.lower(), "administrator": user_of(request).user_id}
+    logger.info("waiting room: %s", action_done, extra={**by, **facts})

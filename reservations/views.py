@@ -25,7 +25,9 @@ def buyer(request: Request) -> UUID:
 
 def visitor(request: Request, event_id: UUID) -> Visitor:
     """The buyer, with the pass that was given on admission, if it is sent along."""
-    return queueing.visitor(event_id=event_id, user_id=buyer(request), pass_=request.META.get("HTTP_QUEUE_PASS", ""))
+    return queueing.identify_visitor(
+        event_id=event_id, user_id=buyer(request), pass_=request.META.get("HTTP_QUEUE_PASS", "")
+    )
 
 
 class SeatReservationViewSet(ViewSet):

@@ -27,7 +27,7 @@ REJECTION_MS = 1_000
 NO_LOCKS: Mapping[str, type[DomainError]] = MappingProxyType({})
 
 _LUA = Path(__file__).parent / "lua"
-_acquire = LuaScript(
+_acquire = AdmissionGuardedScript(
     (_LUA / "acquire_locks.lua").read_text(),
     keys=("*locks", "*rejections"),
     args=("token", "life_ms"),
@@ -38,8 +38,6 @@ _release = LuaScript(
     keys=("*locks", "*rejections"),
     args=("token", "life_ms", "*labels"),
 )
-# TODO: AdmissionGuardedScript(source, keys=..., args=..., result=...) in place of `_acquire`, once it takes names.
-_acquire_if_admitted = AdmissionGuardedScript(_acquire._source)
 
 
 def seat_lock_key(event_id: UUID, seat_id: UUID) -> str:
@@ -85,13 +83,17 @@ def acquire_locks(
     locks = [*also, *(seat_lock_key(event_id, seat_id) for seat_id in seat_ids)]
     rejections = [rejection_key(event_id, seat_id) for seat_id in seat_ids]
     token = secrets.token_hex(16)
-    keys, args = _acquire._flat({"locks": locks, "rejections": rejections}, {"token": token, "life_ms": LOCK_MS})
     try:
-        reply = run_if_admitted(_acquire_if_admitted, event_id=event_id, visitor=buyer, keys=keys, args=args)
+        outcome = run_if_admitted(
+            _acquire,
+            event_id=event_id,
+            visitor=buyer,
+            keys={"locks": locks, "rejections": rejections},
+            args={"token": token, "life_ms": LOCK_MS},
+        )
     except RedisUnavailable:
         require_pass(event_id=event_id, visitor=buyer)
         return SeatLocks(event_id, token, ())
-    outcome = _acquire.parse(reply)
     if outcome["held"] is not None:
         raise also.get(locks[outcome["held"] - 1], SeatBeingChosen)
     if outcome["rejected"] is not None:

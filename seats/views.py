@@ -6,7 +6,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from events import selectors as events
-from kernel.fastpath.response_cache import CacheDependency, depends_on
+from kernel.fastpath.response_cache import CacheDependency, cached_response
 from kernel.http.permissions import IsInternalService
 from kernel.wire import parse_id
 from seats import selectors, services
@@ -19,13 +19,12 @@ class SeatMapViewSet(ViewSet):
         return Response({"layouts": events.layouts()})
 
     @action(detail=False, url_path="events/(?P<event_id>[^/]+)")
-    def events(self, request: Request, event_id: str) -> Response:  # noqa: ARG002
+    @cached_response
+    def events(self, request: Request, event_id: str) -> tuple[Response, CacheDependency]:  # noqa: ARG002
         wanted = parse_id(event_id, "Invalid event ID format")
         seat_map = selectors.seat_map(wanted)
         headers = {"Seat-Map-Version": str(seat_map.version), "ETag": f'"{seat_map.tag}"'}
-        return depends_on(
-            Response(seat_map.body, headers=headers), CacheDependency(seat_map_key(wanted), seat_map.cached)
-        )
+        return Response(seat_map.body, headers=headers), CacheDependency(seat_map_key(wanted), seat_map.cached)
 
 
 class EventStatusViewSet(ViewSet):

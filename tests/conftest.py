@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from devtools.embedded import Servers
+from tests import tools
 from tests.harness import HALL, INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, new_user, running_web, wait_until
 from tests.round_trips import Counted, counting_proxy
 
@@ -49,6 +50,12 @@ django.setup()
 def pytest_xdist_setupnodes() -> None:
     """A worker must not read the settings before its own conftest has said which servers they name."""
     del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("tool"):
+        tools.require(*mark.args)
 
 
 def pytest_unconfigure() -> None:
@@ -119,11 +126,20 @@ def redis():
 @pytest.fixture
 def world(database: Database, django_db_blocker, redis) -> Iterator[Database]:
     """The catalogue of world.sql, an empty Redis, and the database open to the test's own process, too."""
-    from queueing import waiting_room
+    from queueing import store
 
     database.load_world()
     redis.flushall()
-    waiting_room._crowds.clear()  # that this process saw in a world of before, and would wait for
+    store._last_seen_queues.clear()  # that this process saw in a world of before, and would wait for
+    with django_db_blocker.unblock():
+        yield database
+
+
+@pytest.fixture(scope="module")
+def catalogue(database: Database, django_db_blocker) -> Iterator[Database]:
+    """The same, loaded once for a module, each of whose tests has an event of its own (`Database.add_event`)."""
+    database.load_world()
+    database.settle()
     with django_db_blocker.unblock():
         yield database
 

@@ -17,10 +17,6 @@ NGINX = ROOT / "deploy" / "nginx"
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 
 
-def nginx_is_installed() -> bool:
-    return shutil.which("nginx") is not None
-
-
 def environment_of(service: str) -> dict[str, str]:
     """What docker-compose.yml sets for a service, without addresses and secrets, which are others here."""
     theirs = {"DATABASE_URL", "REDIS_URL", "PORT", "METRICS_PORT", "BEAT_SCHEDULE"}

@@ -2,20 +2,16 @@
 
 import itertools
 import json
-import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import socketio
 
-from tests.harness import ROOT
+from tests.tools import SOCKETIO_MODULES, SOCKETIO_SOURCES
 
 Message = dict[str, Any]
-SOURCES = ROOT / "tests" / "socketio"
 
 
 class Heard:
@@ -92,33 +88,15 @@ class JavaScript:
     """A node process with the official client."""
 
     def __init__(self) -> None:
-        modules = ROOT / ".local" / "socketio"
-        self._install(modules)
         self._process = subprocess.Popen(
-            ["node", SOURCES / "clients.cjs", modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ["node", SOCKETIO_SOURCES / "clients.cjs", SOCKETIO_MODULES],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._clients: dict[int, OfJavaScript] = {}
         self._ids = itertools.count()
         threading.Thread(target=self._listen, daemon=True).start()
-
-    @staticmethod
-    def _install(modules: Path) -> None:
-        """Raises OSError or CalledProcessError with the reason why it can not be had."""
-        for program in ("node", "npm"):
-            if shutil.which(program) is None:
-                raise FileNotFoundError(f"{program} is not there")
-        lock = (SOURCES / "package-lock.json").read_text()
-        installed = modules / "installed.json"
-        if installed.exists() and installed.read_text() == lock:
-            return
-        modules.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCES / name, modules)
-        subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=10000"],
-            cwd=modules, check=True, capture_output=True, text=True, timeout=60, env={**os.environ, "CI": "1"},
-        )  # fmt: skip
-        installed.write_text(lock)
 
     def open(self, port: int, namespace: str, auth: Any, emits: list[tuple], **options: Any) -> "OfJavaScript":
         number = next(self._ids)

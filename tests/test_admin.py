@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,7 +27,9 @@ from tests.harness import (
     Database,
     new_user,
     seat,
+    wait_until,
 )
+from tests.interleaving import in_a_thread, locked_row, waiting_statements
 from tests.round_trips import Counted
 
 EVENTS, RESERVATIONS, LAYOUTS = "/admin/events/event", "/admin/reservations/reservation", "/admin/events/seatlayout"
@@ -291,6 +294,32 @@ def test_there_can_not_be_fewer_tickets_than_are_taken(web: Api, manager: Client
     )  # sold since the form was opened
     page = manager.post(url, form)
     assert "이미 48매가" in text(page)
+
+
+def test_there_can_be_just_as_many_tickets_as_are_taken(web: Api, manager: Client, world: Database) -> None:
+    url = f"{EVENTS}/{STANDING}/change/"
+    form = form_of(manager, url)
+    (name,) = [name for name, value in form.items() if value == STANDING_B and name.endswith("-id")]
+    form |= {f"{name.removesuffix('id')}total_quantity": "47", "why": WHY}  # 47 of 50 are taken
+    assert manager.post(url, form).status_code == 302
+    assert world.one("SELECT available_quantity FROM ticket_types WHERE id = %s", STANDING_B) == 0
+
+
+def test_a_ticket_that_is_sold_while_the_form_is_saved_stays_sold(web: Api, manager: Client, world: Database) -> None:
+    """The form has found enough of them, and waits for the buyer who takes one."""
+    url = f"{EVENTS}/{STANDING}/change/"
+    form = form_of(manager, url)
+    (name,) = [name for name, value in form.items() if value == STANDING_B and name.endswith("-id")]
+    form |= {f"{name.removesuffix('id')}total_quantity": "47", "why": WHY}
+    with ThreadPoolExecutor(1) as threads, locked_row(world, "ticket_types", STANDING_B) as buyer:
+        saving = threads.submit(in_a_thread, lambda: manager.post(url, form))
+        wait_until(lambda: waiting_statements(world) == 1, seconds=4)
+        buyer.rows("UPDATE ticket_types SET available_quantity = 2 WHERE id = %s", STANDING_B)
+        buyer.rows("COMMIT")
+        saved = saving.result()
+    assert "이미 48매가" in text(manager.get(saved["Location"]))  # the refusal, on the next page
+    columns = "SELECT available_quantity, total_quantity FROM ticket_types WHERE id = %s"
+    assert world.rows(columns, STANDING_B) == [{"available_quantity": 2, "total_quantity": 50}]
 
 
 def test_a_new_ticket_type_is_all_left(manager: Client, world: Database) -> None:

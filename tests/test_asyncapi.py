@@ -214,7 +214,7 @@ def let_in_and_sell(audience: Audience, web: Api, world: Database, user: str) ->
     assert web.buy(new_user(), STANDING, **{STANDING_A: 2}).status == 201
     assert web.post(f"/internal/events/{STANDING}/cancel", headers=INTERNAL).status == 200
     standing.first("event-status-changed")
-    queueing.clear(event_id=uuid.UUID(HALL))
+    queueing.clear_queue(event_id=uuid.UUID(HALL))
     for client in (audience.web_client, audience.clients["socketioQueue"][0]):
         client.first("queue-cleared")
         client.first("queue-updated")

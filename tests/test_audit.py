@@ -204,7 +204,7 @@ def plant_in_line(redis) -> dict[str, set[str]]:
             name_of_key = key.replace("_", ":")
             if key == "active":
                 redis.sadd(f"active:{STANDING}", who[name])
-            elif key == "queue_kept":
+            elif key == "queue_grace":
                 redis.hset(f"queue:grace:{STANDING}", who[name], int(moment))
             else:
                 redis.zadd(f"{name_of_key}:{STANDING}", {who[name]: moment})
@@ -216,20 +216,20 @@ def plant_in_line(redis) -> dict[str, set[str]]:
     stands("gone", active_until=now)
     stands("silent", active=now, active_until=now)
     stands("ghost", active_seen=now)
-    stands("twice", queue=now, queue_seen=now, queue_kept=now, queue_kept_until=now)
-    stands("kept", queue_kept=now)
+    stands("twice", queue=now, queue_seen=now, queue_grace=now, queue_grace_until=now)
+    stands("kept", queue_grace=now)
     stands("early", queue=12345, queue_seen=12345)  # a lot, but no moment
     stands("late", active=now, active_until=now * 2, active_seen=now)
     return {
-        "in_line_and_inside": {who["both"]},
-        "in_line_unseen": {who["unseen"]},
-        "seen_not_in_line": {who["lost"]},
-        "inside_without_end": {who["endless"]},
-        "end_not_inside": {who["gone"]},
-        "inside_unseen": {who["silent"]},
-        "seen_not_inside": {who["ghost"]},
-        "kept_and_in_line": {who["twice"]},
-        "kept_without_end": {who["kept"]},
+        "waiting_and_active": {who["both"]},
+        "waiting_without_seen": {who["unseen"]},
+        "seen_without_waiting": {who["lost"]},
+        "active_without_end": {who["endless"]},
+        "end_without_active": {who["gone"]},
+        "active_without_seen": {who["silent"]},
+        "seen_without_active": {who["ghost"]},
+        "waiting_and_in_grace": {who["twice"]},
+        "grace_incomplete": {who["kept"]},
         "impossible_moment": {who["early"], who["late"]},
     }
 
@@ -323,7 +323,7 @@ def test_nothing_is_found_while_a_sale_goes_on(clean: Database, audit: Audit, we
         from django.db import connection
 
         while buyers:
-            queueing.admit()
+            queueing.admit_next()
             sweep()
             audits.append(audit())
         connection.close()

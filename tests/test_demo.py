@@ -1,14 +1,17 @@
 """`manage.py load_demo`: something to try the service with, that can be loaded at any time without harm."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Count, F
+from django.test import Client
 from django.utils import timezone
 
 from events.models import Event, KeywordMapping, SeatLayout
@@ -20,8 +23,6 @@ from seats.models import Seat
 from tests.harness import new_user
 from tickets.models import TicketType
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
 TABLES = (Event, SeatLayout, KeywordMapping, TicketType, Seat, Reservation, ReservationItem)
 
 
@@ -31,10 +32,12 @@ def debug(settings: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_there(debug: None, transactional_db: None) -> None:
-    """Other tests leave their catalogue behind."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(table._meta.db_table for table in TABLES)} CASCADE")
+def nothing_there(debug: None, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Other tests leave their catalogue behind. What migrations have made stays, the group of managers among it."""
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {', '.join(table._meta.db_table for table in (*TABLES, User))} CASCADE")
+        yield
 
 
 def load(*arguments: str) -> str:
@@ -95,6 +98,40 @@ def test_what_is_sold_out_has_nothing_left_and_every_sold_seat_an_owner() -> Non
     assert not seats.exclude(status="sold").exists()
     paid = ReservationItem.objects.filter(is_live=True, reservation__status="confirmed")
     assert paid.filter(seat__in=seats).count() == seats.count()
+
+
+def test_an_organiser_can_sign_in_and_act(client: Client) -> None:
+    load()
+
+    assert client.login(username="demo", password="demo")
+    demo = User.objects.get(username="demo")
+    assert demo.has_perm("events.add_event")
+    assert not demo.is_superuser
+    assert client.get("/admin/events/event/add/").status_code == 200
+    assert client.get("/admin/auth/user/").status_code == 403
+
+
+def test_an_organiser_s_own_password_and_rights_stay() -> None:
+    load()
+    demo = User.objects.get(username="demo")
+    demo.set_password("another")
+    demo.save()
+    demo.groups.clear()
+
+    load()
+
+    demo.refresh_from_db()
+    assert demo.check_password("another")
+    assert not demo.groups.exists()
+
+
+def test_without_debug_nobody_gets_an_account_with_a_known_password(settings: Any) -> None:
+    settings.DEBUG = False
+
+    load("--force")
+
+    assert Event.objects.exists()
+    assert not User.objects.filter(username="demo").exists()
 
 
 def test_the_audit_finds_nothing_in_it(redis: Any) -> None:

@@ -100,10 +100,27 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
         headers = {name.lower(): value for name, value in begun[1] if name != "Content-Length"}
         return begun[0], headers, orjson.loads(body) if body else None
 
-    assert answer_of(ResponseCache(noting)) == answer_of(ResponseCache(django))
+    assert answer_of(ResponseCache(noting, router.urls)) == answer_of(ResponseCache(django, router.urls))
     odd = ("another media type", "a large body", "an endless number", "almost below api")
     long_way = call[0] == "PUT" or call in [CALLS[name] for name in odd]
     assert went_direct == [not long_way]
+    handler._headers_for.cache_clear()
+
+
+def test_a_hot_call_is_sent_to_https_as_any_other(world: Database, settings: Any) -> None:
+    from django.core.wsgi import get_wsgi_application
+
+    from kernel.fastpath import handler
+    from ticketservice.urls import router
+
+    settings.SECURE_SSL_REDIRECT = True
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    handler._headers_for.cache_clear()
+    application = handler.Direct(get_wsgi_application(), router.urls)
+    plain: Any = application(asked(CALLS["availability"]), lambda *_: None)
+    encrypted: Any = application(asked(CALLS["through a proxy"]), lambda *_: None)
+    assert (plain.status_code, plain["Location"]) == (301, f"https://localhost/tickets/availability/{STANDING_A}")
+    assert encrypted.status == "200 OK"
     handler._headers_for.cache_clear()
 
 

@@ -11,11 +11,11 @@ from django.conf import settings
 
 from kernel.errors import DomainError
 from kernel.http.problems import HTTP_STATUS
-from queueing import metrics, serializers, waiting_room
+from queueing import metrics, serializers, store
 from queueing.selectors import DEFAULTS
 from tests.harness import ROOT, Api, Database, new_user, token
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "README.ko.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 APPS = ["kernel", "events", "tickets", "queueing", "seats"]
 # Refusals and failures that are no classes of ours.
 NOT_CLASSES = {("METHOD_NOT_ALLOWED", 405), ("UNSUPPORTED_MEDIA_TYPE", 415), ("INTERNAL_ERROR", 500)}
@@ -58,7 +58,7 @@ def test_every_refusal_is_described_as_it_is() -> None:
 def test_every_key_of_an_event_is_described() -> None:
     """Those that the code makes with `tagged_key`."""
     code = "\n".join(file.read_text() for app in APPS for file in (ROOT / app).rglob("*.py"))
-    templates = set(re.findall(r'event_key\(\s*"([^"]+)"', code))
+    templates = set(re.findall(r'tagged_key\(\s*"([^"]+)"', code))
     described = re.sub(r"\{\w+\}", "{}", (ROOT / "docs/redis.md").read_text())
 
     assert len(templates) >= 5
@@ -82,7 +82,7 @@ def test_both_readmes_show_the_same_commands_and_links() -> None:
 
 
 def test_decisions_are_numbered_without_gaps() -> None:
-    numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("*.md"))]
+    numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))]
 
     assert numbers == list(range(1, len(numbers) + 1))
 
@@ -92,7 +92,7 @@ def test_decisions_are_numbered_without_gaps() -> None:
 
 def test_every_key_of_the_waiting_room_is_described() -> None:
     described = re.sub(r"\{\w+\}", "{}", (ROOT / "docs/redis.md").read_text())
-    keys = [*waiting_room._TEMPLATES, waiting_room.EVENTS, waiting_room.COUNTED]
+    keys = [*store.KEY_TEMPLATES.values(), store.ACTIVE_EVENTS, store.COUNTED_EVENTS]
 
     assert len(keys) >= 15
     assert [key for key in keys if not re.search(rf"^\| `{re.escape(key)}`", described, re.MULTILINE)] == []

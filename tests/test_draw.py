@@ -125,7 +125,7 @@ def test_those_who_come_before_the_opening_are_drawn_by_lot(
         # Which place it stands for is left empty, and signed as such.
         assert re.fullmatch(r"\d{16}\.\d{16}\.~[\w-]{43}", found["ticket"])
         assert str(lot_of(seed, event, user)) not in json.dumps(found)
-    assert services.admit() == {}
+    assert services.admit_next() == {}
     before = database.everything()
     seat = database.one("SELECT id FROM seats WHERE event_id = %s", event)
     for headers in ({}, {"Queue-Pass": tickets[users[0]]}, {"Idempotency-Key": "early"}):
@@ -139,7 +139,7 @@ def test_those_who_come_before_the_opening_are_drawn_by_lot(
     opens_at = open_now(web, event)
     late = new_user()
     assert check(web, event, late)["position"] == 13  # also before the tick that draws
-    assert services.admit() == {"admitted": 3}
+    assert services.admit_next() == {"admitted": 3}
     drawn = by_lot(database, event, users)
     assert drawn != users
     assert [status(web, event, user)["state"] for user in drawn] == ["active"] * 3 + ["waiting"] * 9
@@ -263,7 +263,7 @@ def test_a_person_has_one_lot_however_often_they_come(web: Api, event: str, data
     assert draw(web, event)["seed"] is None
 
     open_now(web, event)
-    services.admit()
+    services.admit_next()
     assert services.record_draw(event_id=uuid.UUID(event)) == 9
     drawn = by_lot(database, event, [user for user in users if user != users[6]])
     assert draw(web, event, "?participants=all")["participants"] == [code_of(event, user) for user in drawn]
@@ -278,7 +278,7 @@ def test_lots_survive_a_redis_that_has_lost_everything(event: str, database: Dat
         open_in(web, event, 600)
         users = [new_user() for _ in range(12)]
         tickets = {user: check(web, event, user)["ticket"] for user in users}
-        assert services.admit() == {}
+        assert services.admit_next() == {}
 
         redis.flushall()
         for user in users[:6]:
@@ -288,15 +288,35 @@ def test_lots_survive_a_redis_that_has_lost_everything(event: str, database: Dat
         assert check(web, event, late)["position"] == 7
         # Who calls has the event ticked again, at most a second after it was asked for the last time.
         wait_until(lambda: check(web, event, late) and redis.sismember("queue:events", event), seconds=5)
-        assert services.admit() == {}  # nobody is let in before the others have had time to come back
+        assert services.admit_next() == {}  # nobody is let in before the others have had time to come back
         for user in users[6:]:
             assert status(web, event, user, **{"Queue-Ticket": tickets[user]})["isAdmitting"] is False
 
         drawn = by_lot(database, event, users)
         assert [status(web, event, user)["position"] for user in (*drawn, late)] == list(range(1, 14))
-        wait_until(lambda: services.admit() == {"admitted": 13}, seconds=20)
+        wait_until(lambda: services.admit_next() == {"admitted": 13}, seconds=20)
         assert services.record_draw(event_id=uuid.UUID(event)) == 12
         assert draw(web, event, "?participants=all")["participants"] == [code_of(event, user) for user in drawn]
+
+
+def test_a_draw_that_was_published_stays_when_redis_draws_again(web: Api, event: str, redis: Any) -> None:
+    """Redis has lost everything, and does not know that it has drawn; of five only two have come back."""
+    open_in(web, event, 600, threshold=0)
+    users = [new_user() for _ in range(5)]
+    tickets = {user: check(web, event, user)["ticket"] for user in users}
+    open_now(web, event, threshold=0)
+    services.admit()
+    assert services.record_draw(event_id=uuid.UUID(event)) == 5
+    published = draw(web, event, "?participants=all")
+
+    redis.flushall()
+    for user in users[:2]:
+        assert status(web, event, user, **{"Queue-Ticket": tickets[user]})["state"] == "waiting"
+    redis.hset(f"queue:state:{event}", "rebuild", 1)  # the time to come back is over
+    redis.sadd("queue:events", event)
+    services.admit()
+    assert services.record_draw(event_id=uuid.UUID(event)) == 2
+    assert draw(web, event, "?participants=all") == published
 
 
 # --- Anybody can check it ---------------------------------------------------------------------------------------------
@@ -318,12 +338,13 @@ def test_a_draw_of_10_000_is_recomputed_by_the_script_of_the_docs(
     noted = draw(web, event)["commitment"]
     users = [new_user() for _ in range(10_000)]
     for user in users:
-        found = services.check(
-            event_id=uuid.UUID(event), visitor=services.visitor(event_id=uuid.UUID(event), user_id=uuid.UUID(user))
+        found = services.check_in(
+            event_id=uuid.UUID(event),
+            visitor=services.identify_visitor(event_id=uuid.UUID(event), user_id=uuid.UUID(user)),
         )
-    assert (found.found.size, found.found.inside) == (10_000, 0)
+    assert (found.queue.size, found.queue.active) == (10_000, 0)
     open_now(web, event, isPaused=True)
-    services.admit()
+    services.admit_next()
     line = redis.zrange(f"queue:{event}", 0, -1)
     assert services.record_draw(event_id=uuid.UUID(event)) == 10_000
     saved = tmp_path / "draw.json"

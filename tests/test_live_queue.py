@@ -38,21 +38,23 @@ def line(world: Database) -> Database:
     return world
 
 
-def set_policy(*, threshold: int, world: Database, is_new: bool = False, idle_seconds: int | None = None) -> None:
+def set_policy(
+    *, threshold: int, world: Database, is_new: bool = False, idle_seconds: int | None = None, **changes: Any
+) -> None:
     from queueing import services
 
     if is_new:
         world.rows(
             "INSERT INTO queue_policies (event_id, threshold, idle_seconds) VALUES (%s, 0, %s)", HALL, idle_seconds
         )
-    services.change_policy(event_id=EVENT, changes={"threshold": threshold})
+    services.change_policy(event_id=EVENT, changes={"threshold": threshold, **changes})
 
 
 def tick() -> None:
-    from queueing import services, waiting_room
+    from queueing import services, store
 
-    waiting_room.look_after(EVENT)
-    services.admit()
+    store.activate_event(EVENT)
+    services.admit_next()
 
 
 def tick_until(condition: Callable[[], Any]) -> None:
@@ -83,12 +85,13 @@ def test_who_waits_hears_the_position_and_who_is_let_in_gets_a_pass(
     assert stranger.first("queue-position") == {
         "type": "queue-position", "eventId": HALL, "position": 0, "queueSize": 0, "estimatedWait": 0, "state": "none",
     }  # fmt: skip
+    set_policy(threshold=0, world=line, admissions_per_second=0.5)
     wait_in_line(web, first, second)
     sockets = {user: follow(realtime, user) for user in (first, second)}
     for place, socket in enumerate(sockets.values(), 1):
         heard = (socket.messages and socket.messages[0]) or socket.first("queue-position")
         assert (heard["position"], heard["queueSize"], heard["state"]) == (place, 2, "waiting")
-        assert heard["estimatedWait"] >= 0
+        assert heard["estimatedWait"] == 2 * place  # seconds: nothing is measured yet, and the policy allows one in two
 
     set_policy(threshold=1, world=line)
     tick_until(lambda: sockets[first].of_type("queue-entry-allowed"))
@@ -106,9 +109,9 @@ def test_who_waits_hears_the_position_and_who_is_let_in_gets_a_pass(
     # The pass of the message is as good as the one of check.
     from queueing import services
 
-    proof = services.visitor(event_id=EVENT, user_id=uuid.UUID(first), pass_=allowed["pass"]).admission
-    assert proof is not None
-    assert (proof.value or 0) / 1e6 > time.time()
+    queue_pass = services.identify_visitor(event_id=EVENT, user_id=uuid.UUID(first), pass_=allowed["pass"]).queue_pass
+    assert queue_pass is not None
+    assert queue_pass.until / 1e6 > time.time()
     assert web.reserve(first, HALL, seat(1, 1), headers={"Queue-Pass": allowed["pass"]}).status == 201
 
 

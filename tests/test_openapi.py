@@ -79,6 +79,13 @@ def paths(resolver: URLResolver, before: str = "/") -> Iterator[str]:
         yield from [here] if isinstance(found, URLPattern) else paths(found, here)
 
 
+def test_the_root_leads_to_the_documentation(web: Api) -> None:
+    found = web.get("/")
+
+    assert (found.status, found.headers["location"]) == (302, "/api-docs")
+    assert web.post("/").status == 405
+
+
 def test_every_code_is_in_both_documents(described: Described) -> None:
     explained = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE))
     operations = described.operations.values()

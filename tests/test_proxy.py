@@ -1,6 +1,6 @@
 """The services of docker-compose.yml as processes behind the proxy: the whole journey through one port, and deaths.
 
-Needs Debian's package `nginx`; skipped without it. The files themselves are judged in tests/test_deployment.py, always.
+Needs nginx. The files themselves are judged in tests/test_deployment.py, always.
 """
 
 import json
@@ -39,9 +39,9 @@ from tests.harness import (
     wait_until,
 )
 from tests.live import Heard
-from tests.proxy import environment_of, nginx_is_installed, running_proxy
+from tests.proxy import environment_of, running_proxy
 
-pytestmark = pytest.mark.skipif(not nginx_is_installed(), reason="Debian's package `nginx` is not installed")
+pytestmark = pytest.mark.tool("nginx")
 
 GIVE_UP_SECONDS = 40  # a key that a dead process was working on is free again after 10
 

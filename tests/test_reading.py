@@ -79,6 +79,19 @@ def test_a_reader_from_before_a_commit_stores_nothing_stale(world: Database, red
     assert caching.read_through("cache:key", lambda: b"newer", seconds=5) == b"new"
 
 
+def test_a_reader_of_one_of_many_lists_from_before_a_commit_stores_nothing_stale(world: Database, redis) -> None:
+    from kernel.redis import caching
+
+    def compute() -> bytes:
+        caching.forget_all("cache:every-list")
+        return b"old"
+
+    assert caching.read_through("cache:list", compute, seconds=5, index="cache:every-list") == b"old"
+    assert caching.read_through("cache:list", lambda: b"new", seconds=5, index="cache:every-list") == b"new"
+    caching.forget_all("cache:every-list")
+    assert not redis.exists("cache:list", "cache:every-list")
+
+
 def test_control_without_the_lease_a_stale_answer_would_stay(world: Database, redis) -> None:
     redis.delete("cache:key")
     old = b"old"  # read before the commit
@@ -191,6 +204,20 @@ def test_a_redis_that_hangs_holds_nobody_up_for_long(api: Api, world: Database, 
 
 
 # --- The seat map -----------------------------------------------------------------------------------------------------
+
+
+def test_versions_begin_anew_once_when_redis_may_have_come_back_with_old_ones(world: Database, redis) -> None:
+    from seats.selectors import seat_map_version_after_restart
+
+    counted, cached = f"seats:{HALL}:version", (f"seats:{HALL}", f"seats:{HALL}:lease")
+    an_hour_ago = int((time.time() - 3600) * 1000)
+    redis.mset({counted: an_hour_ago, **dict.fromkeys(cached, "old")})
+    version = seat_map_version_after_restart(UUID(HALL))
+    assert version > an_hour_ago + 3_500_000
+    assert not redis.exists(*cached)
+    time.sleep(0.01)
+    assert seat_map_version_after_restart(UUID(HALL)) == version  # another process, that has lost Redis as well
+    assert redis.get(counted) == str(version)
 
 
 def test_a_seat_map_has_a_version_that_grows_and_a_tag(api: Api, world: Database) -> None:

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
+from websockets.sync.client import connect
 
 from devtools.embedded import Servers, is_free
 
@@ -118,9 +119,16 @@ def test_runs_everything_until_it_is_told_to_stop(start: Callable[..., Run], loc
     run.wait_for("/seats/reserve")
 
     assert f"The service answers at http://localhost:{port}" in run.printed
-    with urllib.request.urlopen(f"http://localhost:{port}/health", timeout=5) as response:
-        assert response.status == 200
-    socket.create_connection(("localhost", port + 1), timeout=5).close()
+    for path in ("/health", *re.findall(rf"^http://localhost:{port}(/\S*)", run.printed, re.MULTILINE)):
+        with urllib.request.urlopen(f"http://localhost:{port}{path}", timeout=5) as response:
+            assert response.status == 200
+    event = re.search(rf"^curl http://localhost:{port}/seats/events/(\S+)", run.printed, re.MULTILINE)
+    assert event
+    seats = re.search(rf"^(ws://localhost:{port + 1}/ws/seats/)EVENT_ID ", run.printed, re.MULTILINE)
+    assert seats
+    with connect(seats[1] + event[1]) as websocket:
+        assert "hello" in str(websocket.recv(timeout=10))
+    assert "/admin/    for organisers: user demo, password demo\n" in run.printed
     run.wait_for("ready.")  # the worker
     run.wait_for("beat runs ")
     children = run.children()

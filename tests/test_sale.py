@@ -78,6 +78,13 @@ def test_cancelling_frees_the_seat_at_once(api: Api, world: Database) -> None:
     assert api.reserve(second, HALL, SEAT).status == 201
 
 
+def test_nobody_cancels_for_another(api: Api, world: Database) -> None:
+    reservation = api.reserve(new_user(), HALL, SEAT).json["reservation"]["id"]
+    before = world.everything()
+    refused(api.cancel(new_user(), reservation), 400, "예매 내역을 찾을 수 없습니다.")
+    assert world.everything() == before
+
+
 def test_several_seats_are_taken_all_or_none(api: Api, world: Database) -> None:
     user = new_user()
     sale = api.reserve(user, HALL, seat(1, 3), seat(1, 1), seat(1, 11))
@@ -94,7 +101,32 @@ def test_several_seats_are_taken_all_or_none(api: Api, world: Database) -> None:
 def test_a_seat_of_another_event_is_not_found(api: Api, world: Database) -> None:
     before = world.everything()
     refused(api.reserve(new_user(), HALL, seat(7, 1)), 400, "좌석을 찾을 수 없습니다.")
+    refused(api.reserve(new_user(), HALL, SEAT, seat(7, 1)), 400, "좌석을 찾을 수 없습니다.")
     assert world.everything() == before
+
+
+def test_several_kinds_of_tickets_are_taken_all_or_none(api: Api, world: Database) -> None:
+    of_another_event = "71c00000-0000-4000-8000-000000000001"
+    before = world.everything()
+    for wanted, why in (
+        ({STANDING_A: 1, STANDING_B: 4}, "스탠딩 B 티켓이 부족합니다. (남은 수량: 3)"),
+        ({STANDING_A: 1, of_another_event: 1}, "존재하지 않는 티켓입니다."),
+    ):
+        refused(api.buy(new_user(), STANDING, **wanted), 400, why)
+    assert world.everything() == before
+
+
+def test_a_hold_ends_and_may_be_taken_over_from_its_deadline_on(api: Api, world: Database) -> None:
+    from reservations.services import expire_due
+
+    for seat_id, end in (
+        (SEAT, lambda: api.reserve(new_user(), HALL, SEAT).status == 201),
+        (seat(1, 2), lambda: expire_due(limit=9) == 1),
+    ):
+        reservation = api.reserve(new_user(), HALL, seat_id).json["reservation"]["id"]
+        world.rows("UPDATE reservations SET expires_at = now() WHERE id = %s", reservation)
+        assert end()
+        assert world.one("SELECT status FROM reservations WHERE id = %s", reservation) == "expired"
 
 
 def test_an_event_may_allow_more_or_fewer_seats(api: Api, world: Database) -> None:
@@ -184,6 +216,20 @@ def test_tickets_of_an_expired_hold_are_sold_at_once(api: Api, world: Database) 
     world.expire(held)
     assert api.buy(new_user(), STANDING, **{STANDING_B: 2}).status == 201
     assert stock(world, STANDING_B) == 1
+
+
+def test_only_holds_that_are_over_are_taken_over(api: Api, world: Database) -> None:
+    a, b = new_user(), new_user()
+    over = api.reserve(a, HALL, SEAT).json["reservation"]["id"]
+    assert api.reserve(b, HALL, seat(1, 2)).status == 201
+    world.expire(over)
+    refused(api.reserve(new_user(), HALL, SEAT, seat(1, 2)), 400, "이미 예약된 좌석입니다. (VIP-1-2)")
+    assert owner(world, seat(1, 2)) == [b]
+    over = api.buy(a, STANDING, **{STANDING_B: 1}).json["reservation"]["id"]
+    assert api.buy(b, STANDING, **{STANDING_B: 2}).status == 201
+    world.expire(over)
+    refused(api.buy(new_user(), STANDING, **{STANDING_B: 2}), 400, "스탠딩 B 티켓이 부족합니다. (남은 수량: 1)")
+    assert api.buy(new_user(), STANDING, **{STANDING_B: 1}).status == 201
 
 
 # --- Paying -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests import tools
 from tests.harness import (
     HALL,
     INTERNAL,
@@ -51,13 +51,9 @@ def processes(database_url: str, logs: Path) -> Iterator[list[Realtime]]:
 
 
 @pytest.fixture(scope="module")
-def javascript() -> Iterator[JavaScript | str]:
-    """Or why it can not be had."""
-    try:
-        node = JavaScript()
-    except (OSError, subprocess.SubprocessError) as error:
-        yield f"{error} {getattr(error, 'stderr', '') or ''}"[:200]
-        return
+def javascript() -> Iterator[JavaScript]:
+    tools.require("socket.io-client")
+    node = JavaScript()
     yield node
     node.stop()
 
@@ -105,9 +101,7 @@ def open_client(request: pytest.FixtureRequest, realtime: Realtime, opened: list
     transports = [transport] if transport != "default" else None
     if language == "python":
         return lambda *args, **options: open_python(*args, transports=transports, **options)
-    node = request.getfixturevalue("javascript")
-    if isinstance(node, str):
-        pytest.skip(f"the official client can not be had: {node}")
+    node: JavaScript = request.getfixturevalue("javascript")
 
     def open_official(
         namespace: str = "/", *, user: str | None = None, auth: Any = None, emits: Any = (), at: Realtime = realtime
@@ -165,7 +159,7 @@ def test_every_event_reaches_a_client_that_emits_when_it_connects(
             assert set(client.first(change)) == {"eventId", "seatId", "status", "version", "timestamp"}
             assert client.first(change)["status"] == status
 
-    services.clear(event_id=uuid.UUID(HALL))
+    services.clear_queue(event_id=uuid.UUID(HALL))
     for client in (here, there):
         assert client.first("queue-cleared") == {"eventId": HALL, "message": "관리자가 대기열을 초기화했습니다."}
     assert not there.of("queue-entry-allowed")

@@ -88,9 +88,7 @@ def test_behind_one_address_with_sticky_sessions(
                 transports = [transport] if transport != "default" else ["polling", "websocket"]
                 clients.append(OfPython(front.port, "/", auth, emits, transports))
                 continue
-            node: JavaScript | str = request.getfixturevalue("javascript")
-            if isinstance(node, str):
-                pytest.skip(f"the official client can not be had: {node}")
+            node: JavaScript = request.getfixturevalue("javascript")
             options = {"transports": [transport]} if transport != "default" else {}
             clients.append(node.open(front.port, "/", auth, emits, **options))
         for client in clients:

@@ -102,7 +102,9 @@ def test_a_crowd_comes_in_in_order(web: Api, world: Database, clockwork: Clockwo
     foreseen: dict[str, list[tuple[float, int]]] = {user: [] for user in watched}
     for process in ("worker", "beat"):
         clockwork.start(process)
-    wait_until(lambda: status(web, by_place[0])["isPaused"] and redis.hget(f"queue:state:{HALL}", "ticked"), seconds=30)
+    wait_until(
+        lambda: status(web, by_place[0])["isPaused"] and redis.hget(f"queue:state:{HALL}", "round_at"), seconds=30
+    )
     with Door(redis, web) as door:
         set_policy(web, isPaused=False)
         give_up = time.monotonic() + 60 + 3 * CROWD / RATE

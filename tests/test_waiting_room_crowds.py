@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from queueing import waiting_room
-from queueing.waiting_room import Tick, Visitor
+from queueing import store
+from queueing.states import AdmissionRound, Visitor
 from tests.harness import HALL, Answer, Api, Database, at_once, new_user
 from tests.waiting_room_clock import SECOND, Room, policy_fields
 
@@ -22,7 +22,7 @@ THRESHOLD = 1000  # the default
 @pytest.fixture
 def room(redis, monkeypatch) -> Room:
     redis.flushall()
-    monkeypatch.setattr(waiting_room, "_crowds", {})
+    monkeypatch.setattr(store, "_last_seen_queues", {})
     return Room(redis, policy_fields())
 
 
@@ -33,9 +33,12 @@ def join(room: Room, users: list[str]) -> list[Any]:
     for first in range(0, len(users), 1000):
         pipeline = room.redis.pipeline(transaction=False)
         for user in users[first : first + 1000]:
-            arguments = waiting_room._arguments(room.event_id, Visitor(uuid.UUID(user)), "check", None)
-            waiting_room._visit.run(pipeline, keys=waiting_room._keys(room.event_id), args=arguments)
-        answers += pipeline.execute()
+            arguments = store.check_in_args(Visitor(uuid.UUID(user)), "check", None) | {
+                "lost_epoch": "",
+                "rebuild_us": 0,
+            }
+            store._check_in.run(pipeline, keys=store.keys_of(room.event_id), args=arguments)
+        answers += map(store._check_in.parse, pipeline.execute())
     return answers
 
 
@@ -93,7 +96,7 @@ def test_places_from_eight_threads_have_no_gap_and_no_tie(room: Room) -> None:
 
     def join_many() -> list[tuple[int, int]]:
         found = [room.visit(new_user()) for _ in range(each)]
-        return [(one.position, one.place) for one in found]
+        return [(one.position, one.score) for one in found]
 
     taken = sorted(one for found in at_once([join_many] * threads) for one in found)
     assert [position for position, _ in taken] == list(range(2, 2 + each * threads))
@@ -106,9 +109,9 @@ def test_a_thousand_in_one_batch_stand_as_they_came(room: Room) -> None:
     room.policy |= {"threshold": 0}
     users = [new_user() for _ in range(1000)]
     answers = join(room, users)
-    assert [answer[1] for answer in answers] == list(range(1, 1001))
+    assert [answer["position"] for answer in answers] == list(range(1, 1001))
     assert room.line() == users
-    in_a_millisecond = Counter(answer[6] // 1000 for answer in answers)
+    in_a_millisecond = Counter(answer["score"] // 1000 for answer in answers)
     assert max(in_a_millisecond.values()) > 1
 
 
@@ -124,7 +127,7 @@ def test_two_beats_as_fast_as_they_can(room: Room) -> None:
     room.change(threshold=threshold)
     started, ended = time.monotonic(), threading.Event()
 
-    def beat() -> list[Tick]:
+    def beat() -> list[AdmissionRound]:
         ticks = []
         while time.monotonic() < started + seconds:
             ticks.append(room.tick())
@@ -141,7 +144,7 @@ def test_two_beats_as_fast_as_they_can(room: Room) -> None:
         ended.set()
         buying.result()
 
-    assert all(tick.inside <= threshold for ticks in both for tick in ticks)
+    assert all(tick.active <= threshold for ticks in both for tick in ticks)
     assert all(len(ticks) > 1 for ticks in both)
     ticks = sorted((tick for ticks in both for tick in ticks if tick.admitted), key=lambda tick: tick.admitted[0][1])
     admitted = [user for tick in ticks for user, _, _ in tick.admitted]
@@ -169,7 +172,7 @@ def test_what_a_line_of_100000_costs(room: Room) -> None:
     room.policy |= {"threshold": 0}
     room.look()
     before, now = room.redis.info("memory")["used_memory"], int(time.time() * SECOND)
-    for first in range(0, people, 1000):  # as visit.lua does it, which would take longer
+    for first in range(0, people, 1000):  # as check_in.lua does it, which would take longer
         users = [new_user() for _ in range(1000)]
         room.redis.zadd(f"queue:{room.event_id}", {user: now + first + n for n, user in enumerate(users)})
         room.redis.zadd(f"queue:seen:{room.event_id}", dict.fromkeys(users, now))

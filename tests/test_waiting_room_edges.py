@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from queueing import waiting_room
-from queueing.waiting_room import Proof
+from queueing import store
+from queueing.states import QueueTicket
 from tests.waiting_room_clock import (
     BY_THE_CLOCK_OF_THE_TEST,
     SECOND,
@@ -28,7 +28,7 @@ def room(redis, monkeypatch, settings) -> Room:
     """Nobody is let in, so that a line forms, unless the policy is changed."""
     redis.flushall()
     settings.QUEUE_REBUILD_SECONDS = 15
-    monkeypatch.setattr(waiting_room, "_crowds", {})
+    monkeypatch.setattr(store, "_last_seen_queues", {})
     change_scripts(monkeypatch, BY_THE_CLOCK_OF_THE_TEST)
     room = Room(redis, policy_fields(threshold=0))
     room.set_clock()
@@ -38,11 +38,11 @@ def room(redis, monkeypatch, settings) -> Room:
 @contextmanager
 def forgetting() -> Iterator[None]:
     """What is called is called by another process, that has just been started."""
-    remembered = dict(waiting_room._crowds)
-    waiting_room._crowds.clear()
+    remembered = dict(store._last_seen_queues)
+    store._last_seen_queues.clear()
     yield
-    waiting_room._crowds.clear()
-    waiting_room._crowds.update(remembered)
+    store._last_seen_queues.clear()
+    store._last_seen_queues.update(remembered)
 
 
 # --- The rate ---------------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def test_a_rate_that_was_lower_for_a_while_counts_for_that_while(room: Room) -> 
 # --- Redis has lost everything ----------------------------------------------------------------------------------------
 
 
-def a_line(room: Room, users: list[str]) -> dict[str, Proof]:
+def a_line(room: Room, users: list[str]) -> dict[str, QueueTicket]:
     """Their tickets."""
     return {user: ticket_of(room.visit(user)) for user in users}
 
@@ -170,7 +170,7 @@ def test_who_was_inside_stands_before_everybody_who_was_drawn(room: Room) -> Non
     room.set_clock(by=10)
     assert room.admit() == [ANN]
     pass_ = pass_of(room.visit(ANN))
-    tickets = {user: replace(ticket_of(room.visit(user)), value=None) for user in USERS[1:5]}
+    tickets = {user: replace(ticket_of(room.visit(user)), score=None) for user in USERS[1:5]}
     room.set_clock(by=1)
     room.lose_everything()
     room.policy |= {"threshold": 0}
@@ -185,7 +185,7 @@ def test_a_ticket_without_a_place_is_no_ticket_where_nothing_was_drawn(room: Roo
     room.set_clock(by=1)
     room.lose_everything()
     room.visit(BEN)
-    assert room.visit(ANN, ticket=replace(tickets[ANN], value=None)).position == 2
+    assert room.visit(ANN, ticket=replace(tickets[ANN], score=None)).position == 2
 
 
 # --- The clock is set back --------------------------------------------------------------------------------------------
@@ -221,8 +221,8 @@ def test_what_is_measured_goes_on_when_the_clock_was_set_back(room: Room) -> Non
 def test_the_policy_is_looked_up_also_when_the_clock_was_set_back(room: Room) -> None:
     room.visit(ANN)
     room.set_clock(by=-3600)
-    assert room.tick().policy_is_old
-    assert not room.tick().policy_is_old
+    assert room.tick().is_policy_stale
+    assert not room.tick().is_policy_stale
 
 
 def test_an_older_policy_counts_only_where_none_was_told_lately_and_is_looked_up_again_soon(room: Room) -> None:
@@ -233,17 +233,17 @@ def test_an_older_policy_counts_only_where_none_was_told_lately_and_is_looked_up
     room.set_clock(by=61)
     room.change(xmax=999, threshold=5)
     assert room.look().threshold == 5
-    assert not room.tick().policy_is_old
+    assert not room.tick().is_policy_stale
     room.set_clock(by=2)
-    assert room.tick().policy_is_old
+    assert room.tick().is_policy_stale
 
 
 def test_no_tick_is_no_tick_when_the_clock_was_set_back(room: Room) -> None:
     room.visit(ANN)
     room.admit()
-    assert room.visit(ANN).is_ticking
+    assert room.visit(ANN).has_rounds
     room.set_clock(by=-3600)
-    assert not room.visit(ANN).is_ticking
+    assert not room.visit(ANN).has_rounds
 
 
 # --- What others have written -----------------------------------------------------------------------------------------
@@ -268,20 +268,20 @@ def test_who_was_put_in_line_by_others_is_like_everybody(room: Room) -> None:
 def test_who_was_put_inside_by_others_is_like_everybody(room: Room) -> None:
     room.redis.sadd(room.key("active:{}"), ANN, BEN)
     room.change(threshold=3, idle=600 * SECOND)
-    assert room.visit(CAT).inside_before == 2
+    assert room.visit(CAT).active_before == 2
     assert room.visit(DAN).state == "waiting"
     room.admit()
     room.set_clock(by=299)
     assert room.admit() == []
     found = room.visit(ANN)
-    assert (found.state, found.until) == ("active", room.now + 301 * SECOND)
+    assert (found.state, found.admitted_until) == ("active", room.now + 301 * SECOND)
     room.set_clock(by=1)
     assert room.admit() == [DAN]
     room.set_clock(by=298)
-    assert room.visit(ANN).until == room.now + 2 * SECOND
+    assert room.visit(ANN).admitted_until == room.now + 2 * SECOND
     room.set_clock(by=2)
     room.admit()
-    assert room.look().inside == 0
+    assert room.look().active == 0
 
 
 def test_who_was_taken_away_by_others_is_gone(room: Room) -> None:
@@ -328,7 +328,7 @@ def test_an_event_that_is_busy_again_does_not_end(room: Room) -> None:
     keys = [room.key(template) for template in ("queue:state:{}", "queue:policy:{}", "queue:stats:{}")]
     room.visit(ANN)
     room.leave(ANN)
-    assert room.tick().nobody_is_left
+    assert room.tick().is_empty
     assert all(room.redis.ttl(key) > 0 for key in keys)
     room.visit(BEN)
     room.admit()
@@ -352,8 +352,8 @@ def test_all_lots_take_part_in_the_draw(room: Room) -> None:
         room.visit(user, lot=lot)
     room.set_clock(by=1)
     late = room.visit(USERS[len(lots)])
-    assert room.tick().draw_is_due
-    assert [str(user) for user in waiting_room.drawn(room.event_id)[1]] == [BEN, DAN, CAT, ANN]
+    assert room.tick().is_draw_due
+    assert [str(user) for user in store.unrecorded_draw(room.event_id)[1]] == [BEN, DAN, CAT, ANN]
     assert late.position == 5
 
 
@@ -362,8 +362,8 @@ def test_a_place_is_exact_to_the_microsecond(room: Room) -> None:
     room.policy["sale_to"] = 2**53
     room.set_clock()
     found = [room.visit(user) for user in USERS]
-    assert [f.place for f in found] == list(range(2**52 - 5, 2**52 - 5 + len(USERS)))
+    assert [f.score for f in found] == list(range(2**52 - 5, 2**52 - 5 + len(USERS)))
     assert [f.position for f in found] == list(range(1, len(USERS) + 1))
     room.change(threshold=1000)
     assert room.admit() == USERS
-    assert room.visit(ANN).until == room.now + 600 * SECOND
+    assert room.visit(ANN).admitted_until == room.now + 600 * SECOND

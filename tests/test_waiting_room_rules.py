@@ -10,7 +10,7 @@ import hypothesis
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from queueing import waiting_room
+from queueing import store
 from tests.waiting_room_clock import BY_THE_CLOCK_OF_THE_TEST, SECOND, change_scripts
 from tests.waiting_room_machine import Machine
 from tests.waiting_room_rules import REBUILD
@@ -43,8 +43,8 @@ def run_machine(redis, monkeypatch, settings) -> RunMachine:
         return machine.happened
 
     settings.QUEUE_REBUILD_SECONDS = REBUILD // SECOND
-    monkeypatch.setattr(waiting_room, "MAX_IN_ONE_CALL", 2)
-    monkeypatch.setattr(waiting_room, "_crowds", {})
+    monkeypatch.setattr(store, "MAX_ADMISSIONS_PER_CALL", 2)
+    monkeypatch.setattr(store, "_last_seen_queues", {})
     return run
 
 
@@ -58,31 +58,37 @@ def test_in_any_order_the_rules_hold(run_machine: RunMachine) -> None:
 
 BROKEN = {
     "a tick does not look at the threshold": (
-        "math.min(policy.threshold - redis.call('SCARD', ACTIVE), left,",
-        "math.min(left,",
+        "math.min(policy.threshold - redis.call('SCARD', active_key), tokens,",
+        "math.min(tokens,",
     ),
-    "check does not look at the threshold": ("and before < policy.threshold and", "and"),
+    "check does not look at the threshold": ("and active_before < policy.threshold and", "and"),
     "a pass is given back above the threshold": (
-        "if redis.call('SCARD', ACTIVE) < policy.threshold then",
+        "if redis.call('SCARD', active_key) < policy.threshold then",
         "if true then",
     ),
-    "a tick spends no tokens": ("remember('tokens', left - room,", "remember('tokens', left,"),
-    "check spends no token": ("remember('tokens', left - 1,", "remember('tokens', left,"),
-    "tokens are saved without end": ("return math.min(most, had", "return math.min(1000, had"),
-    "a new rate counts for the past": ("if rate and burst and had and at then", "if false then"),
-    "the newest first": ("'ZPOPMIN', QUEUE", "'ZPOPMAX', QUEUE"),
-    "check overtakes who waits": ("and redis.call('ZCARD', QUEUE) == 0 then", "then"),
-    "two have the same place": ("math.max(now, tonumber(state.last or 0) + 1)", "now"),
+    "a tick spends no tokens": ("save_state('tokens', tokens - to_admit,", "save_state('tokens', tokens,"),
+    "check spends no token": ("save_state('tokens', tokens - 1,", "save_state('tokens', tokens,"),
+    "tokens are saved without end": ("return math.min(most, stored", "return math.min(1000, stored"),
+    "a new rate counts for the past": ("if rate and burst and stored and at then", "if false then"),
+    "the newest first": ("'ZPOPMIN', queue_key", "'ZPOPMAX', queue_key"),
+    "check overtakes who waits": ("and redis.call('ZCARD', queue_key) == 0 then", "then"),
+    "two have the same place": ("math.max(now, tonumber(state.last_score or 0) + 1)", "now"),
     "the silent stay in line": ("'-inf', now - policy.idle, 'LIMIT'", "'-inf', 0, 'LIMIT'"),
-    "the silent are forgotten at once": ("if places[number] then", "if false then"),
-    "a kept place is not given back": ("if kept_until > now then", "if false then"),
-    "an admission does not end": ("'ZRANGEBYSCORE', UNTIL, '-inf', now,", "'ZRANGEBYSCORE', UNTIL, '-inf', 0,"),
-    "the silent stay inside": ("'-inf', now - policy.idle_inside, 'LIMIT'", "'-inf', 0, 'LIMIT'"),
-    "buying frees no place": ("if gone == 1 then", "if gone == 1 and ARGV[4] == 'left' then"),
-    "traces of who was let in stay in line": ("redis.call('ZREM', SEEN, unpack(users))", ""),
-    "nobody waits for who lost a place": ("if ARGV[2] ~= '' and tonumber(ARGV[2]) ~= epoch then rebuild() end", ""),
-    "what was lost is given back again and again": ("redis.call('SADD', REDEEMED, user)", ""),
-    "only part of the dead are dropped": ("early == CHUNK or #dead == CHUNK or", ""),
+    "the silent are forgotten at once": ("if scores[number] then", "if false then"),
+    "a kept place is not given back": ("if grace_until <= now then return end", "if true then return end"),
+    "an admission does not end": (
+        "'ZRANGEBYSCORE', active_until_key, '-inf', now,",
+        "'ZRANGEBYSCORE', active_until_key, '-inf', 0,",
+    ),
+    "the silent stay inside": ("'-inf', now - policy.active_idle, 'LIMIT'", "'-inf', 0, 'LIMIT'"),
+    "buying frees no place": ("if was_active == 1 then", "if was_active == 1 and cause == 'left' then"),
+    "traces of who was let in stay in line": ("redis.call('ZREM', queue_seen_key, unpack(users))", ""),
+    "nobody waits for who lost a place": (
+        "if lost_epoch ~= '' and tonumber(lost_epoch) ~= epoch then begin_rebuild() end",
+        "",
+    ),
+    "what was lost is given back again and again": ("redis.call('SADD', redeemed_key, user_id)", ""),
+    "only part of the dead are dropped": ("early == CHUNK or #silent == CHUNK or", ""),
     "the clock set back stops the bucket": ("if tonumber(state.tokens_at or 0) > now then", "if false then"),
     "who was heard of in the future stays": ("early = math.max(early, #users)", "users = {}"),
 }

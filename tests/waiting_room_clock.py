@@ -9,44 +9,46 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kernel.redis.scripts import LuaScript
-from queueing import waiting_room
-from queueing.waiting_room import Found, Mode, PolicyUnknown, Proof, Tick, Visitor
+from queueing import store
+from queueing.states import AdmissionRound, Mode, QueuePass, QueueState, QueueTicket, Visitor
 
 SECOND = 1_000_000
 START = 1_790_000_000 * SECOND
 CLOCK = "test:clock"
 BY_THE_CLOCK_OF_THE_TEST = ("redis.call('TIME')", f"redis.call('LRANGE', '{CLOCK}', 0, 1)")
-SCRIPTS = ("_visit", "_admit", "_leave", "_clear", "_put_policy")
+SCRIPTS = ("_check_in", "_look", "_positions", "_admit", "_leave", "_clear", "_set_policy")
 
 
 def change_scripts(monkeypatch: Any, *changes: tuple[str, str]) -> None:
     """Replaces text in the sources of the scripts; all of it must be there."""
-    sources = {name: getattr(waiting_room, name)._source for name in SCRIPTS}
+    scripts = {name: getattr(store, name) for name in SCRIPTS}
+    bodies = {name: script.body for name, script in scripts.items()}
     for old, new in changes:
-        assert any(old in source for source in sources.values()), old
-        sources = {name: source.replace(old, new) for name, source in sources.items()}
-    for name, source in sources.items():
-        monkeypatch.setattr(waiting_room, name, LuaScript(source))
-    monkeypatch.setattr(waiting_room, "_VISIT", sources["_visit"].rpartition("\nreturn visit()")[0])
-    monkeypatch.setattr(waiting_room, "was_away_since", lambda _: True)  # here an emptied Redis is one that was lost
+        assert any(old in body for body in bodies.values()), old
+        bodies = {name: body.replace(old, new) for name, body in bodies.items()}
+    for name, body in bodies.items():
+        was = scripts[name]
+        monkeypatch.setattr(store, name, LuaScript(body, keys=was.keys, args=was.args, result=was.result))
+    monkeypatch.setattr(store, "CHECK_IN_SOURCE", bodies["_check_in"].rpartition("\nreturn ")[0])
+    monkeypatch.setattr(store, "was_away_since", lambda _: True)  # here an emptied Redis is one that was lost
 
 
 def policy_fields(**changes: Any) -> dict[str, Any]:
-    """A policy as waiting_room takes it, in microseconds; a wide one, but for `changes`."""
+    """A policy as the store takes it, in microseconds; a wide one, but for `changes`."""
     limits = {"is_on": 1, "paused": 0, "closed": 0, "threshold": 1000, "rate": 1000, "burst": 1000}
-    seconds = {"admission": 600, "idle": 60, "grace": 300, "idle_inside": 300}
+    seconds = {"admission": 600, "idle": 60, "grace": 300, "active_idle": 300}
     rest = {"xmax": 1000, "unfinished": 0, "opens": 0, "cleared": 0, "sale_from": 0, "sale_to": 2 * START, "seed": ""}
     return {**limits, **{name: n * SECOND for name, n in seconds.items()}, **rest, **changes}
 
 
-def pass_of(found: Found) -> Proof:
+def pass_of(found: QueueState) -> QueuePass:
     assert found.state == "active"
-    return Proof(found.epoch, found.now, found.until)
+    return QueuePass(found.epoch, found.now, found.admitted_until)
 
 
-def ticket_of(found: Found) -> Proof:
+def ticket_of(found: QueueState) -> QueueTicket:
     assert found.state == "waiting"
-    return Proof(found.epoch, found.now, found.place)
+    return QueueTicket(found.epoch, found.now, found.score)
 
 
 @dataclass
@@ -69,32 +71,32 @@ class Room:
         pipeline.rpush(CLOCK, *divmod(self.now, SECOND))
         pipeline.execute()
 
-    def call(self, call: Callable[[Any], Any]) -> Any:
-        """As queueing.services does it."""
+    def call(self, operation: Callable[..., Any], **arguments: Any) -> Any:
+        """As queueing.services.with_policy does it."""
         try:
-            return call(None)
-        except PolicyUnknown:
-            return call(self.policy)
+            return operation(self.event_id, **arguments)
+        except store.PolicyUnknown:
+            return operation(self.event_id, self.policy, **arguments)
 
     def visit(
         self,
         user: uuid.UUID | str,
         mode: Mode = "check",
         *,
-        pass_: Proof | None = None,
-        ticket: Proof | None = None,
+        pass_: QueuePass | None = None,
+        ticket: QueueTicket | None = None,
         lot: int | None = None,
-    ) -> Found:
+    ) -> QueueState:
         visitor = Visitor(uuid.UUID(str(user)), pass_, ticket)
-        found: Found = self.call(lambda policy: waiting_room.visit(self.event_id, visitor, mode, lot, policy))
+        found: QueueState = self.call(store.check_in, visitor=visitor, mode=mode, lot=lot)
         return found
 
-    def look(self) -> Found:
-        found: Found = self.call(lambda policy: waiting_room.look(self.event_id, policy))
+    def look(self) -> QueueState:
+        found: QueueState = self.call(store.look)
         return found
 
-    def tick(self) -> Tick:
-        tick: Tick = self.call(lambda policy: waiting_room.admit(self.event_id, policy))
+    def tick(self) -> AdmissionRound:
+        tick: AdmissionRound = self.call(store.admit)
         return tick
 
     def admit(self) -> list[str]:
@@ -103,21 +105,21 @@ class Room:
         while True:
             tick = self.tick()
             admitted += [user for user, _, _ in tick.admitted]
-            if not tick.again:
+            if not tick.has_more:
                 return admitted
 
     def leave(self, user: uuid.UUID | str, cause: Any = "left") -> bool:
-        gone: bool = self.call(lambda policy: waiting_room.leave(self.event_id, uuid.UUID(str(user)), cause, policy))
+        gone: bool = self.call(store.leave, user_id=uuid.UUID(str(user)), cause=cause)
         return gone
 
     def clear(self) -> tuple[int, int]:
         self.change(cleared=self.now)
-        gone: tuple[int, int] = self.call(lambda policy: waiting_room.clear(self.event_id, policy))
+        gone: tuple[int, int] = self.call(store.clear)
         return gone
 
     def change(self, **changes: Any) -> None:
         self.policy |= changes
-        waiting_room.renew_policy(self.event_id, self.policy)
+        store.replace_policy(self.event_id, self.policy)
 
     def lose_everything(self) -> None:
         """Redis is restarted empty."""

@@ -13,8 +13,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from queueing import waiting_room
-from queueing.waiting_room import AdmissionGuardedScript, Found, Proof, Visitor
+from queueing import store
+from queueing.guarded_script import AdmissionGuardedScript
+from queueing.states import QueuePass, QueueState, QueueTicket, Visitor
 from tests.waiting_room_clock import SECOND, Room, pass_of, policy_fields, ticket_of
 from tests.waiting_room_rules import Rules
 
@@ -57,8 +58,8 @@ class Picture:
 class Client:
     """What a visitor's browser holds: the last of each that it was given."""
 
-    pass_: Proof | None = None
-    ticket: Proof | None = None
+    pass_: QueuePass | None = None
+    ticket: QueueTicket | None = None
 
 
 limits = {"threshold": st.integers(0, 6), "rate": st.sampled_from([0.5, 1, 2, 4, 0]), "burst": st.integers(1, 3)}
@@ -66,7 +67,7 @@ durations = {
     "admission": st.sampled_from([3 * SECOND, 20 * SECOND]),
     "idle": st.sampled_from([5 * SECOND, 8 * SECOND]),
     "grace": st.sampled_from([0, 3 * SECOND, 20 * SECOND]),
-    "idle_inside": st.sampled_from([5 * SECOND, 30 * SECOND]),
+    "active_idle": st.sampled_from([5 * SECOND, 30 * SECOND]),
 }
 users = st.sampled_from(USERS)
 processes = st.integers(0, 1)
@@ -81,7 +82,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.redis.flushall()
-        self.door = AdmissionGuardedScript("return 'bought'")
+        self.guarded = AdmissionGuardedScript("return 'bought'")
         self.clients = {user: Client() for user in USERS}
         self.crowds: list[dict[uuid.UUID, int]] = [{}, {}]  # what each process remembers
         self.remembered: list[int | None] = [None, None]  # what it should remember
@@ -107,7 +108,7 @@ class Machine(RuleBasedStateMachine):
 
     # --- What happens -------------------------------------------------------------------------------------------------
 
-    @rule(user=users, process=processes, mode=st.sampled_from(["check", "check", "status", "enter"]))
+    @rule(user=users, process=processes, mode=st.sampled_from(["check", "check", "status", "buy"]))
     def visit(self, user: uuid.UUID, process: int, mode: Any) -> None:
         before, directly = self.picture, self.happened["let in directly"]
         self._visit(user, process, mode)
@@ -119,28 +120,26 @@ class Machine(RuleBasedStateMachine):
 
     def _visit(self, user: uuid.UUID, process: int, mode: Any) -> None:
         client, sold = self.clients[user], None
-        if mode == "enter":
+        if mode == "buy":
             found, sold = self._call(process, lambda: self._enter(user, client))
         else:
             found = self._call(process, lambda: self.room.visit(user, mode, pass_=client.pass_, ticket=client.ticket))
         expected = self.rules.visit(user, mode, client.pass_, client.ticket)
         assert found.state == expected
         assert found.position == (self.rules.order.index(user) + 1 if expected == "waiting" else 0)
-        assert (found.size, found.inside) == (len(self.rules.line), len(self.rules.inside))
-        assert sold == (b"bought" if mode == "enter" and expected in ("active", "off") else None)
+        assert (found.size, found.active) == (len(self.rules.line), len(self.rules.inside))
+        assert sold == (b"bought" if mode == "buy" and expected in ("active", "off") else None)
         if expected == "waiting":
-            assert found.place == self.rules.line[user]
+            assert found.score == self.rules.line[user]
             client.ticket = ticket_of(found)
         if expected == "active":
-            assert found.until == self.rules.inside[user] > found.now
+            assert found.admitted_until == self.rules.inside[user] > found.now
             client.pass_ = pass_of(found)
         self._saw(process, found.size)
 
-    def _enter(self, user: uuid.UUID, client: Client) -> tuple[Found, Any]:
+    def _enter(self, user: uuid.UUID, client: Client) -> tuple[QueueState, Any]:
         visitor = Visitor(user, client.pass_, client.ticket)
-        found: tuple[Found, Any] = self.room.call(
-            lambda policy: self.door(self.room.event_id, visitor, keys=[], args=[], policy=policy)
-        )
+        found: tuple[QueueState, Any] = self.room.call(self.guarded.run, visitor=visitor, keys={}, args={})
         return found
 
     @rule(group=st.permutations(USERS), seconds=st.sampled_from([0, 1, 5, 30]), process=processes)
@@ -243,7 +242,7 @@ class Machine(RuleBasedStateMachine):
         self._change(switch)
         self.visit(user, process, "check")
         self.they_wait(silent=set(), are_done=True, seconds=2, process=process)
-        self.visit(user, process, "enter")
+        self.visit(user, process, "buy")
         self._change({"paused": 0, "closed": 0, "is_on": 1})
 
     @precondition(lambda self: len(self.rules.line) > 1)
@@ -311,7 +310,7 @@ class Machine(RuleBasedStateMachine):
         assert all(min(before.seen[user], now) <= now - policy["idle"] for user in lost)
         assert policy["grace"] == 0 or all(after.kept.get(user) == before.line[user] for user in lost)
         assert all(
-            before.until[user] <= now or min(before.seen_inside[user], now) <= now - policy["idle_inside"]
+            before.until[user] <= now or min(before.seen_inside[user], now) <= now - policy["active_idle"]
             for user in before.inside - after.inside - {caller}
         )
 
@@ -331,10 +330,10 @@ class Machine(RuleBasedStateMachine):
         return self.picture
 
     def _call(self, process: int, call: Callable[[], Any]) -> Any:
-        waiting_room._crowds.clear()
-        waiting_room._crowds.update(self.crowds[process])
+        store._last_seen_queues.clear()
+        store._last_seen_queues.update(self.crowds[process])
         answer = call()
-        self.crowds[process] = dict(waiting_room._crowds)
+        self.crowds[process] = dict(store._last_seen_queues)
         self.rules.call(self.remembered[process])
         return answer
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from queueing.waiting_room import Proof
+from queueing.states import QueuePass, QueueTicket
 from tests.waiting_room_clock import SECOND, START
 
 REBUILD = 4 * SECOND
@@ -69,7 +69,7 @@ class Rules:
         if self.rebuild is not None:
             self.rebuild = min(self.rebuild, self.now + REBUILD)
 
-    def visit(self, user: uuid.UUID, mode: str, pass_: Proof | None, ticket: Proof | None) -> str:
+    def visit(self, user: uuid.UUID, mode: str, pass_: QueuePass | None, ticket: QueueTicket | None) -> str:
         """The state that must be found."""
         self.put_out_due()
         if self.is_sent_away:
@@ -83,7 +83,7 @@ class Rules:
         if until > self.now:
             self.happened["came back"] += 1
             return self._stand(user, place)
-        if self._was_lost(user, pass_) and pass_.value > self.now:
+        if self._was_lost(user, pass_) and pass_.until > self.now:
             return self._give_back_inside(user, pass_)
         if self._was_lost(user, ticket) and max(self.epoch - ticket.issued, self.now - self.epoch) < self._patience:
             return self._give_back_in_line(user, ticket)
@@ -93,7 +93,7 @@ class Rules:
             self.tokens -= 1
             self.happened["let in directly"] += 1
             return self._let_in(user, self.now + self.policy["admission"])
-        if mode == "enter":
+        if mode == "buy":
             self.happened["refused at the door"] += 1
             return "none"
         self.last = max(self.now, self.last + 1)
@@ -140,7 +140,7 @@ class Rules:
 
     def put_out_due(self) -> None:
         for user, until in list(self.inside.items()):
-            if until <= self.now or self.seen[user] <= self.now - self.policy["idle_inside"]:
+            if until <= self.now or self.seen[user] <= self.now - self.policy["active_idle"]:
                 self.happened["ran out" if until <= self.now else "idle inside"] += 1
                 del self.inside[user], self.seen[user]
 
@@ -158,26 +158,26 @@ class Rules:
     def _patience(self) -> int:
         return self.policy["idle"] + self.policy["grace"]
 
-    def _was_lost(self, user: uuid.UUID, proof: Proof | None) -> bool:
-        if proof is None or proof.epoch == self.epoch or user in self.redeemed:
+    def _was_lost(self, user: uuid.UUID, signed: QueuePass | QueueTicket | None) -> bool:
+        if signed is None or signed.epoch == self.epoch or user in self.redeemed:
             return False
-        return proof.issued > max(self.cleared, self.policy["cleared"])
+        return signed.issued > max(self.cleared, self.policy["cleared"])
 
-    def _give_back_inside(self, user: uuid.UUID, pass_: Proof) -> str:
+    def _give_back_inside(self, user: uuid.UUID, pass_: QueuePass) -> str:
         self._rebuild()
         self.redeemed.add(user)
         if len(self.inside) < self.policy["threshold"]:
             self.happened["restored inside"] += 1
-            return self._let_in(user, pass_.value)
+            return self._let_in(user, pass_.until)
         self.happened["restored before the line"] += 1
         return self._stand(user, pass_.epoch)
 
-    def _give_back_in_line(self, user: uuid.UUID, ticket: Proof) -> str:
+    def _give_back_in_line(self, user: uuid.UUID, ticket: QueueTicket) -> str:
         self._rebuild()
         self.redeemed.add(user)
         self.happened["restored in line"] += 1
-        self.last = max(self.last, ticket.value)
-        return self._stand(user, ticket.value)
+        self.last = max(self.last, ticket.score)
+        return self._stand(user, ticket.score)
 
     def _rebuild(self) -> None:
         if self.rebuild is None and not self.cleared and self.now - self.epoch < self._patience:

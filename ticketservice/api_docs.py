@@ -1,4 +1,7 @@
-"""GET /api/schema, the OpenAPI document, and GET /api-docs, the page that shows it. Neither needs another host."""
+"""GET /api/schema, the OpenAPI document; GET /api-docs, the page that shows it; GET /, which leads there.
+
+The page needs nothing from another host.
+"""
 
 import hashlib
 from base64 import b64encode
@@ -6,10 +9,11 @@ from functools import cache
 from threading import Lock
 
 import orjson
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -34,6 +38,12 @@ class Document(APIView):
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         body, tag = document()
         return Response(body, headers={"ETag": tag})
+
+
+@extend_schema(exclude=True)
+class Root(APIView):
+    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002
+        return HttpResponseRedirect("/api-docs")
 
 
 PAGE = """<!doctype html>

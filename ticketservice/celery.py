@@ -5,12 +5,14 @@ runs every second; `work` for everything else. `manage.py worker` runs a worker 
 delays a tick.
 """
 
+import logging
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging
 
+logger = logging.getLogger(__name__)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 
 app = Celery("ticketservice", task_cls="kernel.tasks.base:InstrumentedTask")
@@ -42,7 +44,6 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     timezone="UTC",
-    beat_scheduler="kernel.beat:Scheduler",
     # A run that could not start before the next one is due is dropped: `expires` is shorter than the period.
     beat_schedule={
         "admit": {"task": "queueing.tasks.admit", "schedule": 1.0, "options": {"expires": 0.9}},
@@ -67,3 +68,8 @@ app.autodiscover_tasks()
 @setup_logging.connect
 def keep_the_logging_of_the_settings(**_: Any) -> None:
     """Connected so that Celery leaves the logging alone that Django has set up."""
+
+
+@beat_init.connect
+def say_that_beat_runs(sender: Any, **_: Any) -> None:
+    logger.info("beat runs %d periodic tasks", len(sender.scheduler.schedule))

@@ -2,32 +2,15 @@
 somebody asks for something else, as with `runserver`.
 """
 
-from collections.abc import Callable
-
-import orjson
-from django.http import HttpRequest, HttpResponse
-from django.urls import URLResolver, re_path
+from django.urls import URLResolver, include, path, re_path
 from django.urls.resolvers import RegexPattern
 
 from kernel.http import problems
 from kernel.http.metrics import metrics
-from ticketservice.health import ANSWERS, State
+from ticketservice import health
 
-
-def view(answer: Callable[[], State]) -> Callable[[HttpRequest], HttpResponse]:
-    @problems.safe_only
-    def answering(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
-        status, said = answer()
-        return HttpResponse(orjson.dumps(said), status=status, content_type=problems.JSON)
-
-    return answering
-
-
-urlpatterns = [
-    *(re_path(f"^(?:api/)?{path}/?$", view(answer)) for path, answer in ANSWERS.items()),
-    re_path("^(?:api/)?metrics$", metrics),
-    URLResolver(RegexPattern(""), "ticketservice.urls"),
-]
+probes = [*health.urlpatterns, re_path("^metrics/?$", metrics)]
+urlpatterns = [*probes, path("api/", include(probes)), URLResolver(RegexPattern(""), "ticketservice.urls")]
 
 handler400 = problems.bad_request
 handler404 = problems.not_found

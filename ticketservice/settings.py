@@ -5,6 +5,7 @@ without starting are system checks in `kernel.checks`.
 """
 
 import sys
+import tomllib
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -19,6 +20,7 @@ from kernel.observability.multiprocess import default_directory
 env = Environment()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["version"]
 DEBUG: bool = env.bool("DEBUG", default=False)
 
 # --- Secrets ---------------------------------------------------------------------------------------------------------
@@ -94,11 +96,12 @@ MIDDLEWARE = [
     "kernel.http.middleware.request_id",
     "kernel.http.middleware.read_to_the_end",
     "kernel.http.middleware.observe",
-    "kernel.http.middleware.secure",
-    "kernel.http.middleware.cross_origin",
+    "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "kernel.http.middleware.compress_large",
-    "kernel.http.middleware.conditional",
-    "kernel.http.middleware.pages",  # static files; sessions, CSRF and messages for the admin: the API does without
+    "django.middleware.http.ConditionalGetMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "kernel.http.middleware.pages",  # sessions, CSRF and messages for the admin: the API does without
 ]
 ADMIN_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -210,7 +213,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "TITLE": "Ticket service",
-    "VERSION": "0.1.0",
+    "VERSION": VERSION,
     "LICENSE": {"name": "MIT", "identifier": "MIT"},
     "SERVERS": [{"url": "/"}, {"url": "/api"}],
     "SCHEMA_PATH_PREFIX": "",
@@ -278,7 +281,6 @@ if not DEBUG:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SILENCED_SYSTEM_CHECKS = [
-        "security.W001",  # kernel.http.middleware.secure sets what SecurityMiddleware would
         "security.W002",  # X-Frame-Options is there, for the admin: see ADMIN_MIDDLEWARE; the API has no pages
         "security.W003",  # CSRF middleware is there, for the admin: see ADMIN_MIDDLEWARE
         "security.W008",  # SECURE_SSL_REDIRECT: see above

@@ -7,9 +7,7 @@ from django.views.i18n import set_language
 from rest_framework.routers import SimpleRouter
 
 from events.views import EventViewSet
-from kernel.http.metrics import metrics
 from kernel.http.problems import bad_request, not_found, server_error
-from kernel.http.urls import BySegment
 from queueing.views import QueueAdminViewSet, QueueViewSet
 from reservations.views import (
     InternalEventViewSet,
@@ -20,7 +18,7 @@ from reservations.views import (
 from seats.views import EventStatusViewSet, SeatMapViewSet
 from tickets.views import TicketViewSet
 from ticketservice import api_docs
-from ticketservice.views import Alive, Component, Ready
+from ticketservice.realtime_urls import probes
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -35,19 +33,12 @@ router.register("internal/events", InternalEventViewSet, basename="internal-even
 router.register("internal/event-status", EventStatusViewSet, basename="event-status")
 router.register("internal/reservations", InternalReservationViewSet, basename="internal-reservation")
 
-health = [
-    re_path(r"^health/?$", Alive.as_view()),
-    re_path(r"^health/live/?$", Alive.as_view()),
-    re_path(r"^health/db/?$", Component.as_view(components=("database",))),
-    re_path(r"^health/redis/?$", Component.as_view(components=("redis",))),
-    re_path(r"^health/all/?$", Component.as_view(components=("database", "redis"))),
-    re_path(r"^health/ready/?$", Ready.as_view()),
-]
-service = [BySegment([*router.urls, *health, re_path(r"^metrics/?$", metrics)])]
+service = [*router.urls, *probes]
 
 admin.autodiscover()
 urlpatterns = [
     *service,
+    path("", api_docs.Root.as_view()),
     path("api/", include(service)),
     path("admin/language/", set_language, name="set_language"),
     re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),

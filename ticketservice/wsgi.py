@@ -17,7 +17,7 @@ if threading.current_thread() is threading.main_thread():
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from kernel.checks import refuse_impossible_settings
+from kernel.checks import refuse_errors_of, refuse_impossible_settings
 from kernel.observability.multiprocess import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
@@ -25,14 +25,16 @@ share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 django_application = get_wsgi_application()
 refuse_impossible_settings()
 
+from kernel.fastpath.checks import FAST_PATH
 from kernel.fastpath.handler import FastPathHandler  # these count, too
 from kernel.fastpath.response_cache import ResponseCache
 from ticketservice.urls import router
 
+refuse_errors_of(FAST_PATH)
 for needed_later in ("jwt", "ticketservice.celery"):  # which no buyer should have to wait for
     import_module(needed_later)
 
-application = ResponseCache(FastPathHandler(django_application, router.urls))
+application = ResponseCache(FastPathHandler(django_application, router.urls), router.urls)
 # What is loaded by now stays: the collector need not look at it again and again, and finds little else.
 gc.collect()
 gc.freeze()

@@ -6,6 +6,7 @@ For a short statement a cursor takes longer than PostgreSQL. Like psycopg we pre
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,7 @@ JSONB = 3802  # the type's number in PostgreSQL
 MAX_STATEMENTS = 1000  # of a connection, and of this process; ours are constants
 
 _NO_SUCH_NAME = b"26000"  # psycopg takes back all that is prepared after a rollback, ours included
+_NAME_EXISTS = b"42P05"  # prepared on this connection by another client of a pooling proxy: the same statement
 
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
 
@@ -39,7 +41,6 @@ class _Prepared:
     def __init__(self, connection: "Connection[Any]") -> None:
         self.transformer: Any = Transformer(connection.adapters)  # not the connection, which would never end then
         self.names: dict[tuple[str, tuple[int, ...]], bytes] = {}  # by statement and types; empty: seen once
-        self.made = 0
 
 
 _known: "WeakKeyDictionary[Connection[Any], _Prepared]" = WeakKeyDictionary()
@@ -74,11 +75,17 @@ def _name(connection: "Connection[Any]", known: _Prepared, sql: str, text: bytes
         if len(known.names) < MAX_STATEMENTS:
             known.names[key] = b""
     elif not name:
-        known.made += 1
-        name = b"ours_%d" % known.made
-        _checked(connection, connection.pgconn.prepare(name, text, types))
+        name = _name_of(text, types)
+        result = connection.pgconn.prepare(name, text, types)
+        if result.error_field(DiagnosticField.SQLSTATE) != _NAME_EXISTS:
+            _checked(connection, result)
         known.names[key] = name
     return name or b""
+
+
+def _name_of(text: bytes, types: Sequence[int]) -> bytes:
+    """One name for one statement, whichever process prepares it: names that count up collide behind a pooling proxy."""
+    return b"ours_" + sha256(text + repr(tuple(types)).encode()).hexdigest()[:32].encode()
 
 
 def _checked(connection: "Connection[Any]", result: Any) -> Any:

@@ -1,1 +1,1 @@
-"""Hot API calls without Django's handler, and the in-process response cache."""
+"""Answers in front of Django: what `kernel.fastpath.handler` and `kernel.fastpath.response_cache` honour."""

@@ -1,26 +1,31 @@
 """Whole answers, kept in this process for as long as what they were made of stays the same in Redis.
 
 What everybody asks for leaves before Django looks at the request: the bytes and headers that Django gave the last one who
-asked for the same. A view says what its answer was made of (`depends_on`). That key is then read on a connection of our own,
-on which Redis tells when the key changes, expires or is deleted (`CLIENT TRACKING`). Before each answer from memory we ask
-Redis something, and hear what it has told before it replies: so the answer is as new as if its key had been read. Of
-requests that come at once one asks for all; and of those that miss what was kept before, one makes it for all. Without
-Redis nothing is kept.
+asked for the same. A view says what its answer was made of (`cached_response`). That key is then read on a connection of
+our own, on which Redis tells when the key changes, expires or is deleted (`CLIENT TRACKING`). Before each answer from
+memory we ask Redis something, and hear what it has told before it replies: so the answer is as new as if its key had been
+read. Of requests that come at once one asks for all; and of those that miss what was kept before, one makes it for all.
+Without Redis nothing is kept.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from http import HTTPStatus
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import hiredis
 from django.http import HttpResponse
+from django.urls import URLPattern, URLResolver
 from django.utils.http import parse_etags
 from redis.exceptions import RedisError, ResponseError
+from rest_framework.response import Response
 
 from kernel.concurrency.batching import Batcher
+from kernel.fastpath.checks import marked_actions, unsupported_in_response_cache, unsupported_settings
 from kernel.observability.request_context import chosen_id, observed
 from kernel.redis.connection import Connection
 
@@ -34,7 +39,6 @@ OVERHEAD_BYTES = 2_000  # of each answer, roughly
 Environment = dict[str, Any]
 Application = Callable[[Environment, Callable[..., Any]], "Answer | Iterable[bytes]"]
 Name = tuple[str, ...]
-AnyResponse = TypeVar("AnyResponse", bound=HttpResponse)
 logger = logging.getLogger(__name__)
 
 
@@ -47,10 +51,21 @@ class CacheDependency:
     on_hit: Callable[[], object] | None = None
 
 
-def depends_on(response: AnyResponse, source: CacheDependency) -> AnyResponse:
-    """Lets this answer be given to all who ask for the same path, for as long as the key has this value."""
-    response.depends_on = source  # type: ignore[attr-defined]  # an attribute of our own
-    return response
+def cached_response(method: Callable[..., tuple[Response, CacheDependency]]) -> Callable[..., Response]:
+    """Marks a method of a viewset whose response may be given to all who ask for the same path.
+
+    The method returns its response and what that was made of: it is given for as long as the key has this value. What
+    else such a view may have: see `kernel.fastpath.checks`.
+    """
+
+    @wraps(method)
+    def view(*args: Any, **kwargs: Any) -> Response:
+        response, source = method(*args, **kwargs)
+        response.depends_on = source  # type: ignore[attr-defined]  # an attribute of our own
+        return response
+
+    view.cached_response = (method,)  # type: ignore[attr-defined]
+    return view
 
 
 class Answer(NamedTuple):
@@ -72,10 +87,11 @@ class CacheEntry:
 
 
 class ResponseCache:
-    """A WSGI application around Django's."""
+    """A WSGI application around Django's, for the views among these URL patterns with the mark `cached_response`."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, patterns: Iterable[URLPattern | URLResolver]) -> None:
         self._application = application
+        self._views = _views_for_everybody(patterns)
         self._answers = CacheStore()
         self._makers: dict[Name, Batcher[Callable[[], CacheEntry | None], CacheEntry | None]] = {}
 
@@ -144,9 +160,10 @@ class ResponseCache:
     ) -> tuple[Answer, CacheEntry | None]:
         answer = Answer(status, headers, _tag(response.get("ETag", "")), response.content)
         kept = None
-        if name and response.status_code == 200 and (source := getattr(response, "made_of", None)):
+        source: CacheDependency | None = getattr(response, "made_of", None)
+        view = getattr(response, "view_name", "")
+        if name and source and view in self._views and _is_for_everybody(response):
             again = answer._replace(headers=[(field, value) for field, value in headers if field != "X-Request-Id"])
-            view = getattr(response, "view_name", "")
             kept = CacheEntry(again, source.key.encode(), source.on_hit, view, time.monotonic() + LIFE_SECONDS)
             if self._answers.keep(name, kept, depends_on=source.value):
                 self._remember_makers(name)
@@ -170,6 +187,32 @@ class ResponseCache:
         self._makers[name] = makers = Batcher(make_for_all)
 
 
+def _views_for_everybody(patterns: Iterable[URLPattern | URLResolver]) -> set[str]:
+    """Names of the views whose responses may be kept: GET has the mark, and nothing about them is not honoured."""
+    if unsupported_settings():
+        return set()
+    found: dict[str, bool] = {}
+    for pattern in patterns:
+        callback: Any = getattr(pattern, "callback", None)
+        marked = [action for _, action in marked_actions([pattern], "cached_response")]
+        action = (getattr(callback, "actions", None) or {}).get("get")
+        name = getattr(pattern, "name", "") or ""
+        may_be_kept = action in marked and not unsupported_in_response_cache(callback, action)
+        found[name] = may_be_kept and found.get(name, True)  # of two with one name, both
+    return {name for name, may_be_kept in found.items() if name and may_be_kept}
+
+
+def _is_for_everybody(response: HttpResponse) -> bool:
+    """Whether it says nothing else by its headers."""
+    varies = {field.strip().lower() for field in response.get("Vary", "").split(",") if field.strip()}
+    kept_by_caches = {"no-store", "no-cache", "private"}.isdisjoint(
+        directive.partition("=")[0].strip().lower() for directive in response.get("Cache-Control", "").split(",")
+    )
+    return (
+        response.status_code == HTTPStatus.OK and not response.cookies and kept_by_caches and varies <= _NAMED_BY_VARY
+    )
+
+
 def _is_one_of(tag: str, held: str) -> bool:
     return tag in map(_tag, parse_etags(held))
 
@@ -177,6 +220,9 @@ def _is_one_of(tag: str, held: str) -> bool:
 def _tag(etag: str) -> str:
     """Without its mark of weakness: compressed and not, it is the same answer."""
     return etag.removeprefix("W/")
+
+
+_NAMED_BY_VARY = {"accept-encoding", "origin"}  # request headers that are in the name
 
 
 def _name(environ: Environment) -> Name | None:

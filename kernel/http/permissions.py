@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from kernel.http.auth import AdministratorsOnly, InternalOnly, NotAuthenticated, User, verify
+from kernel.http.urls import fast_path_policy
 
 
 def user_of(request: Request) -> User:
@@ -17,6 +18,7 @@ def user_of(request: Request) -> User:
     return cast("User", request.user)
 
 
+@fast_path_policy
 class BearerToken(BaseAuthentication):
     """`Authorization: Bearer <token>`. Without it the request has no user."""
 
@@ -28,6 +30,7 @@ class BearerToken(BaseAuthentication):
         return verify(token), None
 
 
+@fast_path_policy
 class IsAuthenticated(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - DRF's signature
         if request.user is None:
@@ -35,6 +38,7 @@ class IsAuthenticated(BasePermission):
         return True
 
 
+@fast_path_policy
 class IsAdministrator(IsAuthenticated):
     def has_permission(self, request: Request, view: APIView) -> bool:
         super().has_permission(request, view)
@@ -43,6 +47,7 @@ class IsAdministrator(IsAuthenticated):
         return True
 
 
+@fast_path_policy
 class IsInternalService(BasePermission):
     """`X-Internal-Token`, shared with the payment service. With no INTERNAL_API_TOKEN set nobody is let in."""
 

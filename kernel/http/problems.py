@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any
 
 import orjson
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.dispatch import receiver
@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from prometheus_client import Counter
 from psycopg_pool import PoolTimeout
 from rest_framework.exceptions import APIException, MethodNotAllowed
+from rest_framework.exceptions import PermissionDenied as Forbidden
 
 from kernel.errors import DomainError, InvalidInput, Kind, Unavailable
 from kernel.observability.request_context import current_request_id
@@ -89,10 +90,11 @@ def logged_response_to(error: Exception, *, wants_problem: bool) -> tuple[int, d
 def response_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Status, body and headers for an exception; a 500 for one that is no refusal."""
     refusal = _as_refusal(error)
-    if isinstance(refusal, APIException):  # wrong method, wrong media type
-        status, code, message = refusal.status_code, refusal.default_code.upper(), str(refusal.detail)
+    if isinstance(refusal, APIException):  # wrong method, wrong media type, a permission of DRF
+        status, message = refusal.status_code, str(refusal.detail)
+        code = getattr(refusal.detail, "code", refusal.default_code).upper()
         body: dict[str, Any] = {"error": message}
-        headers = {}
+        headers = _headers_of(refusal)
     elif isinstance(refusal, DomainError):
         status, code, message = HTTP_STATUS[refusal.kind], refusal.code, refusal.message
         body = {"success": False, "message": message} if refusal.result_envelope else {"error": message}
@@ -114,10 +116,22 @@ def response_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str
     return status, body, headers
 
 
+def _headers_of(error: APIException) -> dict[str, str]:
+    """As rest_framework.views.exception_handler() gives them."""
+    headers = {}
+    if challenge := getattr(error, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = f"{wait:.0f}"
+    return headers
+
+
 def _as_refusal(error: Exception) -> Exception:
     """Framework and driver exceptions that are refusals, too."""
     if isinstance(error, Http404):
         return NotFound()
+    if isinstance(error, PermissionDenied):
+        return Forbidden()
     if isinstance(error, RequestDataTooBig):
         return PayloadTooLarge()
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):

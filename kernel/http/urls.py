@@ -1,23 +1,23 @@
-"""Which views are hot; and URL patterns by the first segment of the path, so that not all are tried for each request."""
+"""Which views are hot, and by which first segment of a path they are found."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from django.urls import URLPattern, URLResolver
-from django.urls.exceptions import Resolver404
-from django.urls.resolvers import RegexPattern, ResolverMatch
+from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 
+Policy = TypeVar("Policy", bound=type[Any])
 Asked = Callable[..., Mapping[str, Any]]
 
 
 def fast_path(status: int = 200) -> Callable[[Asked], Callable[..., Response]]:
     """Marks a method of a viewset that is called often enough to be spared the detour, see `kernel.fastpath.handler`.
 
-    The method returns the data of its answer, and keeps nothing in its viewset.
+    The method returns the data of its answer, and keeps nothing in its viewset. Of its request it uses what is said of
+    `fast_path_policy`. What else such a view may have: see `kernel.fastpath.checks`.
     """
 
     def mark(method: Asked) -> Callable[..., Response]:
@@ -31,6 +31,20 @@ def fast_path(status: int = 200) -> Callable[[Asked], Callable[..., Response]]:
     return mark
 
 
+FAST_PATH_POLICIES: set[type[Any]] = {AllowAny, IsAuthenticated}
+
+
+def fast_path_policy(policy: Policy) -> Policy:
+    """Marks an authentication or permission class that views on the fast path may have. Subclasses need a mark of their own.
+
+    One instance serves all requests, and keeps nothing of them. It uses only what the fast path gives: of the request
+    `META`, `method`, `path_info`, `query_params`, `data`, `user`, `auth`, `authenticators` and `successful_authenticator`;
+    of the view `action`.
+    """
+    FAST_PATH_POLICIES.add(policy)
+    return policy
+
+
 _SEGMENT = re.compile(r"\^?([a-z-]+)")
 
 
@@ -40,19 +54,3 @@ def first_segment(pattern: URLPattern | URLResolver) -> str:
     if segment is None:
         raise ValueError(f"{pattern} does not begin with a segment of letters")
     return segment[1]
-
-
-class BySegment(URLResolver):
-    """Includes patterns each of which begins with a segment of letters: `^events/...`."""
-
-    def __init__(self, patterns: Sequence[URLPattern | URLResolver]) -> None:
-        super().__init__(RegexPattern(""), patterns)
-        self._by_segment: dict[str, list[URLPattern | URLResolver]] = defaultdict(list)
-        for pattern in patterns:
-            self._by_segment[first_segment(pattern)].append(pattern)
-
-    def resolve(self, path: Any) -> ResolverMatch:
-        for pattern in self._by_segment.get(path.partition("/")[0], ()):
-            if match := pattern.resolve(path):
-                return match
-        raise Resolver404({"tried": [], "path": path})

@@ -48,9 +48,7 @@ def share_metrics(directory: Path) -> None:
 
 
 def counts_in_files() -> bool:
-    from prometheus_client.values import ValueClass
-
-    return bool(getattr(ValueClass, "_multiprocess", False))
+    return NAME in os.environ  # as prometheus_client decides it, and does not change its mind
 
 
 def prepare(directory: Path) -> None:
@@ -63,7 +61,7 @@ def prepare(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if directory.stat().st_uid != os.geteuid() or not os.access(directory, os.W_OK):
             raise PermissionError("it belongs to another user")
-        with _locked(directory, fcntl.LOCK_EX):
+        with _locked(directory):
             _tidy_up(directory)
     except OSError as error:
         raise ImproperlyConfigured(
@@ -73,24 +71,24 @@ def prepare(directory: Path) -> None:
 
 
 def read(directory: Path) -> "Iterable[Metric]":
-    """What all processes have counted so far. Raises OSError when the directory is gone."""
-    from prometheus_client.multiprocess import MultiProcessCollector
+    """What all processes have counted so far.
 
-    with _locked(directory, fcntl.LOCK_SH):
-        files = [str(file) for file, kind, pid in _files(directory) if not (_lives_on(kind) and _is_dead(pid))]
-        try:
-            return MultiProcessCollector.merge(files)  # type: ignore[no-any-return, no-untyped-call]
-        except _UNREADABLE:  # being made just now, or left by a process that was killed while it wrote
-            return MultiProcessCollector.merge(  # type: ignore[no-any-return, no-untyped-call]
-                [file for file in files if _is_readable(file)]
-            )
+    Raises what prometheus_client raises when the directory is gone, or a file in it is just being made: the next scrape
+    finds it whole.
+    """
+    from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+    with _locked(directory):
+        for pid in {pid for _, _, pid in _files(directory) if _is_dead(pid)}:
+            mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]  # its open sockets are closed
+        return MultiProcessCollector(None, str(directory)).collect()  # type: ignore[no-any-return, no-untyped-call]
 
 
 @contextmanager
-def _locked(directory: Path, how: int) -> Iterator[None]:
+def _locked(directory: Path) -> Iterator[None]:
     """Reading and tidying up exclude each other, or a count would be seen twice while it moves."""
     with (directory / "lock").open("ab") as lock:
-        fcntl.flock(lock, how)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -103,64 +101,45 @@ def _files(directory: Path) -> Iterator[tuple[Path, str, int]]:
 
 
 def _tidy_up(directory: Path) -> None:
-    left = [(file, kind) for file, kind, pid in _files(directory) if pid == os.getpid() or _is_dead(pid)]
-    living = len(left) < len(list(_files(directory)))
-    if living:
-        for kind in (*_SUMS, _LATEST):
-            _keep(directory, kind, [file for file, its in left if its == kind and not file.stem.endswith(f"_{NOBODY}")])
-    for file, _ in left:
-        if not (living and file.stem.endswith(f"_{NOBODY}")):
-            file.unlink()
+    files = list(_files(directory))
+    left = [found for found in files if found[2] == os.getpid() or _is_dead(found[2])]
+    somebody_lives = len(left) < len(files)
+    for file, kind, pid in left:
+        if somebody_lives and pid == NOBODY:
+            continue
+        if somebody_lives and kind in (*_SUMS, _LATEST):
+            _keep(directory, kind, file)
+        file.unlink()
 
 
-def _keep(directory: Path, kind: str, files: list[Path]) -> None:
-    """Adds what stands in files to the file of the ended processes."""
-    if not files:
-        return
+def _keep(directory: Path, kind: str, file: Path) -> None:
+    """Adds what stands in a file to the file of the ended processes: prometheus_client itself lets files pile up."""
     from prometheus_client.mmap_dict import MmapedDict
 
+    try:
+        found = list(MmapedDict.read_all_values_from_file(str(file)))  # type: ignore[no-untyped-call]
+    except _UNREADABLE as error:  # its process was killed while it wrote
+        logger.warning("metrics in %s can not be read: %s", file, error)
+        return
     kept = MmapedDict(str(directory / f"{kind}_{NOBODY}.db"))  # type: ignore[no-untyped-call]
-    for file in filter(_is_readable, files):
-        for key, value, timestamp, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
-            before, before_at = kept.read_value(key)  # type: ignore[no-untyped-call]
-            if kind in _SUMS:
-                kept.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
-            elif timestamp >= before_at:
-                kept.write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
+    for key, value, timestamp, _ in found:
+        before, before_at = kept.read_value(key)  # type: ignore[no-untyped-call]
+        if kind in _SUMS:
+            kept.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
+        elif timestamp >= before_at:
+            kept.write_value(key, value, timestamp)  # type: ignore[no-untyped-call]
     kept.close()  # type: ignore[no-untyped-call]
 
 
-def _is_readable(file: str | Path) -> bool:
-    from prometheus_client.mmap_dict import MmapedDict
-
-    try:
-        for _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
-            pass
-    except _UNREADABLE as error:
-        logger.warning("metrics in %s can not be read: %s", file, error)
-        return False
-    return True
-
-
-def _lives_on(kind: str) -> bool:
-    """Whether a gauge counts only while its process lives: open sockets and the like."""
-    return kind.startswith("gauge_live")
-
-
 def _is_dead(pid: int) -> bool:
+    """Also while its parent does not know: the next worker may start before granian has asked how the last one ended."""
     if pid == NOBODY:
         return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return _has_ended(pid)
-
-
-def _has_ended(pid: int) -> bool:
-    """Dead, while its parent does not know: the next worker may start before granian has asked how the last one ended."""
+    with suppress(PermissionError):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     return False

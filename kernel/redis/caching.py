@@ -32,35 +32,46 @@ lookups = Counter(
     ["cache", "outcome"],
 )
 
-# KEYS: answer, lease[, index]   ARGV: token, lease in ms[, index seconds]   ->  the answer, 1 (you compute) or 0 (wait)
-_look_up = LuaScript("""
-local answer = redis.call('GET', KEYS[1])
-if answer then return answer end
-if redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) then
-    if KEYS[3] then
-        redis.call('SADD', KEYS[3], KEYS[1])
-        redis.call('EXPIRE', KEYS[3], ARGV[3])
-    end
-    return 1
+# response: the cached bytes; is_leased: 1 if there are none and the caller got the lease, that is, computes them.
+_look_up = LuaScript(
+    """
+local response = redis.call('GET', response_key)
+if response then return result({response = response}) end
+if not redis.call('SET', lease_key, token, 'NX', 'PX', lease_ms) then return result({}) end
+for _, index_key in ipairs(index_keys) do
+    redis.call('SADD', index_key, response_key)
+    redis.call('EXPIRE', index_key, index_seconds)
 end
-return 0
-""")
+return result({is_leased = 1})
+""",
+    keys=("response_key", "lease_key", "*index_keys"),
+    args=("token", "lease_ms", "index_seconds"),
+    result=("response", "is_leased"),
+)
 
-# KEYS: answer, lease   ARGV: token, answer, answer's life in s   ->  1 if stored
-_store = LuaScript("""
-if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-redis.call('DEL', KEYS[2])
-return 1
-""")
+# is_stored: 0 if the lease was lost meanwhile.
+_store = LuaScript(
+    """
+if redis.call('GET', lease_key) ~= token then return result({is_stored = 0}) end
+redis.call('SET', response_key, response, 'EX', seconds)
+redis.call('DEL', lease_key)
+return result({is_stored = 1})
+""",
+    keys=("response_key", "lease_key"),
+    args=("token", "response", "seconds"),
+    result=("is_stored",),
+)
 
-# KEYS: index   ->  how many answers were forgotten
-_forget_all = LuaScript("""
-local answers = redis.call('SMEMBERS', KEYS[1])
-for _, answer in ipairs(answers) do redis.call('DEL', answer, answer .. ':lease') end
-redis.call('DEL', KEYS[1])
-return #answers
-""")
+_forget_all = LuaScript(
+    """
+local response_keys = redis.call('SMEMBERS', index_key)
+for _, response_key in ipairs(response_keys) do redis.call('DEL', response_key, response_key .. ':lease') end
+redis.call('DEL', index_key)
+return result({forgotten = #response_keys})
+""",
+    keys=("index_key",),
+    result=("forgotten",),
+)
 
 
 def plain_key(key: str, prefix: str, version: int) -> str:  # noqa: ARG001 - django-redis' signature
@@ -77,21 +88,23 @@ def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index:
 
     With `index` (the key of a set) the answer can be forgotten together with others, by `forget_all(index)`.
     """
-    keys = [key, lease_key(key), *([index] if index else [])]
+    keys = {"response_key": key, "lease_key": lease_key(key), "index_keys": [index] if index else []}
     token = secrets.token_hex(8)
-    give_up = time.monotonic() + WAIT_SECONDS
-    outcome = "bypass"  # Redis is away, or who computes it takes too long
+    args = {"token": token, "lease_ms": LEASE_MS, "index_seconds": 2 * seconds}
+    deadline = time.monotonic() + WAIT_SECONDS
+    outcome = "bypass"  # Redis is down, or the computation of another process takes too long
     try:
-        while not isinstance(found := _look_up(keys=keys, args=[token, LEASE_MS, 2 * seconds]), bytes):
-            if found == 1:
+        while (found := _look_up(keys=keys, args=args))["response"] is None:
+            if found["is_leased"]:
                 outcome = "miss"
                 return _compute_and_store(key, compute, token=token, seconds=seconds)
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 break
             time.sleep(POLL_SECONDS)
         else:
             outcome = "hit"
-            return found
+            response: bytes = found["response"]
+            return response
     except RedisUnavailable:
         pass
     finally:
@@ -106,7 +119,8 @@ def _compute_and_store(key: str, compute: Callable[[], bytes], *, token: str, se
         forget(key)  # let the next one try at once
         raise
     with suppress(RedisUnavailable):
-        _store(keys=[key, lease_key(key)], args=[token, answer, seconds])
+        keys = {"response_key": key, "lease_key": lease_key(key)}
+        _store(keys=keys, args={"token": token, "response": answer, "seconds": seconds})
     return answer
 
 
@@ -117,7 +131,7 @@ def forget(*keys: str) -> None:
 
 def forget_all(index: str) -> None:
     """`forget` for every answer that was cached with this index."""
-    execute_or_defer(f"forget all {index}", lambda redis: _forget_all.run(redis, keys=[index]))
+    execute_or_defer(f"forget all {index}", lambda redis: _forget_all.run(redis, keys={"index_key": index}))
 
 
 def encoded(answer: object) -> bytes:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import hiredis
@@ -23,16 +23,7 @@ _SLICE = """local function slice(all, first, length)
     return part
 end
 """
-_RESULT = """local function result(fields)
-    local values = {}
-    for index, name in ipairs({%s}) do
-        local value = fields[name]
-        if value == nil then value = false end -- a hole would end the reply
-        values[index] = value
-    end
-    return values
-end
-"""
+_RESULT = "local function result(fields) return {%s} end\n"
 
 
 class LuaScript:
@@ -41,23 +32,26 @@ class LuaScript:
     `keys` and `args` are the names under which the script finds KEYS and ARGV, as local variables; `*name` is a list of
     any length. With `result`, the script ends with `return result({name = value, ...})`, and a call returns those fields by
     name. As everywhere in Redis, Lua's false and nil arrive as None, true as 1, and numbers lose what is after the point.
+
+    `source` is the script as Redis gets it: the generated declarations, then `body`.
     """
 
     def __init__(
         self, source: str, *, keys: Sequence[str] = (), args: Sequence[str] = (), result: Sequence[str] = ()
     ) -> None:
         self.keys, self.args, self.result = tuple(keys), tuple(args), tuple(result)
-        self._source = "".join(self._declarations()) + source
-        self._hash = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+        self.body = source
+        self.source = "".join(self._declarations()) + source
+        self._hash = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    def __call__(self, *, keys: Any, args: Any = ()) -> Any:
+    def __call__(self, *, keys: Any, args: Any = None) -> Any:
         """Runs in one round trip. Raises RedisUnavailable."""
         deferred.flush_if_deferred()
-        return self.parse(guarded(self._ask, *self._flat(keys, args)))
+        return self.parse(guarded(self._ask, *self.flatten(keys, args)))
 
-    def run(self, redis: "Redis", *, keys: Any, args: Any = ()) -> Any:
+    def run(self, redis: "Redis", *, keys: Any, args: Any = None) -> Any:
         """The same by a given client or in its pipeline, inside of an `execute`. What comes back needs `parse`."""
-        flat_keys, flat_args = self._flat(keys, args)
+        flat_keys, flat_args = self.flatten(keys, args)
         return self._registered(keys=flat_keys, args=flat_args, client=redis)
 
     def parse(self, reply: Any) -> Any:
@@ -76,27 +70,29 @@ class LuaScript:
         yield from _locals("KEYS", self.keys, lengths, first=1)
         yield from _locals("ARGV", self.args, lengths, first=1 + len(lists))
         if self.result:
-            yield _RESULT % ", ".join(f"'{name}'" for name in self.result)
+            # A nil would end Redis' reply there: false stands for it.
+            yield _RESULT % ", ".join(f"fields.{name} or false" for name in self.result)
 
-    def _flat(self, keys: Any, args: Any) -> tuple[list[Any], list[Any]]:
+    def flatten(self, keys: Any, args: Any) -> tuple[list[Any], list[Any]]:
+        """KEYS and ARGV as the script gets them. Raises TypeError when a name is missing or is not declared."""
         if not isinstance(keys, Mapping):  # TODO: goes when all scripts declare their names
-            return list(keys), list(args)
+            return list(keys), list(args or ())
         lengths: list[Any] = []
         flat_keys = list(_in_order(self.keys, keys, lengths))
-        flat_args = list(_in_order(self.args, args, lengths))
+        flat_args = list(_in_order(self.args, {} if args is None else args, lengths))
         return flat_keys, lengths + flat_args
 
     def _ask(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
         reply = ask(hiredis.pack_command(("EVALSHA", self._hash, len(keys), *keys, *args)))
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            reply = ask(hiredis.pack_command(("EVAL", self._source, len(keys), *keys, *args)))
+            reply = ask(hiredis.pack_command(("EVAL", self.source, len(keys), *keys, *args)))
         if isinstance(reply, hiredis.ReplyError):
             raise ResponseError(str(reply))
         return reply
 
     @cached_property
     def _registered(self) -> Script:
-        return client().register_script(self._source)
+        return client().register_script(self.source)
 
 
 def _locals(table: str, names: Iterable[str], lengths: Mapping[str, str], *, first: int) -> Iterator[str]:
@@ -112,14 +108,19 @@ def _locals(table: str, names: Iterable[str], lengths: Mapping[str, str], *, fir
             fixed += 1
 
 
-def _in_order(names: Iterable[str], values: Named, lengths: list[Any]) -> Iterator[Any]:
-    """The values in the order of their names. Raises TypeError when one is missing or is not declared."""
-    names = tuple(names)
-    if {name.lstrip("*") for name in names} != values.keys():
+def _in_order(names: Sequence[str], values: Named, lengths: list[Any]) -> Iterator[Any]:
+    """The values in the order of their names; the length of each list is appended to `lengths`."""
+    if values.keys() != _without_marks(names):
         raise TypeError(f"declared are {sorted(names)}, given are {sorted(values)}")
     for name in names:
-        if name.startswith("*"):
-            lengths.append(len(values[name[1:]]))
-            yield from values[name[1:]]
+        if name[0] == "*":
+            several = values[name[1:]]
+            lengths.append(len(several))
+            yield from several
         else:
             yield values[name]
+
+
+@cache
+def _without_marks(names: Sequence[str]) -> frozenset[str]:
+    return frozenset(name.lstrip("*") for name in names)

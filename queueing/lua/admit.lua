@@ -1,162 +1,187 @@
--- One tick of one event: the dead are dropped, then as many are let in as policy and room allow, oldest first. This script
--- alone says how many: run twice at once or after a pause, it lets in no more.
--- ARGV 4: at most so many in one call.
--- Result: {again (1: there is more to do, call at once), size, inside, policy is to be looked up again, draw is to be
---          recorded, nobody is left, threshold, epoch, now, then user, place, until of each who was let in}
-if (policy.closed == '1' or policy.is_on ~= '1') and redis.call('EXISTS', QUEUE, KEPT, ACTIVE) > 0 then
-    count('dropped:closed', redis.call('ZCARD', QUEUE))
-    count('out:closed', redis.call('SCARD', ACTIVE))
-    redis.call('UNLINK', QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE, FLOW, PROBES)
+-- One admission round of one event: silent users are dropped, then as many are admitted as policy and threshold allow, in
+-- queue order. This script alone says how many: run twice at once, or after a pause, it admits no more.
+-- Part before it: prelude.lua.
+-- ARGV: limit  at most so many admissions in one call
+-- Result: has_more           1 if there is more to do: call again at once
+--         size, active       how many wait and are active now
+--         is_policy_stale    1 if the policy is to be read again from PostgreSQL
+--         is_draw_due        1 if a draw is to be recorded
+--         is_empty           1 if nobody is left: deactivate the event
+--         threshold, epoch, now
+--         admitted           list of user, score, admitted until, in turn
+
+if (policy.closed == '1' or policy.is_on ~= '1') and redis.call('EXISTS', queue_key, grace_key, active_key) > 0 then
+    count('dropped:closed', redis.call('ZCARD', queue_key))
+    count('ended:closed', redis.call('SCARD', active_key))
+    redis.call('UNLINK', queue_key, queue_seen_key, grace_key, grace_until_key, active_key, active_until_key,
+        active_seen_key, flow_key, probes_key)
 end
 
--- Others have written to the line or the inside: who came that way has times from now on, who is gone has none.
-local function adopt(users, size, times, moment)
-    if size == redis.call('ZCARD', times) then return end
-    for _, who in ipairs(redis.call('ZDIFF', 2, users, times)) do redis.call('ZADD', times, moment, who) end
-    for _, who in ipairs(redis.call('ZDIFF', 2, times, users)) do redis.call('ZREM', times, who) end
+-- Reconcile external writes: new members get a timestamp now, orphaned timestamps are dropped.
+local function reconcile(members_key, size, times_key, moment)
+    if size == redis.call('ZCARD', times_key) then return end
+    for _, user in ipairs(redis.call('ZDIFF', 2, members_key, times_key)) do redis.call('ZADD', times_key, moment, user) end
+    for _, user in ipairs(redis.call('ZDIFF', 2, times_key, members_key)) do redis.call('ZREM', times_key, user) end
 end
-adopt(QUEUE, redis.call('ZCARD', QUEUE), SEEN, now)
-adopt(ACTIVE, redis.call('SCARD', ACTIVE), UNTIL, now + policy.admission)
-adopt(ACTIVE, redis.call('SCARD', ACTIVE), SEEN_INSIDE, now)
+reconcile(queue_key, redis.call('ZCARD', queue_key), queue_seen_key, now)
+reconcile(active_key, redis.call('SCARD', active_key), active_until_key, now + policy.admission)
+reconcile(active_key, redis.call('SCARD', active_key), active_seen_key, now)
 
--- At the opening: who stands here was drawn by lot. Remembered before anybody is let in, and not while those come back who
--- were lost: the list that is published must not leave them out.
-local is_rebuilt = tonumber(state.rebuild or 0) <= now
-if policy.opens > 0 and policy.opens <= now and is_rebuilt and tonumber(state.drawn or 0) ~= policy.opens then
-    redis.call('ZRANGESTORE', DRAWN, QUEUE, '-inf', string.format('(%.0f', LOTS), 'BYSCORE')
-    remember('drawn', policy.opens, 'draw_due', 1)
+-- The draw is held at the opening: those who wait now are its participants. They are stored before anybody is admitted, and
+-- not during a rebuild: the published list must not leave out those who are still coming back.
+if policy.opens > 0 and policy.opens <= now and not is_rebuilding() and tonumber(state.drawn_opening or 0) ~= policy.opens then
+    redis.call('ZRANGESTORE', drawn_key, queue_key, '-inf', string.format('(%.0f', FIRST_MOMENT), 'BYSCORE')
+    save_state('drawn_opening', policy.opens, 'draw_due', 1)
 end
-local draw_is_due = tonumber(state.draw_due or 0)
+local is_draw_due = tonumber(state.draw_due or 0)
 
--- Nobody was heard of later than now: the clock was set back, and the silent would stay until it has caught up.
+-- A sign of life later than now: the clock was set back, and silent users would stay until it has caught up.
 local early = 0
-for _, seen in ipairs({SEEN, SEEN_INSIDE}) do
-    local users = redis.call('ZRANGEBYSCORE', seen, string.format('(%.0f', now), '+inf', 'LIMIT', 0, CHUNK)
-    for _, who in ipairs(users) do redis.call('ZADD', seen, now, who) end
+for _, seen_key in ipairs({queue_seen_key, active_seen_key}) do
+    local users = redis.call('ZRANGEBYSCORE', seen_key, string.format('(%.0f', now), '+inf', 'LIMIT', 0, CHUNK)
+    for _, user in ipairs(users) do redis.call('ZADD', seen_key, now, user) end
     early = math.max(early, #users)
 end
 
-local dead = {}
+local silent = {}
 for _ = 1, 5 do
-    dead = redis.call('ZRANGEBYSCORE', SEEN, '-inf', now - policy.idle, 'LIMIT', 0, CHUNK)
-    if #dead == 0 then break end
-    local places, kept, kept_until = redis.call('ZMSCORE', QUEUE, unpack(dead)), {}, {}
-    for number, who in ipairs(dead) do
-        if places[number] then
-            kept[#kept + 1], kept[#kept + 2] = who, places[number]
-            kept_until[#kept_until + 1], kept_until[#kept_until + 2] = now + policy.grace, who
+    silent = redis.call('ZRANGEBYSCORE', queue_seen_key, '-inf', now - policy.idle, 'LIMIT', 0, CHUNK)
+    if #silent == 0 then break end
+    local scores, grace, grace_until = redis.call('ZMSCORE', queue_key, unpack(silent)), {}, {}
+    for number, user in ipairs(silent) do
+        if scores[number] then
+            grace[#grace + 1], grace[#grace + 2] = user, scores[number]
+            grace_until[#grace_until + 1], grace_until[#grace_until + 2] = now + policy.grace, user
         end
     end
-    if #kept > 0 then
-        redis.call('HSET', KEPT, unpack(kept))
-        redis.call('ZADD', KEPT_UNTIL, unpack(kept_until))
-        count('dropped:idle', #kept / 2)
+    if #grace > 0 then
+        redis.call('HSET', grace_key, unpack(grace))
+        redis.call('ZADD', grace_until_key, unpack(grace_until))
+        count('dropped:idle', #grace / 2)
     end
-    redis.call('ZREM', QUEUE, unpack(dead))
-    redis.call('ZREM', SEEN, unpack(dead))
+    redis.call('ZREM', queue_key, unpack(silent))
+    redis.call('ZREM', queue_seen_key, unpack(silent))
 end
-local forgotten = redis.call('ZRANGEBYSCORE', KEPT_UNTIL, '-inf', now, 'LIMIT', 0, CHUNK)
-if #forgotten > 0 then
-    redis.call('HDEL', KEPT, unpack(forgotten))
-    redis.call('ZREM', KEPT_UNTIL, unpack(forgotten))
+local grace_over = redis.call('ZRANGEBYSCORE', grace_until_key, '-inf', now, 'LIMIT', 0, CHUNK)
+if #grace_over > 0 then
+    redis.call('HDEL', grace_key, unpack(grace_over))
+    redis.call('ZREM', grace_until_key, unpack(grace_over))
 end
-local put_out_now = put_out_due(CHUNK)
-local again = (early == CHUNK or #dead == CHUNK or put_out_now >= CHUNK) and 1 or 0
+local ended = end_due_admissions(CHUNK)
+local has_more = (early == CHUNK or #silent == CHUNK or ended >= CHUNK) and 1 or 0
 
-local admitted, horizon = {}, -1
-local room = 0
-if again == 0 and is_open() then
-    local left = tokens()
-    local wanted = math.floor(math.min(policy.threshold - redis.call('SCARD', ACTIVE), left, redis.call('ZCARD', QUEUE)))
-    room = math.max(0, math.min(wanted, tonumber(ARGV[4])))
-    if room < wanted then again = 1 end
-    if room > 0 then remember('tokens', left - room, 'tokens_at', now) end
+-- How many are admitted. Not before everybody who is due has been dropped.
+local to_admit = 0
+if has_more == 0 and is_admitting() then
+    local tokens = available_tokens()
+    local possible =
+        math.floor(math.min(policy.threshold - redis.call('SCARD', active_key), tokens, redis.call('ZCARD', queue_key)))
+    to_admit = math.max(0, math.min(possible, tonumber(limit)))
+    if to_admit < possible then has_more = 1 end
+    if to_admit > 0 then save_state('tokens', tokens - to_admit, 'tokens_at', now) end
 end
-local buckets = {5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200}
-local waits, waited = {}, 0
+
+local function bucket_of(value, bounds)
+    for _, bound in ipairs(bounds) do
+        if value <= bound then return bound end
+    end
+    return 'inf'
+end
+
+local WAIT_BUCKETS = {5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200} -- seconds, as in metrics.py
+local admitted, last_score = {}, -1
+local waits, wait_sum = {}, 0
 local done = 0
-while done < room do
-    local popped = redis.call('ZPOPMIN', QUEUE, math.min(CHUNK, room - done))
+while done < to_admit do
+    local popped = redis.call('ZPOPMIN', queue_key, math.min(CHUNK, to_admit - done))
     local users = {}
-    for number = 1, #popped, 2 do
-        local place = tonumber(popped[number + 1])
-        users[#users + 1] = popped[number]
-        admitted[#admitted + 1], admitted[#admitted + 2] = popped[number], place
+    for index = 1, #popped, 2 do
+        local user, score = popped[index], tonumber(popped[index + 1])
+        users[#users + 1] = user
+        admitted[#admitted + 1], admitted[#admitted + 2] = user, score
         admitted[#admitted + 1] = now + policy.admission
-        horizon = math.max(horizon, place)
-        local since = place >= LOTS and place or policy.opens > 0 and policy.opens or now
-        local seconds = math.max(0, now - since) / 1000000
-        waited = waited + seconds
-        local bucket = 'inf'
-        for _, most in ipairs(buckets) do
-            if seconds <= most then bucket = most break end
-        end
+        last_score = math.max(last_score, score)
+        local joined_at = score >= FIRST_MOMENT and score or policy.opens > 0 and policy.opens or now
+        local seconds = math.max(0, now - joined_at) / 1000000
+        wait_sum = wait_sum + seconds
+        local bucket = bucket_of(seconds, WAIT_BUCKETS)
         waits[bucket] = (waits[bucket] or 0) + 1
     end
-    let_in(users, now + policy.admission, 'from_line')
-    redis.call('ZREM', SEEN, unpack(users))
+    admit(users, now + policy.admission, 'from_queue')
+    redis.call('ZREM', queue_seen_key, unpack(users))
     done = done + #users
 end
 for bucket, times in pairs(waits) do count('wait:' .. bucket, times) end
-if done > 0 then redis.call('HINCRBYFLOAT', STATS, 'wait_sum', waited) end
+if done > 0 then redis.call('HINCRBYFLOAT', stats_key, 'wait_sum', wait_sum) end
 
--- What went out of the line in the last minute, of which estimates are made. The first tick that finds a line is left out:
--- it lets in a burst, and says nothing about what follows.
-local size, inside = redis.call('ZCARD', QUEUE), redis.call('SCARD', ACTIVE)
+-- Admissions from the queue within the last minute: estimates are made of them. The first round that finds a queue is left
+-- out: it admits a burst, which says nothing about what follows.
+local size, active = redis.call('ZCARD', queue_key), redis.call('SCARD', active_key)
 local second = math.floor(now / 1000000)
 if size + done == 0 then
-    if state.flowing then
-        redis.call('HDEL', STATE, 'flowing', 'outflow', 'outflow_us')
-        redis.call('DEL', FLOW)
+    if state.outflow_since then
+        redis.call('HDEL', state_key, 'outflow_since', 'outflow', 'outflow_us')
+        redis.call('DEL', flow_key)
     end
-elseif not state.flowing then
-    if is_open() then remember('flowing', now) end
+elseif not state.outflow_since then
+    if is_admitting() then save_state('outflow_since', now) end
 else
-    if tonumber(state.flowing) > now then remember('flowing', now) end -- the clock was set back
-    if done > 0 then redis.call('HINCRBY', FLOW, second, done) end
+    if tonumber(state.outflow_since) > now then save_state('outflow_since', now) end -- the clock was set back
+    if done > 0 then redis.call('HINCRBY', flow_key, second, done) end
     local outflow = 0
-    for at, times in pairs(hash(FLOW)) do
-        if tonumber(at) <= second - 60 or tonumber(at) > second then redis.call('HDEL', FLOW, at) else outflow = outflow + times end
+    for at, times in pairs(read_hash(flow_key)) do
+        if tonumber(at) <= second - 60 or tonumber(at) > second then
+            redis.call('HDEL', flow_key, at)
+        else
+            outflow = outflow + times
+        end
     end
-    remember('outflow', outflow, 'outflow_us', math.min(60000000, math.max(0, now - tonumber(state.flowing))))
+    save_state('outflow', outflow, 'outflow_us', math.min(60000000, math.max(0, now - tonumber(state.outflow_since))))
 end
 
--- Every few seconds the estimate of who stands last is noted, to be compared with what happens.
-if horizon >= 0 then
-    for _, probe in ipairs(redis.call('ZRANGEBYSCORE', PROBES, '-inf', horizon)) do
-        local made, foreseen = string.match(probe, '(%d+):(%d+)')
-        local took = math.max(1, now - tonumber(made))
-        local off, bucket = math.abs(tonumber(foreseen) - took) / took, 'inf'
-        for _, most in ipairs({0.05, 0.1, 0.2, 0.3, 0.5, 1, 2}) do
-            if off <= most then bucket = most break end
-        end
-        count('error:' .. bucket, 1)
-        redis.call('HINCRBYFLOAT', STATS, 'error_sum', off)
+-- Every few seconds the estimate for the last in the queue is stored, to be compared with what happens.
+local ERROR_BUCKETS = {0.05, 0.1, 0.2, 0.3, 0.5, 1, 2} -- as in metrics.py
+if last_score >= 0 then
+    for _, probe in ipairs(redis.call('ZRANGEBYSCORE', probes_key, '-inf', last_score)) do
+        local estimated_at, estimate = string.match(probe, '(%d+):(%d+)')
+        local wait = math.max(1, now - tonumber(estimated_at))
+        local error_ratio = math.abs(tonumber(estimate) - wait) / wait
+        count('error:' .. bucket_of(error_ratio, ERROR_BUCKETS), 1)
+        redis.call('HINCRBYFLOAT', stats_key, 'error_sum', error_ratio)
     end
-    redis.call('ZREMRANGEBYSCORE', PROBES, '-inf', horizon)
+    redis.call('ZREMRANGEBYSCORE', probes_key, '-inf', last_score)
 end
 local outflow = tonumber(state.outflow or 0)
-if size > 0 and outflow > 0 and math.abs(now - tonumber(state.probed or 0)) >= 5000000 and redis.call('ZCARD', PROBES) < 1000 then
-    local last = redis.call('ZREVRANGE', QUEUE, 0, 0, 'WITHSCORES')
-    local foreseen = size * tonumber(state.outflow_us) / outflow
-    redis.call('ZADD', PROBES, last[2], string.format('%.0f:%.0f', now, foreseen))
-    remember('probed', now)
+local is_probe_due = math.abs(now - tonumber(state.probed_at or 0)) >= 5000000
+if size > 0 and outflow > 0 and is_probe_due and redis.call('ZCARD', probes_key) < 1000 then
+    local last = redis.call('ZREVRANGE', queue_key, 0, 0, 'WITHSCORES')
+    local estimate = size * tonumber(state.outflow_us) / outflow
+    redis.call('ZADD', probes_key, last[2], string.format('%.0f:%.0f', now, estimate))
+    save_state('probed_at', now)
 end
 
-local stale = 0
-if is_policy_old() then
-    redis.call('HSET', POLICY, 'fresh', now + 10000000)
-    stale = 1
-end
-local nobody = 0
-if size == 0 and inside == 0 and redis.call('HLEN', KEPT) == 0 and draw_is_due == 0 then
-    nobody = 1
-    redis.call('HDEL', STATE, 'ticked', 'asked')
-    for _, key in ipairs({STATE, POLICY, STATS}) do redis.call('EXPIRE', key, 2592000) end
+if is_policy_stale then redis.call('HSET', policy_key, 'fresh_until', now + 10000000) end -- asked for once in 10 s
+
+-- An event that nobody uses any more is kept for 30 days.
+local is_empty = size == 0 and active == 0 and redis.call('HLEN', grace_key) == 0 and is_draw_due == 0
+if is_empty then
+    redis.call('HDEL', state_key, 'round_at', 'activation_asked_at')
+    for _, key in ipairs({state_key, policy_key, stats_key}) do redis.call('EXPIRE', key, 2592000) end
 else
-    if not state.ticked then -- there was nobody
-        for _, key in ipairs({STATE, POLICY, STATS}) do redis.call('PERSIST', key) end
+    if not state.round_at then -- it was empty before
+        for _, key in ipairs({state_key, policy_key, stats_key}) do redis.call('PERSIST', key) end
     end
-    remember('ticked', now)
+    save_state('round_at', now)
 end
-return {again, size, inside, stale, draw_is_due, nobody, policy.threshold, epoch, now, unpack(admitted)}
+return result({
+    has_more = has_more,
+    size = size,
+    active = active,
+    is_policy_stale = is_policy_stale and 1 or 0,
+    is_draw_due = is_draw_due,
+    is_empty = is_empty and 1 or 0,
+    threshold = policy.threshold,
+    epoch = epoch,
+    now = now,
+    admitted = admitted,
+})

@@ -1,10 +1,12 @@
--- Everybody goes, from the line and from the inside. What was proven before is worth nothing afterwards.
--- Result: {how many stood in line, how many were inside}
-local stood, inside = redis.call('ZCARD', QUEUE), redis.call('SCARD', ACTIVE)
--- UNLINK: a million people are freed beside the work, instead of holding up everybody for a second.
-redis.call('UNLINK', QUEUE, SEEN, KEPT, KEPT_UNTIL, ACTIVE, UNTIL, SEEN_INSIDE, FLOW, PROBES)
-redis.call('HDEL', STATE, 'flowing', 'outflow', 'outflow_us', 'rebuild')
-remember('cleared', now)
-if stood > 0 then count('dropped:cleared', stood) end
-if inside > 0 then count('out:cleared', inside) end
-return {stood, inside}
+-- Removes everybody, from the queue and from the active users. Passes and tickets issued before are void.
+-- Part before it: prelude.lua.
+-- Result: waiting, active  how many there were
+local waiting, active = redis.call('ZCARD', queue_key), redis.call('SCARD', active_key)
+-- UNLINK: a million users are freed in the background, instead of blocking Redis for a second.
+redis.call('UNLINK', queue_key, queue_seen_key, grace_key, grace_until_key, active_key, active_until_key, active_seen_key,
+    flow_key, probes_key)
+redis.call('HDEL', state_key, 'outflow_since', 'outflow', 'outflow_us', 'rebuild_until')
+save_state('cleared_at', now)
+if waiting > 0 then count('dropped:cleared', waiting) end
+if active > 0 then count('ended:cleared', active) end
+return result({waiting = waiting, active = active})

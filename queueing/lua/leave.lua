@@ -1,10 +1,11 @@
--- Somebody goes: the place is free at once. ARGV 4: 'left' (from the line, too), or why the admission is over.
--- Result: 1 if there was a place.
-local gone = redis.call('SISMEMBER', ACTIVE, user)
-if gone == 1 then put_out({user}, ARGV[4]) end
-if ARGV[4] ~= 'left' then return gone end
-local stood = redis.call('ZREM', QUEUE, user) + redis.call('HDEL', KEPT, user)
-redis.call('ZREM', SEEN, user)
-redis.call('ZREM', KEPT_UNTIL, user)
-if stood > 0 then count('dropped:left', 1) end
-return math.min(1, gone + stood)
+-- A user leaves: the position or the admission is free at once. Part before it: prelude.lua.
+-- ARGV: cause  'left' (the queue or the admission), or why the admission ended: 'bought', 'cancelled'
+-- Result: had_place  1 if there was a position or an admission to give up, 0 otherwise
+local was_active = redis.call('SISMEMBER', active_key, user_id)
+if was_active == 1 then end_admissions({user_id}, cause) end
+if cause ~= 'left' then return result({had_place = was_active}) end
+local waited = redis.call('ZREM', queue_key, user_id) + redis.call('HDEL', grace_key, user_id)
+redis.call('ZREM', queue_seen_key, user_id)
+redis.call('ZREM', grace_until_key, user_id)
+if waited > 0 then count('dropped:left', 1) end
+return result({had_place = math.min(1, was_active + waited)})

@@ -74,7 +74,7 @@ class Migration(migrations.Migration):
                     models.IntegerField(blank=True, null=True, verbose_name="place kept for another (seconds)"),
                 ),
                 (
-                    "idle_inside_seconds",
+                    "active_idle_seconds",
                     models.IntegerField(
                         blank=True, null=True, verbose_name="put out from inside after silence of (seconds)"
                     ),
@@ -141,11 +141,11 @@ class Migration(migrations.Migration):
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("idle_inside_seconds__isnull", True),
-                            ("idle_inside_seconds__range", (5, 86400)),
+                            ("active_idle_seconds__isnull", True),
+                            ("active_idle_seconds__range", (5, 86400)),
                             _connector="OR",
                         ),
-                        name="queue_policy_idle_inside_seconds_possible",
+                        name="queue_policy_active_idle_seconds_possible",
                     ),
                 ],
             },

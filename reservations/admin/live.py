@@ -183,18 +183,18 @@ def _texts() -> dict[str, str]:
 def line(_events: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResponse:
     """The waiting room, in one round trip to Redis."""
     try:
-        found = queueing.overview(event_id=event_id)
+        found = queueing.get_queue_state(event_id=event_id)
     except EventNotFound as error:
         raise Http404 from error
     except WaitingRoomUnavailable:
         return JsonResponse({"state": "unavailable"})
-    wait = queueing.wait_at_the_end(found)
-    is_admitting = found.lets_some_in and not found.is_paused and not found.is_rebuilding
+    wait = queueing.estimate_for_newcomer(found)
+    is_admitting = found.can_admit and not found.is_paused and not found.is_rebuilding
     return JsonResponse(
         {
             "state": "notOpen" if found.is_before_opening else "paused" if found.is_paused else found.state,
             "line": found.size,
-            "inside": found.inside,
+            "inside": found.active,
             "threshold": found.threshold,
             "rate": found.rate,
             "outflow": found.outflow * 60_000_000 / found.outflow_us if found.outflow_us else 0,

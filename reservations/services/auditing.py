@@ -24,10 +24,10 @@ def audit(*, event_id: UUID | None = None) -> Audit:
         moment = fetch_one("SELECT now() AS moment", {})["moment"]
         outcomes = [_outcome(check, event_id) for check in CHECKS]
     try:
-        rooms = queueing.inconsistencies(event_id=event_id)
+        rooms = queueing.find_inconsistencies(event_id=event_id)
     except WaitingRoomUnavailable:
         return Audit(moment=moment, outcomes=outcomes, waiting_room_was_checked=False)
-    for name, rule in queueing.ROOM_RULES.items():
+    for name, rule in queueing.QUEUE_RULES.items():
         rows = [{"event_id": str(found.event_id), **found.shown} for found in rooms if found.check == name]
         outcomes.append(Outcome(check=name, rule=rule, count=len(rows), rows=rows[:MAX_ROWS]))
     return Audit(moment=moment, outcomes=outcomes, waiting_room_was_checked=True)

@@ -20,17 +20,19 @@ def change_layout(*, event_id: UUID, layout_id: UUID | None) -> None:
     Raises EventNotFound, LayoutInUse when somebody has a seat of the old one, or ImpossibleLayout; nothing changes then.
     """
     with transaction.atomic():
-        event = Event.objects.select_for_update(of=("self",)).filter(id=event_id).first()
+        # NO KEY: a sale that is under way refers to its event, and we wait for the seats of that sale.
+        event = Event.objects.select_for_update(of=("self",), no_key=True).filter(id=event_id).first()
         if event is None:
             raise EventNotFound
         if event.seat_layout_id == layout_id:
             return
-        seats = Seat.objects.select_for_update().filter(event_id=event_id).order_by("id")
+        seats = Seat.objects.filter(event_id=event_id)
+        list(seats.select_for_update().order_by("id").values_list("id"))  # `exists()` would lock none that is free
         if seats.exclude(status=Seat.Status.AVAILABLE).exists() or seats.filter(items__is_live=True).exists():
             raise LayoutInUse
         # Reservations that ended remember their amounts, not the seats that are no more.
         ReservationItem.objects.filter(seat__event_id=event_id).update(seat=None)
-        Seat.objects.filter(event_id=event_id).delete()
+        seats.delete()
         Event.objects.filter(id=event_id).update(seat_layout=layout_id, updated_at=Now())
         if layout_id is not None:
             generate_seats(event_id=event_id)

@@ -54,7 +54,8 @@ def generate_seats(*, event_id: UUID) -> int:
     seats of another layout.
     """
     with transaction.atomic():
-        event = Event.objects.select_for_update(of=("self",)).select_related("seat_layout").filter(id=event_id).first()
+        events = Event.objects.select_for_update(of=("self",), no_key=True)  # NO KEY: sales go on meanwhile
+        event = events.select_related("seat_layout").filter(id=event_id).first()
         if event is None:
             raise EventNotFound
         if event.seat_layout is None:

@@ -96,15 +96,21 @@ class Command(BaseCommand):
                 if ended := processes.ended():
                     raise CommandError(f"{ended[0]} ended with exit code {ended[1]}; stopped everything else.")
                 if not announced and _fetch(f"http://127.0.0.1:{ports['web']}/health") is not None:
-                    self.announce(f"http://localhost:{ports['web']}", environment)
+                    self.announce(ports, environment)
                     announced = True
             raise Stopped
         finally:
             self.say("run", "stopping ...")
             processes.stop()
 
-    def announce(self, base: str, environment: dict[str, str]) -> None:
-        lines = ["", f"The service answers at {base}  (Ctrl-C stops it)", ""]
+    def announce(self, ports: dict[str, int], environment: dict[str, str]) -> None:
+        base = f"http://localhost:{ports['web']}"
+        lines = [
+            "",
+            f"The service answers at {base}  (Ctrl-C stops it; PORT=9000 make run takes another port)",
+            *_addresses(base, ports),
+            "",
+        ]
         buyer = "<token>"
         if environment.get("JWT_SECRET") and "issue_token" in get_commands():
             buyer = self.manage(environment, "issue_token", stdout=subprocess.PIPE).strip()
@@ -187,6 +193,18 @@ def _process_settings(directory: Path) -> dict[str, str]:
         "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "text",
         "BEAT_SCHEDULE": os.environ.get("BEAT_SCHEDULE") or str(directory / "beat"),
     }
+
+
+def _addresses(base: str, ports: dict[str, int]) -> Iterator[str]:
+    """What a browser or a client can open, a line for each."""
+    yield f"{base}/          redirects to /api-docs"
+    yield f"{base}/api-docs  every operation, to read and to try"
+    yield f"{base}/admin/    for organisers: user demo, password demo"
+    if "realtime" in ports:
+        sockets = f"localhost:{ports['realtime']}"
+        yield f"ws://{sockets}/ws/seats/EVENT_ID     the live seat map"
+        yield f"ws://{sockets}/ws/queue/EVENT_ID     the waiting room"
+        yield f"http://{sockets}/socket.io/          both over Socket.IO"
 
 
 def _available_seat(base: str) -> tuple[str, str] | None:

@@ -1,0 +1,328 @@
+"""Queue and active users of each event in Redis; with lua/, the only code that knows their keys.
+
+Redis says who waits and who is active, by its own clock. Every call is one round trip. The Lua scripts decide, and are safe
+to run at once from any number of processes. What is allowed is the event's policy, a hash beside the queue, so that a
+change applies from the next call on. A call without a policy raises PolicyUnknown if Redis does not know it: call again
+with it, and it is set in the same round trip.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+from uuid import UUID
+
+from django.conf import settings
+
+from kernel.redis.client import was_away_since
+from kernel.redis.deferred import execute, execute_or_defer
+from kernel.redis.keys import tagged_key
+from kernel.redis.scripts import LuaScript
+from queueing.states import Admission, AdmissionRound, Mode, QueueState, Visitor
+
+PolicyFields = Mapping[str, str | int | float]  # see `selectors.Policy.as_fields`
+
+ACTIVE_EVENTS = "queue:events"  # the events that admission rounds visit
+COUNTED_EVENTS = "queue:counted"  # the events that ever were active
+KEY_TEMPLATES = {
+    "queue_key": "queue:{}",
+    "queue_seen_key": "queue:seen:{}",
+    "grace_key": "queue:grace:{}",
+    "grace_until_key": "queue:grace:until:{}",
+    "active_key": "active:{}",
+    "active_until_key": "active:until:{}",
+    "active_seen_key": "active:seen:{}",
+    "state_key": "queue:state:{}",
+    "policy_key": "queue:policy:{}",
+    "stats_key": "queue:stats:{}",
+    "flow_key": "queue:flow:{}",
+    "probes_key": "queue:probes:{}",
+    "drawn_key": "queue:drawn:{}",
+    "redeemed_key": "queue:redeemed:{}",
+}
+PRELUDE_ARGS = ("user_id", "lost_epoch", "rebuild_us")
+CHECK_IN_ARGS = (*PRELUDE_ARGS, "mode", "pass_epoch", "pass_issued", "pass_until", "ticket_epoch", "ticket_issued",
+                 "ticket_score", "lot")  # fmt: skip
+MAX_ADMISSIONS_PER_CALL = 2000
+MAX_USERS_PER_CALL = 500  # of `positions`: half a millisecond of Redis
+
+
+@lru_cache(maxsize=1000)
+def keys_of(event_id: UUID) -> dict[str, str]:
+    """By the names that the scripts give them."""
+    return {name: tagged_key(template, event_id) for name, template in KEY_TEMPLATES.items()}
+
+
+# --- Scripts ----------------------------------------------------------------------------------------------------------
+
+
+def _source(*parts: str) -> str:
+    return "".join((Path(__file__).parent / "lua" / f"{part}.lua").read_text() for part in parts)
+
+
+def _script(*parts: str, args: Sequence[str] = (), result: Sequence[str]) -> LuaScript:
+    return LuaScript(_source("prelude", *parts), keys=tuple(KEY_TEMPLATES), args=(*PRELUDE_ARGS, *args), result=result)
+
+
+CHECK_IN_SOURCE = _source("prelude", "queue_state", "check_in")
+CHECK_IN_RESULT = (*QueueState._fields, "lot_seed")
+_check_in = LuaScript(
+    f"{CHECK_IN_SOURCE}\nreturn result(check_in())",
+    keys=tuple(KEY_TEMPLATES), args=CHECK_IN_ARGS, result=CHECK_IN_RESULT,
+)  # fmt: skip
+_look = _script("queue_state", "look", result=QueueState._fields)
+_positions = _script("queue_state", "positions", args=("*users",), result=(*QueueState._fields, "positions"))
+_admit = _script(
+    "admit",
+    args=("limit",),
+    result=("has_more", "size", "active", "is_policy_stale", "is_draw_due", "is_empty", "threshold", "epoch", "now",
+            "admitted"),
+)  # fmt: skip
+_leave = _script("leave", args=("cause",), result=("had_place",))
+_clear = _script("clear", result=("waiting", "active"))
+_set_policy = LuaScript(
+    _source("set_policy"),
+    keys=("policy_key", "state_key"),
+    args=("only_if_known", "xmax", "unfinished", "*fields"),
+    result=("is_set",),
+)
+
+
+class PolicyUnknown(Exception):
+    """Redis does not know the event's policy, or it is too old to rely on: call again with it."""
+
+
+class LotRequired(Exception):
+    """The event has a draw that is still to be held: call again with the visitor's lot, computed from this seed."""
+
+    def __init__(self, seed: str) -> None:
+        self.seed = seed
+        super().__init__()
+
+
+def run(
+    script: LuaScript,
+    event_id: UUID,
+    policy: PolicyFields | None,
+    *,
+    keys: Mapping[str, Any] = MappingProxyType({}),
+    **args: Any,
+) -> dict[str, Any]:
+    """The script's result by name, in one round trip; a given policy is set before. `keys` and `args` besides the prelude's.
+
+    Raises PolicyUnknown, RedisUnavailable.
+    """
+    keys = {**keys_of(event_id), **keys}
+    args = {
+        "user_id": "",
+        "lost_epoch": _lost_epoch(event_id),
+        "rebuild_us": settings.QUEUE_REBUILD_SECONDS * 1_000_000,
+        **args,
+    }
+    fields = script(keys=keys, args=args) if policy is None else _set_policy_and_run(script, keys, args, policy)
+    if fields == b"POLICY_UNKNOWN":
+        raise PolicyUnknown
+    return fields  # type: ignore[no-any-return]
+
+
+def _set_policy_and_run(
+    script: LuaScript, keys: Mapping[str, Any], args: Mapping[str, Any], policy: PolicyFields
+) -> Any:
+    def command(redis: Any) -> Any:
+        pipeline = redis.pipeline(transaction=True)
+        _set_policy.run(pipeline, keys=_policy_keys(keys), args=_policy_args("", policy))
+        script.run(pipeline, keys=keys, args=args)
+        return pipeline.execute()
+
+    return script.parse(execute(command)[-1])
+
+
+def _policy_keys(keys: Mapping[str, Any]) -> dict[str, str]:
+    return {name: keys[name] for name in _set_policy.keys}
+
+
+def _policy_args(only_if_known: Literal["", "1"], policy: PolicyFields) -> dict[str, Any]:
+    return {
+        "only_if_known": only_if_known,
+        "xmax": policy["xmax"],
+        "unfinished": policy["unfinished"],
+        "fields": [part for field in policy.items() for part in field],
+    }
+
+
+# --- Queues that Redis may have lost ----------------------------------------------------------------------------------
+
+# Redis that was away and has lost everything does not know that users were waiting; this process does, and in which epoch.
+# It says so with each call, and nobody is admitted until the queue has had time to come back. Not if Redis was reachable all
+# the time: then somebody has emptied it on purpose.
+QUEUE_REMEMBERED_SECONDS = 60.0
+_last_seen_queues: dict[UUID, tuple[int, float]] = {}  # the epoch, and when it was last seen that somebody waits
+
+
+def _note_queue(event_id: UUID, *, size: int, epoch: int) -> None:
+    if size > 0:
+        _last_seen_queues[event_id] = epoch, time.monotonic()
+    else:
+        _last_seen_queues.pop(event_id, None)
+
+
+def _lost_epoch(event_id: UUID) -> int | Literal[""]:
+    """The epoch of a queue that this process saw before an outage of Redis, or ''."""
+    epoch, seen = _last_seen_queues.get(event_id, (0, 0.0))
+    is_recent = epoch and time.monotonic() - seen < QUEUE_REMEMBERED_SECONDS
+    return epoch if is_recent and was_away_since(seen) else ""
+
+
+# --- Visitors ---------------------------------------------------------------------------------------------------------
+
+
+def check_in(
+    event_id: UUID, policy: PolicyFields | None = None, *, visitor: Visitor, mode: Mode, lot: int | None = None
+) -> QueueState:
+    """See lua/check_in.lua. Raises PolicyUnknown, LotRequired, RedisUnavailable."""
+    return queue_state(event_id, run(_check_in, event_id, policy, **check_in_args(visitor, mode, lot)))
+
+
+def look(event_id: UUID, policy: PolicyFields | None = None) -> QueueState:
+    """The queue's state, for nobody in particular. Raises PolicyUnknown, RedisUnavailable."""
+    return queue_state(event_id, run(_look, event_id, policy))
+
+
+def positions(
+    event_id: UUID, policy: PolicyFields | None = None, *, users: Sequence[str]
+) -> tuple[QueueState, list[int]]:
+    """Positions of up to MAX_USERS_PER_CALL users, which counts as a sign of life of each: see lua/positions.lua.
+
+    From 1; 0 for a user who does not wait, -1 for one who is active. Empty if the waiting room is off or closed. Raises
+    PolicyUnknown, RedisUnavailable.
+    """
+    fields = run(_positions, event_id, policy, users=users)
+    found: list[int] = fields.pop("positions")
+    return queue_state(event_id, fields), found
+
+
+def check_in_args(visitor: Visitor, mode: Mode, lot: int | None) -> dict[str, Any]:
+    """What lua/check_in.lua takes, except for what all scripts take."""
+    queue_pass, ticket = visitor.queue_pass, visitor.queue_ticket
+    return {
+        "user_id": str(visitor.user_id),
+        "mode": mode,
+        "pass_epoch": queue_pass.epoch if queue_pass else "",
+        "pass_issued": queue_pass.issued if queue_pass else "",
+        "pass_until": queue_pass.until if queue_pass else "",
+        "ticket_epoch": ticket.epoch if ticket else "",
+        "ticket_issued": ticket.issued if ticket else "",
+        "ticket_score": "" if ticket is None or ticket.score is None else ticket.score,
+        "lot": "" if lot is None else lot,
+    }
+
+
+_FLAGS = ("is_drawn", "is_rebuilding", "is_paused", "needs_activation")
+
+
+def queue_state(event_id: UUID, fields: dict[str, Any]) -> QueueState:
+    """Raises LotRequired."""
+    if seed := fields.pop("lot_seed", None):
+        raise LotRequired(seed.decode())
+    _note_queue(event_id, size=fields["size"], epoch=fields["epoch"])
+    for name in _FLAGS:
+        fields[name] = bool(fields[name])
+    fields["state"] = fields["state"].decode()
+    fields["rate"] = float(fields["rate"])
+    return QueueState(**fields)
+
+
+def leave(
+    event_id: UUID,
+    policy: PolicyFields | None = None,
+    *,
+    user_id: UUID,
+    cause: Literal["left", "bought", "cancelled"] = "left",
+) -> bool:
+    """Gives up the position or the admission; `bought` and `cancelled` only the admission. Whether there was one.
+
+    Raises PolicyUnknown, RedisUnavailable.
+    """
+    return bool(run(_leave, event_id, policy, user_id=str(user_id), cause=cause)["had_place"])
+
+
+# --- All users of an event --------------------------------------------------------------------------------------------
+
+
+def admit(event_id: UUID, policy: PolicyFields | None = None) -> AdmissionRound:
+    """Drops silent users and admits as many as the policy allows. Raises PolicyUnknown, RedisUnavailable."""
+    fields = run(_admit, event_id, policy, limit=MAX_ADMISSIONS_PER_CALL)
+    _note_queue(event_id, size=fields["size"], epoch=fields["epoch"])
+    for name in ("has_more", "is_policy_stale", "is_draw_due", "is_empty"):
+        fields[name] = bool(fields[name])
+    flat = fields.pop("admitted")
+    rows = zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
+    return AdmissionRound(**fields, admitted=[Admission(user.decode(), score, until) for user, score, until in rows])
+
+
+def clear(event_id: UUID, policy: PolicyFields | None = None) -> tuple[int, int]:
+    """Removes everybody. How many were waiting and active. Raises PolicyUnknown, RedisUnavailable."""
+    fields = run(_clear, event_id, policy)
+    _last_seen_queues.pop(event_id, None)
+    return fields["waiting"], fields["active"]
+
+
+def replace_policy(event_id: UUID, policy: PolicyFields) -> None:
+    """Sets the policy if Redis knows one already; if Redis is away, as soon as it is back."""
+    keys, args = _policy_keys(keys_of(event_id)), _policy_args("1", policy)
+    execute_or_defer(keys["policy_key"], lambda redis: _set_policy.run(redis, keys=keys, args=args))
+
+
+def activate_event(event_id: UUID) -> None:
+    """Admission rounds visit this event from now on. Raises RedisUnavailable."""
+
+    def add(redis: Any) -> None:
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.sadd(ACTIVE_EVENTS, str(event_id))
+        pipeline.sadd(COUNTED_EVENTS, str(event_id))
+        pipeline.execute()
+
+    execute(add)
+
+
+def deactivate_event(event_id: UUID) -> None:
+    """Raises RedisUnavailable."""
+    execute(lambda redis: redis.srem(ACTIVE_EVENTS, str(event_id)))
+
+
+def active_events() -> list[UUID]:
+    """The events with users who wait or are active. Raises RedisUnavailable."""
+    members: Any = execute(lambda redis: redis.smembers(ACTIVE_EVENTS))
+    return sorted(UUID(event_id.decode()) for event_id in members)
+
+
+def unrecorded_draw(event_id: UUID) -> tuple[int, list[UUID]]:
+    """The opening whose draw is still to be recorded, and its participants in the order drawn.
+
+    0 and nobody if there is none. Raises RedisUnavailable.
+    """
+    keys = keys_of(event_id)
+
+    def read(redis: Any) -> Any:
+        pipeline = redis.pipeline(transaction=True)
+        pipeline.hmget(keys["state_key"], "draw_due", "drawn_opening")
+        pipeline.zrange(keys["drawn_key"], 0, -1)
+        return pipeline.execute()
+
+    (is_due, opening), users = execute(read)
+    return (int(float(opening)), [UUID(user.decode()) for user in users]) if is_due else (0, [])
+
+
+def forget_recorded_draw(event_id: UUID) -> None:
+    """The draw is durable: Redis need not keep it. Raises RedisUnavailable."""
+    keys = keys_of(event_id)
+
+    def forget(redis: Any) -> None:
+        pipeline = redis.pipeline(transaction=True)
+        pipeline.hdel(keys["state_key"], "draw_due")
+        pipeline.delete(keys["drawn_key"])
+        pipeline.execute()
+
+    execute(forget)
