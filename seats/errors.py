@@ -47,7 +47,9 @@ class SeatTaken(DomainError):
     code = "SEAT_TAKEN"
     result_envelope = True
 
-    def __init__(self, *, label: str, unavailable: Mapping[UUID, str] = NO_SEATS, unavailable_seconds: float = inf) -> None:
+    def __init__(
+        self, *, label: str, unavailable: Mapping[UUID, str] = NO_SEATS, unavailable_seconds: float = inf
+    ) -> None:
         self.unavailable, self.unavailable_seconds = unavailable, unavailable_seconds
         super().__init__(f"이미 예약된 좌석입니다. ({label})")
 

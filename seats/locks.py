@@ -4,8 +4,8 @@
 `rejected:{eventId}:{seatId}` is the label of a seat that PostgreSQL has rejected, for REJECTION_MS.
 """
 
-# PostgreSQL alone decides who gets a seat. Locks and rejections only keep a crowd from queueing up there; without Redis every
-# buyer goes straight to PostgreSQL.
+# PostgreSQL alone decides who gets a seat. Locks and rejections only keep a crowd from queueing up there. Without Redis
+# every buyer goes straight to PostgreSQL.
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -66,7 +66,10 @@ class SeatLocks:
             rejected = rejection.unavailable if life_ms > 0 else NO_SEATS
         with suppress(RedisUnavailable):
             _release(
-                keys={"locks": self.keys, "rejections": [rejection_key(self.event_id, seat_id) for seat_id in rejected]},
+                keys={
+                    "locks": self.keys,
+                    "rejections": [rejection_key(self.event_id, seat_id) for seat_id in rejected],
+                },
                 args={"token": self.token, "life_ms": life_ms, "labels": list(rejected.values())},
             )
 
@@ -76,9 +79,9 @@ def acquire_locks(
 ) -> SeatLocks:
     """Locks the seats, all or none, for a buyer who is admitted to the event. One round trip.
 
-    `also` are keys of further locks, each with the error to raise when somebody holds it. Raises SeatBeingChosen,
-    SeatTakenCached, and what `queueing.services.run_if_admitted` raises. While Redis is away nothing is locked, and the buyer
-    needs a pass: see `require_pass`.
+    `also` are keys of further locks, each with the error to raise when it is held. Raises SeatBeingChosen, SeatTakenCached,
+    and what `queueing.services.run_if_admitted` raises. While Redis is away nothing is locked, and the buyer needs a pass:
+    see `require_pass`.
     """
     locks = [*also, *(seat_lock_key(event_id, seat_id) for seat_id in seat_ids)]
     rejections = [rejection_key(event_id, seat_id) for seat_id in seat_ids]

@@ -34,10 +34,14 @@ class AvailabilityCollector(Collector):
     def _read() -> list[Metric]:
         of_event, of_ticket_type = ["event_id"], ["event_id", "ticket_type_id"]
         seats = {
-            status: GaugeMetricFamily(f"seats_{status}", f"Seats of an event on sale that are {status}", labels=of_event)
+            status: GaugeMetricFamily(
+                f"seats_{status}", f"Seats of an event on sale that are {status}", labels=of_event
+            )
             for status in ("available", "locked", "sold")
         }
-        left = GaugeMetricFamily("tickets_available", "Tickets that are available, of an event on sale", labels=of_ticket_type)
+        left = GaugeMetricFamily(
+            "tickets_available", "Tickets that are available, of an event on sale", labels=of_ticket_type
+        )
         offered = GaugeMetricFamily("tickets_offered", "All tickets of an event on sale", labels=of_ticket_type)
         for event in availability_on_sale():
             event_id = str(event["event_id"])

@@ -15,7 +15,7 @@ from seats.models import Seat as SeatModel
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 
 
-class Layout(serializers.Serializer[Any]):
+class LayoutSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()
     description = serializers.CharField(allow_null=True)
@@ -25,16 +25,16 @@ class Layout(serializers.Serializer[Any]):
     )
 
 
-class Layouts(serializers.Serializer[Any]):
-    layouts = Layout(many=True, help_text="Smallest first.")
+class LayoutsSerializer(serializers.Serializer[Any]):
+    layouts = LayoutSerializer(many=True, help_text="Smallest first.")
 
 
-class SeatMapEvent(serializers.Serializer[Any]):
+class SeatMapEventSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     title = serializers.CharField()
 
 
-class Seat(serializers.Serializer[Any]):
+class SeatSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     section = serializers.CharField()
     row_number = serializers.IntegerField()
@@ -48,13 +48,13 @@ class Seat(serializers.Serializer[Any]):
     )
 
 
-class SeatMap(serializers.Serializer[Any]):
-    event = SeatMapEvent()
+class SeatMapSerializer(serializers.Serializer[Any]):
+    event = SeatMapEventSerializer()
     layout = serializers.JSONField(help_text="The `layout_config` of the event's layout.")
-    seats = Seat(many=True, help_text="By section, row and seat.")
+    seats = SeatSerializer(many=True, help_text="By section, row and seat.")
 
 
-class StatusesRecomputed(Message):
+class StatusesRecomputedSerializer(Message):
     changed = serializers.IntegerField(help_text="How many events have changed their status.")
 
 
@@ -63,7 +63,9 @@ class SeatMaps(Described):
     tag = "Seats"
     examples = EXAMPLES
     operations = {
-        "layouts": extend_schema(operation_id="listLayouts", summary="All seat layouts", responses={200: Layouts}),
+        "layouts": extend_schema(
+            operation_id="listLayouts", summary="All seat layouts", responses={200: LayoutsSerializer}
+        ),
         "events": extend_schema(
             operation_id="getSeatMap",
             summary="The seat map of an event",
@@ -76,7 +78,7 @@ class SeatMaps(Described):
                     response=[200],
                 )
             ],
-            responses={200: SeatMap},
+            responses={200: SeatMapSerializer},
             extensions=refused_with(
                 InvalidInput("Invalid event ID format"), errors.SeatMapEventNotFound, errors.NoSeatSelection
             ),
@@ -93,6 +95,6 @@ class EventStatus(Described):
             operation_id="rescheduleEventStatus",
             summary="Recompute the status of events after they were written",
             request=None,
-            responses={200: StatusesRecomputed},
+            responses={200: StatusesRecomputedSerializer},
         )
     }

@@ -102,7 +102,7 @@ def _publish_seat_map(
     stage: Stage | Literal[""] = "",
 ) -> None:
     seat_map = seat_map_key(event_id)
-    keys = {
+    keys: dict[str, Any] = {
         "version": seat_map_version_key(event_id),
         "seat_map": seat_map,
         "lease": lease_key(seat_map),
@@ -110,7 +110,7 @@ def _publish_seat_map(
         "funnel": funnel_key(event_id),
         "funnel_events": FUNNEL_EVENTS,
     }
-    args = {
+    args: dict[str, Any] = {
         "token": token,
         "event_id": str(event_id),
         "channel": channel(event_id),

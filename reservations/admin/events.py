@@ -28,8 +28,8 @@ from kernel.errors import DomainError
 from reservations import services
 from reservations.admin import live
 from reservations.models import Reservation
-from reservations.statistics import places_of
-from seats.services import publish_event_saved
+from reservations.statistics import counts_by_event
+from seats.services import event_was_saved
 from tickets.models import TicketType
 
 PLAUSIBLE_YEARS = range(2000, 2101)
@@ -146,7 +146,7 @@ class EventList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list = list(self.result_list)
-        places = places_of([event.id for event in self.result_list])
+        places = counts_by_event([event.id for event in self.result_list])
         for event in self.result_list:
             event.places = places[event.id]
 
@@ -281,7 +281,7 @@ class EventAdmin(ActingAdmin):
             obj.pk = Event._meta.pk.get_default()  # PostgreSQL makes it
             obj.save()
         self._warn(request, obj)
-        after_commit(publish_event_saved, event_id=obj.id)
+        after_commit(event_was_saved, event_id=obj.id)
 
     def save_formset(self, request: HttpRequest, form: ModelForm, formset: Any, change: bool) -> None:  # noqa: FBT001, ARG002
         """Stock moves while the form is open: what is left is never written, and the total by its operation."""

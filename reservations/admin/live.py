@@ -26,7 +26,7 @@ from kernel.http.middleware import content_policy
 from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
 from queueing.selectors import policy_of
-from reservations.statistics import places_of, sales_over_time, sections_with_seats
+from reservations.statistics import counts_by_event, sales_over_time, sections_with_seats
 from tickets.models import TicketType
 
 KINDS = {
@@ -207,14 +207,14 @@ def line(_events: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResp
 
 def sales(_events: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResponse:
     """What was sold when, and what is left."""
-    places = places_of([event_id])[event_id]
+    places = counts_by_event([event_id])[event_id]
     tickets = TicketType.objects.filter(event_id=event_id).order_by("-price", "name", "id")
     columns = ("id", "name", "available_quantity", "total_quantity")
     return JsonResponse(
         {
             "sales": sales_over_time(event_id),
-            "seats": {"free": places.seats.free, "held": places.seats.held, "sold": places.seats.sold},
-            "tickets": {"free": places.tickets.free, "held": places.tickets.held, "sold": places.tickets.sold},
+            "seats": {"free": places.seats.available, "held": places.seats.locked, "sold": places.seats.sold},
+            "tickets": {"free": places.tickets.available, "held": places.tickets.locked, "sold": places.tickets.sold},
             "stock": list(tickets.values(*columns)),
         }
     )

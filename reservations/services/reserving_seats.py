@@ -29,9 +29,10 @@ from seats.models import Seat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReservedSeats:
-    """A reservation of seats, to be paid before `expires_at`. `seats` are {id, seat_label, price}, in the order of the request.
+    """A reservation of seats, to be paid before `expires_at`.
 
-    `changes` are the numbers of the changes of the seats; empty if the reservation was made by an earlier request.
+    `seats` are {id, seat_label, price}, in the order of the request.
+    `changes` are numbers of the changes, by seat; empty if the reservation was made by an earlier request.
     """
 
     reservation_id: UUID

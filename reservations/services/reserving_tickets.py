@@ -100,7 +100,7 @@ def reserve_tickets(
 def _reserve(
     *, buyer: Visitor, event_id: UUID, quantities: Mapping[UUID, int], request: IdempotentRequest | None
 ) -> ReservedTickets:
-    # No locks on stock: it is not one thing that one buyer wants. The script is run for the admission and the request's lock.
+    # Stock has no locks, since many buyers may have it at once: this is for the admission, and the lock of the request.
     request_locks = idempotency.request_locks(request, event_id=event_id)
     locks = seats.acquire_locks(event_id=event_id, buyer=buyer, also=request_locks)
     try:

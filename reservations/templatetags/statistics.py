@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 from django.template import Library
 
 from events.models import Event
-from reservations.statistics import places_of
+from reservations.statistics import counts_by_event
 
 MOST = 9
 register = Library()
@@ -19,5 +19,5 @@ def on_sale_now() -> list[dict[str, Any]]:
         status__in=[Event.Status.ON_SALE, Event.Status.SOLD_OUT], sale_end_date__gt=Now(), event_date__gt=Now()
     )
     events = list(going_on.order_by("-sale_start_date", "id")[:MOST])
-    places = places_of([event.id for event in events])
+    places = counts_by_event([event.id for event in events])
     return [{"event": event, "places": places[event.id]} for event in events]

@@ -32,6 +32,8 @@ class Command(BaseCommand):
                 failed += 1
                 self.stderr.write(f"[{number}/{len(events)}] {event_id}: {error.message}")
                 continue
-            self.stdout.write(f"[{number}/{len(events)}] {event_id}: {made} seats in {time.monotonic() - started:.1f} s")
+            self.stdout.write(
+                f"[{number}/{len(events)}] {event_id}: {made} seats in {time.monotonic() - started:.1f} s"
+            )
         if failed:
             raise CommandError(f"No seats could be generated for {failed} of {len(events)} events.")
