@@ -15,7 +15,7 @@ test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
 bench: .venv/installed ## measure throughput beside its limits; BENCH="--quick" takes a minute, BENCH=--help tells more
 	@$(BIN)/python -m bench $(BENCH)
 
-bench-live: .venv/installed ## measure what telling open sockets costs, beside its limits; BENCH="--quick" takes two minutes
+bench-live: .venv/installed ## measure what a delivery to open sockets costs, beside its limits; BENCH="--quick" takes two minutes
 	@$(BIN)/python -m bench.live $(BENCH)
 
 bench-growth: .venv/installed ## measure how costs grow with seats, events and people in line

@@ -178,7 +178,7 @@ def _with_sockets(service: Service, web: int, tokens: list[str]) -> Iterator[dic
             "of a core, %": found.busy * 100,
             "p50, ms": found.p50,
             "p99, ms": found.p99,
-            "not heard": found.unheard,
+            "missed": found.missed,
             "KiB each": found.per_socket / 1024,
         }
 

@@ -66,7 +66,7 @@ def table(rows: Sequence[Row], earlier: Sequence[Row] = ()) -> str:
             line += [does_itself(then) if then else "", f"{then['ratio']:.2f}" if then and comparable else ""]
         lines.append(line)
         if row["wrong"]:
-            what = "not heard in time, or closed" if row["limit_cpu"] else "wrong answers"
+            what = "missed or late, or closed" if row["limit_cpu"] else "wrong answers"
             lines.append([f"  {row['wrong']} {what}!", *[""] * (len(head) - 1)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""The workload of open sockets: `realtime` tells a crowd of each change, and so does a server that does nothing else.
+"""The workload of open sockets: `realtime` delivers each change to a crowd, and so does a server that does nothing else.
 
 The servers and the crowd are those of `make bench-live`, which has more of both.
 """
@@ -11,7 +11,7 @@ from bench.live.servers import Server
 from bench.workloads import LimitName
 
 NAME = "sockets"
-SOCKETS, RATE = 1000, 20.0  # and changes a second that each of them hears
+SOCKETS, RATE = 1000, 20.0  # and changes a second that each of them receives
 
 
 class Sockets:
@@ -25,23 +25,23 @@ class Sockets:
             bench.say("sockets: no Node, or no `ws` for it: their limit is a raw broadcast on uvicorn instead")
 
     def measure(self, web: int) -> measuring.Figure:
-        """`web`: the port of who makes the changes. One `realtime` process, however many workers that has."""
+        """`web`: the port on which changes are made. One `realtime` process, however many workers `web` has."""
         limit = self._crowd(self._servers[servers.RAW if self._limit == "raw broadcast" else self._limit], web)
         found = self._crowd(self._servers[servers.OURS], web)
         return measuring.Figure(
             name=NAME,
             workers=0,
-            per_second=found.heard_per_second,
+            per_second=found.delivered_per_second,
             p50=found.p50,
             p99=found.p99,
             slowest=found.slowest,
             cpu={"realtime": found.cpu, "load": found.client_cpu},
             strangers=0.0,
             limit=self._limit,
-            limit_per_second=limit.heard_per_second,
+            limit_per_second=limit.delivered_per_second,
             limit_cpu=limit.cpu,
             bytes_per_answer=round(found.bytes_per_frame),
-            wrong=found.unheard + found.closed,
+            wrong=found.missed + found.closed,
             empty=found.empty,
             per_socket=found.per_socket,
         )

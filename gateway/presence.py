@@ -1,6 +1,6 @@
-"""Who is in the room of an event, over all processes, and where those were who have lost their connection.
+"""Presence: how many clients are in the room of an event, over all processes; and the rooms of clients that were lost.
 
-All of it can be lost: a count is right again within seconds, and clients join again by themselves.
+All of it may be lost: a count is right again within seconds, and clients join again by themselves.
 """
 
 import asyncio
@@ -15,93 +15,95 @@ from uuid import UUID, uuid4
 from redis import Redis
 
 from kernel.concurrency.threads import in_thread
-from kernel.realtime.hub import Listener
-from kernel.realtime.publications import Message, News
+from kernel.realtime.channel import Subscriber
+from kernel.realtime.publications import Message, Publication
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
 from kernel.redis.keys import tagged_key
 
-Room = Literal["event", "seats", "queue"]
-Place = tuple[Room, UUID]
+RoomKind = Literal["event", "seats", "queue"]
+Room = tuple[RoomKind, UUID]
 
 COUNT_SECONDS = 2.0
 STALE_SECONDS = 15.0  # a process that has not counted for so long is gone
-REMEMBERED_SECONDS = 300
+SESSION_SECONDS = 300  # for which the rooms of a lost client are kept
 MAX_ROOMS = 20  # of one client
 
 _process = f"{os.getpid()}-{uuid4().hex[:8]}"
 
 
-# --- How many are in a room -------------------------------------------------------------------------------------------
+# --- How many are present ---------------------------------------------------------------------------------------------
 
 
-class _Room:
+class EventPresence:
+    """The clients in the room of one event."""
+
     def __init__(self) -> None:
-        self.here: set[Listener] = set()
-        self.elsewhere = 0
-        self.told = -1
+        self.members: set[Subscriber] = set()  # in this process
+        self.members_elsewhere = 0
+        self.published_count = -1
 
-    def news(self, event_id: UUID) -> News:
-        count = len(self.here) + self.elsewhere
-        message: Message = {"type": "room-info", "eventId": event_id, "userCount": count}
-        return News([message])
+    @property
+    def count(self) -> int:
+        return len(self.members) + self.members_elsewhere
+
+    def publication(self, event_id: UUID) -> Publication:
+        message: Message = {"type": "room-info", "eventId": event_id, "userCount": self.count}
+        return Publication([message])
 
 
-_rooms: dict[UUID, _Room] = {}
+_presences: dict[UUID, EventPresence] = {}
 _counting: asyncio.Task[None] | None = None
 
 
-async def enter(event_id: UUID, listener: Listener) -> Callable[[], None]:
-    """Counts it as one who is in the event's room, until what is returned is called.
-
-    It hears how many they are whenever that changes.
-    """
+async def join(event_id: UUID, member: Subscriber) -> Callable[[], None]:
+    """Counts `member` until the returned function is called. It gets the count whenever that changes."""
     global _counting
-    is_new = event_id not in _rooms
-    room = _rooms.setdefault(event_id, _Room())
-    room.here.add(listener)
+    is_new = event_id not in _presences
+    presence = _presences.setdefault(event_id, EventPresence())
+    presence.members.add(member)
     if is_new:
-        await _count([event_id])
+        await _exchange_counts([event_id])
     if _counting is None or _counting.done():
-        _counting = asyncio.create_task(_count_on(), context=Context())  # not the first listener's
-    return lambda: room.here.discard(listener)
+        # A context of its own: not that of the first client, whose request id it has.
+        _counting = asyncio.create_task(_publish_counts(), context=Context())
+    return lambda: presence.members.discard(member)
 
 
-def tell_count(event_id: UUID, listener: Listener) -> None:
-    if room := _rooms.get(event_id):
-        listener.hear(room.news(event_id))
+def send_count(event_id: UUID, member: Subscriber) -> None:
+    if presence := _presences.get(event_id):
+        member.on_publication(presence.publication(event_id))
 
 
-async def _count_on() -> None:
-    while _rooms:
+async def _publish_counts() -> None:
+    while _presences:
         await asyncio.sleep(COUNT_SECONDS)
-        await _count(list(_rooms))
-        for event_id, room in list(_rooms.items()):
-            count = len(room.here) + room.elsewhere
-            if count != room.told:
-                room.told = count
-                news = room.news(event_id)
-                for listener in tuple(room.here):
-                    listener.hear(news)
-            if not room.here:
-                del _rooms[event_id]
+        await _exchange_counts(list(_presences))
+        for event_id, presence in list(_presences.items()):
+            if presence.count != presence.published_count:
+                presence.published_count = presence.count
+                publication = presence.publication(event_id)
+                for member in tuple(presence.members):
+                    member.on_publication(publication)
+            if not presence.members:
+                del _presences[event_id]
 
 
-async def _count(event_ids: Sequence[UUID]) -> None:
-    here = {event_id: len(_rooms[event_id].here) for event_id in event_ids}
+async def _exchange_counts(event_ids: Sequence[UUID]) -> None:
+    here = {event_id: len(_presences[event_id].members) for event_id in event_ids}
     with suppress(RedisUnavailable):
-        elsewhere = await in_thread(execute, lambda redis: _exchange(redis, here))
+        elsewhere = await in_thread(execute, lambda redis: _write_and_read_counts(redis, here))
         for event_id, count in elsewhere.items():
-            if event_id in _rooms:
-                _rooms[event_id].elsewhere = count
+            if event_id in _presences:
+                _presences[event_id].members_elsewhere = count
 
 
-def _exchange(redis: "Redis", here: dict[UUID, int]) -> dict[UUID, int]:
-    """Says how many are here, and returns how many are elsewhere."""
+def _write_and_read_counts(redis: "Redis", here: dict[UUID, int]) -> dict[UUID, int]:
+    """Writes this process' counts, and returns the sums of the others'."""
     now = time.time()
     pipeline = redis.pipeline(transaction=False)
     for event_id, count in here.items():
-        key = tagged_key("room:{}", event_id)
+        key = tagged_key("presence:{}", event_id)
         if count:
             pipeline.hset(key, _process, f"{count} {now}")
         else:
@@ -110,46 +112,46 @@ def _exchange(redis: "Redis", here: dict[UUID, int]) -> dict[UUID, int]:
         pipeline.hgetall(key)
     elsewhere = {}
     for event_id, counts in zip(here, pipeline.execute()[2::3], strict=True):
-        others = [said.split() for process, said in counts.items() if process.decode() != _process]
+        others = [value.split() for process, value in counts.items() if process.decode() != _process]
         elsewhere[event_id] = sum(int(count) for count, at in others if now - float(at) < STALE_SECONDS)
     return elsewhere
 
 
-# --- Who has lost the connection --------------------------------------------------------------------------------------
+# --- Rooms of clients that have lost the connection -------------------------------------------------------------------
 
 
-def _key(user_id: str) -> str:
-    return f"rooms:{user_id}"
+def _session_key(user_id: str) -> str:
+    return f"session:{user_id}"
 
 
-async def remember(user_id: str, places: Sequence[Place]) -> None:
-    """Where a client was that has lost its connection."""
-    key, now = _key(user_id), time.time()
+async def save_rooms(user_id: str, rooms: Sequence[Room]) -> None:
+    """The rooms of a client that has lost its connection."""
+    key, now = _session_key(user_id), time.time()
 
     def write(redis: "Redis") -> None:
         pipeline = redis.pipeline(transaction=False)
-        pipeline.zadd(key, {f"{room}:{event_id}": now for room, event_id in places})
-        pipeline.expire(key, REMEMBERED_SECONDS)
+        pipeline.zadd(key, {f"{kind}:{event_id}": now for kind, event_id in rooms})
+        pipeline.expire(key, SESSION_SECONDS)
         pipeline.execute()
 
     with suppress(RedisUnavailable):
         await in_thread(execute, write)
 
 
-async def forget(user_id: str, place: Place) -> None:
-    """It has left on its own account."""
+async def forget_room(user_id: str, room: Room) -> None:
+    """The client has left the room itself."""
     with suppress(RedisUnavailable):
-        await in_thread(execute, lambda redis: redis.zrem(_key(user_id), ":".join(map(str, place))))
+        await in_thread(execute, lambda redis: redis.zrem(_session_key(user_id), ":".join(map(str, room))))
 
 
-async def lost(user_id: str) -> list[Place]:
-    """Where this user's clients were that have lost their connection, the latest first."""
-    since = time.time() - REMEMBERED_SECONDS
+async def saved_rooms(user_id: str) -> list[Room]:
+    """The rooms of this user's clients that have lost their connection, the latest first."""
+    since = time.time() - SESSION_SECONDS
     try:
-        found = await in_thread(
-            execute, lambda redis: redis.zrevrangebyscore(_key(user_id), "+inf", since, start=0, num=MAX_ROOMS)
+        members = await in_thread(
+            execute, lambda redis: redis.zrevrangebyscore(_session_key(user_id), "+inf", since, start=0, num=MAX_ROOMS)
         )
     except RedisUnavailable:
         return []
-    places = [place.decode().partition(":") for place in cast(list[bytes], found)]
-    return [(cast(Room, room), UUID(event_id)) for room, _, event_id in places if room in get_args(Room)]
+    rooms = [member.decode().partition(":") for member in cast(list[bytes], members)]
+    return [(cast(RoomKind, kind), UUID(event_id)) for kind, _, event_id in rooms if kind in get_args(RoomKind)]

@@ -1,4 +1,4 @@
-"""System checks: the waiting room's settings keep within what an event's own policy may say."""
+"""System checks: the waiting room's settings are within the limits of an event's own policy."""
 
 from typing import Any
 

@@ -1,21 +1,22 @@
-"""`/ws/queue/<eventId>`: who waits sees the line move, and is told when it is their turn."""
+"""`/ws/queue/<eventId>`: the queue as one user sees it, and the admission of that user."""
 
 from collections.abc import Callable
 
 from kernel.realtime.consumers import SocketConsumer
-from queueing import followers
+from queueing import subscriptions
 
 
 class QueueConsumer(SocketConsumer):
-    """With a token. An open socket keeps its user's place."""
+    """With a token. An open connection keeps its user's position or admission alive."""
 
     kind = "queue"
-    leave: Callable[[], None] = staticmethod(lambda: None)
+    cancel: Callable[[], None] | None = None
 
-    async def join(self) -> None:
-        event_id = self.event_id()
-        user = await self.user()
-        self.leave = await followers.follow(event_id=event_id, user_id=user.user_id, outbox=self.outbox)
+    async def subscribe(self) -> None:
+        event_id = self.parse_event_id()
+        user = await self.authenticate()
+        self.cancel = await subscriptions.subscribe(event_id=event_id, user_id=user.user_id, recipient=self.writer)
 
-    def left(self) -> None:
-        self.leave()
+    def unsubscribe(self) -> None:
+        if self.cancel is not None:
+            self.cancel()

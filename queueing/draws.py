@@ -1,13 +1,13 @@
-"""The draw: in which order those stand who came before the opening.
+"""The draw: the order of the visitors who came before the opening.
 
 Nobody can know it before the opening, and anybody can compute it afterwards:
 
 - `seed`: 32 random bytes, made when the opening time was set; `commitment` is their SHA-256, published at once;
 - `code` of a participant: SHA-256 of `{event id}:{user id}`, in lower case, so that the list can be public and still only
   the participants themselves know which of the codes is theirs;
-- `lot`: the first 50 bits of HMAC-SHA256(seed, code). The smallest lot stands first.
+- `lot`: the first 50 bits of HMAC-SHA256(seed, code). The smallest lot is first.
 
-A lot depends on nothing but the seed and the participant: not on when somebody came, nor how often.
+A lot depends on nothing but the seed and the participant: not on when a visitor came, nor how often.
 """
 
 import hashlib
@@ -38,21 +38,21 @@ def lot(seed: str, participant: bytes) -> int:
 
 
 def codes(participants: bytes) -> list[bytes]:
-    """As they are stored, one after the other."""
+    """The participants' codes, from the form in which they are stored."""
     return [participants[at : at + CODE_BYTES] for at in range(0, len(participants), CODE_BYTES)]
 
 
 def problems(*, seed: str, published: str, participants: Sequence[bytes]) -> list[str]:
-    """What is wrong with a draw; nothing if it was fair. `published` is the commitment."""
+    """What is wrong with a draw; empty if it was fair. `published` is the commitment."""
     found = []
     if commitment(seed) != published:
         found.append("the seed is not the one that was committed to")
     if len(set(participants)) != len(participants):
-        found.append("somebody is on the list twice")
+        found.append("a participant is on the list twice")
     lots = [lot(seed, participant) for participant in participants]
     found += [
-        f"place {place + 1} stands before a smaller lot"
-        for place in range(len(lots) - 1)
-        if lots[place] > lots[place + 1]
+        f"position {index + 1} is before a smaller lot"
+        for index in range(len(lots) - 1)
+        if lots[index] > lots[index + 1]
     ]
     return found

@@ -20,14 +20,14 @@ def publish_round(event_id: UUID, last: AdmissionRound, admitted: Sequence[Admis
     """Every round while somebody waits, otherwise only when figures have changed."""
     figures = last.size, last.active, last.threshold
     if admitted or last.size or _published.get(event_id) != figures:
-        _publish(event_id, realtime.line_moved(last, admitted))
+        _publish(event_id, realtime.queue_advanced(last, admitted))
     _published[event_id] = figures
     if last.is_empty:
         del _published[event_id]
 
 
 def publish_cleared(event_id: UUID) -> None:
-    _publish(event_id, realtime.cleared(event_id))
+    _publish(event_id, realtime.queue_cleared(event_id))
 
 
 def _publish(event_id: UUID, message: realtime.Message) -> None:

@@ -21,9 +21,7 @@ class AdmissionGuardedScript:
         self._guarded = LuaScript(source, keys=keys, args=args, result=result)
         # The guarded script finds its own KEYS and ARGV. Its local variables shadow those of the waiting room.
         self._script = LuaScript(
-            f"""{store.CHECK_IN_SOURCE}
-local function guarded(KEYS, ARGV) {self._guarded.source} end
-local fields = check_in()
+            f"""{store.CHECK_IN_SOURCE}local function guarded(KEYS, ARGV) {self._guarded.source} end
 if fields.state == 'active' or fields.state == 'off' then fields.guarded = guarded(guarded_keys, guarded_args) end
 return result(fields)""",
             keys=(*store.KEY_TEMPLATES, "*guarded_keys"),

@@ -11,7 +11,7 @@ from events.models import Event
 
 
 def validate_moment(moment: datetime) -> None:
-    """Raises ValidationError for what is a slip of the pen, and no moment at which a line could open."""
+    """Raises ValidationError for years that can only be a typing error."""
     if not 2000 <= moment.year <= 2100:
         raise ValidationError(_("The year must be from 2000 to 2100."))
 
@@ -33,29 +33,29 @@ def _within(field: str, least: float, most: float) -> models.CheckConstraint:
 
 
 class QueuePolicy(models.Model):
-    """How an event's waiting room works. NULL is the default from the settings; an event without a row has all of them."""
+    """An event's waiting room policy. NULL is the default from the settings; an event without a row has all defaults."""
 
     event = models.OneToOneField(
         Event, on_delete=models.CASCADE, primary_key=True, related_name="queue_policy", verbose_name=_("event")
     )
     is_on = models.BooleanField(_("waiting room"), null=True, blank=True)
     is_paused = models.BooleanField(_("paused"), db_default=False, default=False)
-    # How many may be inside at once.
+    # How many may be active at once.
     threshold = models.IntegerField(_("how many may be inside"), null=True, blank=True)
-    # How many are let in per second, and how many at once after a quiet time.
+    # How many are admitted per second, and how many at once after a quiet time.
     admissions_per_second = models.FloatField(_("let in per second"), null=True, blank=True)
     burst = models.IntegerField(_("let in at once after a quiet time"), null=True, blank=True)
     # How long an admission lasts.
     admission_seconds = models.IntegerField(_("an admission lasts (seconds)"), null=True, blank=True)
-    # After how much silence somebody is dropped from the line, loses the kept place, or is put out from the inside.
+    # After how much silence a waiting user is dropped, loses the kept position, and an active user's admission ends.
     idle_seconds = models.IntegerField(_("dropped from the line after silence of (seconds)"), null=True, blank=True)
     grace_seconds = models.IntegerField(_("place kept for another (seconds)"), null=True, blank=True)
     active_idle_seconds = models.IntegerField(
         _("put out from inside after silence of (seconds)"), null=True, blank=True
     )
-    # Who comes before this moment is drawn by lot at it. NULL: the line is open from the beginning.
+    # Visitors who come before this moment are drawn by lot at it. NULL: the queue is open from the beginning.
     opens_at = models.DateTimeField(_("the line opens"), null=True, blank=True, validators=[validate_moment])
-    # When the line was last cleared: what was proven before is worth nothing.
+    # When the queue was last cleared: passes and tickets issued before are void.
     cleared_at = models.DateTimeField(_("last cleared"), null=True, editable=False)
     updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
 
@@ -70,17 +70,17 @@ class QueuePolicy(models.Model):
 
 
 class QueueDraw(models.Model):
-    """The lot by which those are ordered who came before the opening: see `queueing.draws`.
+    """The draw that orders the visitors who came before the opening: see `queueing.draws`.
 
-    The seed is made before anybody can come, and its hash is published at once; the seed itself is not shown before the
-    draw is held and recorded.
+    The seed is made before anybody can come, and its hash is published at once. The seed itself is published only after the
+    draw was held and recorded.
     """
 
     event = models.OneToOneField(Event, on_delete=models.CASCADE, primary_key=True, related_name="queue_draw")
     seed = models.CharField(max_length=64, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     drawn_at = models.DateTimeField(null=True, editable=False)
-    # The participants' codes of 32 bytes each, one after the other, in the order that was drawn.
+    # The participants' codes of 32 bytes each, concatenated in the order that was drawn.
     participants = models.BinaryField(null=True, editable=False)
 
     class Meta:

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from events.errors import EventNotFound
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, Message, Timestamp, refused_with
+from kernel.openapi.schema import Described, MessageSerializer, Timestamp, refused_with
 from queueing.errors import NoDraw, QueueAlreadyOpen, QueueClosed, WaitingRoomUnavailable
 from queueing.serializers import PolicyChanges
 
@@ -21,20 +21,20 @@ QUEUE_PASS = OpenApiParameter(
     "Queue-Pass",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The `pass` that was given on admission. Needed only while Redis does not answer, or has lost the line.",
+    description="The `pass` that was issued on admission. Needed only while Redis does not answer, or has lost the queue.",
 )
 QUEUE_TICKET = OpenApiParameter(
     "Queue-Ticket",
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
-    description="The `ticket` that was given in line. Gives the place back if Redis has lost the line.",
+    description="The `ticket` that was issued in the queue. Restores the position if Redis has lost the queue.",
 )
 
 # --- Shapes -----------------------------------------------------------------------------------------------------------
 
 
-class Checked(serializers.Serializer[Any]):
-    """Where the visitor is. `ticket` and what follows it only in line, `pass` and its end only inside."""
+class CheckResponse(serializers.Serializer[Any]):
+    """The visitor's position. `ticket` and what follows it only while waiting, `pass` and its end only while active."""
 
     queued = serializers.BooleanField(help_text="Whether the visitor waits.")
     position = serializers.IntegerField(
@@ -42,9 +42,9 @@ class Checked(serializers.Serializer[Any]):
     )
     estimatedWait = serializers.IntegerField(required=False, help_text="Seconds.")
     queueSize = serializers.IntegerField(help_text="How many wait.")
-    currentUsers = serializers.IntegerField(help_text="How many were inside before this call.")
-    threshold = serializers.IntegerField(help_text="How many may be inside.")
-    state = serializers.ChoiceField(["waiting", "active", "none"], help_text="`active`: inside, may buy.")
+    currentUsers = serializers.IntegerField(help_text="How many were active before this call.")
+    threshold = serializers.IntegerField(help_text="How many may be active.")
+    state = serializers.ChoiceField(["waiting", "active", "none"], help_text="`active`: may buy.")
     passExpiresAt = Timestamp(required=False, allow_null=True)
     ticket = serializers.CharField(required=False, help_text="To be sent along as `Queue-Ticket`.")
     estimatedWaitRange = serializers.ListField(
@@ -52,13 +52,13 @@ class Checked(serializers.Serializer[Any]):
         min_length=2,
         max_length=2,
         required=False,
-        help_text="Least and most seconds; the most is null if there is no telling.",
+        help_text="Lower and upper bound in seconds; the upper bound may be null.",
     )
     estimateIsMeasured = serializers.BooleanField(
         required=False, help_text="From the last minute's outflow; otherwise from what the policy would allow."
     )
     isPaused = serializers.BooleanField(required=False)
-    isAdmitting = serializers.BooleanField(required=False, help_text="Whether anybody is being let in just now.")
+    isAdmitting = serializers.BooleanField(required=False, help_text="Whether users are being admitted.")
     opensAt = Timestamp(required=False, help_text="Only before the opening.")
 
     def get_fields(self) -> dict[str, Any]:
@@ -66,14 +66,15 @@ class Checked(serializers.Serializer[Any]):
         return {**super().get_fields(), "pass": given}  # a word of Python's
 
 
-class Standing(Checked):
-    """The same, with `position` and `estimatedWait` always there: 0 for who does not wait."""
+class StatusResponse(CheckResponse):
+    """The same, with `position` and `estimatedWait` always there: 0 for a visitor who does not wait."""
 
     position = serializers.IntegerField(
-        allow_null=True, help_text="1 for the next, 0 if not in line; null before the draw, when nobody has a number."
+        allow_null=True,
+        help_text="1 for the next, 0 outside of the queue; null before the draw, when nobody has a number.",
     )
     estimatedWait = serializers.IntegerField(help_text="Seconds.")
-    currentUsers = serializers.IntegerField(help_text="How many are inside.")
+    currentUsers = serializers.IntegerField(help_text="How many are active.")
 
 
 class Overview(serializers.Serializer[Any]):
@@ -81,34 +82,34 @@ class Overview(serializers.Serializer[Any]):
     queueSize = serializers.IntegerField()
     currentUsers = serializers.IntegerField()
     threshold = serializers.IntegerField()
-    available = serializers.IntegerField(help_text="Room inside.")
+    available = serializers.IntegerField(help_text="How many more may be active.")
     isPaused = serializers.BooleanField()
     isAdmitting = serializers.BooleanField()
-    admittedLastMinute = serializers.IntegerField(help_text="From the line.")
+    admittedLastMinute = serializers.IntegerField(help_text="From the queue.")
 
 
-class Cleared(Message):
-    clearedQueue = serializers.IntegerField(help_text="How many stood in line.")
-    clearedActive = serializers.IntegerField(help_text="How many were inside.")
+class Cleared(MessageSerializer):
+    clearedQueue = serializers.IntegerField(help_text="How many were waiting.")
+    clearedActive = serializers.IntegerField(help_text="How many were active.")
 
 
 class Policy(serializers.Serializer[Any]):
-    """As it counts, defaults filled in."""
+    """With defaults filled in."""
 
     isOn = serializers.BooleanField()
     isPaused = serializers.BooleanField()
-    threshold = serializers.IntegerField(help_text="How many may be inside.")
+    threshold = serializers.IntegerField(help_text="How many may be active.")
     admissionsPerSecond = serializers.FloatField()
     burst = serializers.IntegerField()
     admissionSeconds = serializers.IntegerField(help_text="How long an admission lasts.")
-    idleSeconds = serializers.IntegerField(help_text="In line without a sign of life, until the place is lost.")
-    graceSeconds = serializers.IntegerField(help_text="For how long a lost place is given back.")
+    idleSeconds = serializers.IntegerField(help_text="Silence of a waiting user, until they are dropped.")
+    graceSeconds = serializers.IntegerField(help_text="For how long a dropped user may return to their position.")
     activeIdleSeconds = serializers.IntegerField()
-    opensAt = Timestamp(allow_null=True, help_text="Who comes before it takes part in a draw of the places.")
+    opensAt = Timestamp(allow_null=True, help_text="Visitors who come before it take part in a draw.")
 
 
 class Changes(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
-    """What `policy_changes` refuses and the serializer does not know."""
+    """Constraints of `policy_changes` that the serializer does not know."""
 
     target_class = PolicyChanges
 
@@ -137,10 +138,10 @@ class Draw(serializers.Serializer[Any]):
 # --- Operations -------------------------------------------------------------------------------------------------------
 
 _MALFORMED = InvalidInput("Invalid event ID format")
-_WHEN_ASKED_FOR_A_PLACE = refused_with(_MALFORMED, EventNotFound, WaitingRoomUnavailable)
+_QUEUE_ERRORS = refused_with(_MALFORMED, EventNotFound, WaitingRoomUnavailable)
 _CHANGE: dict[str, Any] = {
     "summary": "Change the policy",
-    "description": "Only what is sent changes; `null` is back to the default. Counts at once.",
+    "description": "Only the fields sent are changed; `null` restores the default. Applies at once.",
     "request": PolicyChanges,
     "responses": {200: PolicyOfEvent},
     "extensions": refused_with(
@@ -156,44 +157,42 @@ class Queue(Described):
     operations = {
         "check": extend_schema(
             operation_id="checkQueue",
-            summary="Go in, or take a place in line",
-            description="Lets the visitor in if nobody waits and there is room. Twice is the same as once.",
+            summary="Check in: be admitted, or join the queue",
+            description="Admits the visitor if nobody waits and there is room. Idempotent.",
             parameters=[QUEUE_PASS, QUEUE_TICKET],
             request=None,
-            responses={200: Checked},
+            responses={200: CheckResponse},
             extensions=refused_with(_MALFORMED, EventNotFound, QueueClosed, WaitingRoomUnavailable),
         ),
         "status": extend_schema(
             operation_id="getQueueStatus",
-            summary="Where I am",
+            summary="Get the position",
             description="Counts as a heartbeat.",
             parameters=[QUEUE_PASS, QUEUE_TICKET],
-            responses={200: Standing},
-            extensions=_WHEN_ASKED_FOR_A_PLACE,
+            responses={200: StatusResponse},
+            extensions=_QUEUE_ERRORS,
         ),
         "heartbeat": extend_schema(
             operation_id="sendQueueHeartbeat",
-            summary="I am still there",
-            description="Keeps the place in line, or the admission.",
+            summary="Send a heartbeat",
+            description="Keeps the position, or the admission.",
             parameters=[QUEUE_PASS, QUEUE_TICKET],
             request=None,
-            responses={200: Standing},
-            extensions=_WHEN_ASKED_FOR_A_PLACE,
+            responses={200: StatusResponse},
+            extensions=_QUEUE_ERRORS,
         ),
         "leave": extend_schema(
             operation_id="leaveQueue",
-            summary="Give up the place, in line or inside",
+            summary="Leave the queue, or give up the admission",
             request=None,
-            responses={200: Message},
-            extensions=_WHEN_ASKED_FOR_A_PLACE,
+            responses={200: MessageSerializer},
+            extensions=_QUEUE_ERRORS,
         ),
         "draw": extend_schema(
             operation_id="getQueueDraw",
-            summary="The draw of the places, to be checked by anybody",
+            summary="Get the draw, which anybody can verify",
             parameters=[
-                OpenApiParameter(
-                    "participants", enum=["all"], description="`all`: with the codes of all who took part."
-                )
+                OpenApiParameter("participants", enum=["all"], description="`all`: with the codes of all participants.")
             ],
             responses={200: Draw},
             extensions=refused_with(_MALFORMED, InvalidInput("Invalid participants"), EventNotFound, NoDraw),
@@ -208,37 +207,37 @@ class QueueAdmin(Described):
     operations = {
         "overview": extend_schema(
             operation_id="getQueueOverview",
-            summary="How many wait and are inside",
+            summary="Get how many wait and are active",
             responses={200: Overview},
-            extensions=_WHEN_ASKED_FOR_A_PLACE,
+            extensions=_QUEUE_ERRORS,
         ),
         "clear": extend_schema(
             operation_id="clearQueue",
-            summary="Send everybody away",
-            description="From the line and the inside. Passes and tickets that were given before are void.",
+            summary="Clear the queue",
+            description="Empties the queue and ends all admissions. Passes and tickets issued before are void.",
             request=None,
             responses={200: Cleared},
-            extensions=_WHEN_ASKED_FOR_A_PLACE,
+            extensions=_QUEUE_ERRORS,
         ),
         "pause": extend_schema(
             operation_id="pauseQueue",
-            summary="Let nobody in for now",
+            summary="Stop admissions for now",
             request=None,
-            responses={200: Message},
+            responses={200: MessageSerializer},
             extensions=refused_with(_MALFORMED, EventNotFound),
         ),
         "resume": extend_schema(
             operation_id="resumeQueue",
-            summary="Let people in again",
+            summary="Resume admissions",
             request=None,
-            responses={200: Message},
+            responses={200: MessageSerializer},
             extensions=refused_with(_MALFORMED, EventNotFound),
         ),
         "policy": [
             extend_schema(
                 methods=["GET"],
                 operation_id="getQueuePolicy",
-                summary="The policy, as it counts",
+                summary="Get the policy",
                 responses={200: PolicyOfEvent},
                 extensions=refused_with(_MALFORMED, EventNotFound),
             ),

@@ -1,4 +1,4 @@
-"""Reading policies and draws."""
+"""Policies and draws."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from kernel.db.sql import fetch_all
 from queueing.errors import NoDraw
 from queueing.models import QueueDraw
 
-# A column of `queue_policies`, and the setting that counts where it is NULL.
+# The columns of `queue_policies`, and the setting that applies where the column is NULL.
 DEFAULTS = {
     "is_on": "QUEUE_ENABLED",
     "threshold": "QUEUE_THRESHOLD",
@@ -28,7 +28,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """An event's policy as it counts, defaults filled in."""
+    """An event's policy, with defaults filled in."""
 
     is_on: bool
     is_paused: bool
@@ -45,8 +45,8 @@ class Policy:
     sale_starts_at: datetime
     sale_ends_at: datetime
     seed: str  # empty unless places are drawn by lot
-    # The moment of PostgreSQL at which it was read: the first transaction that had not begun, and how many of the earlier
-    # ones had not ended. Of two moments the later one has a higher xmax, or the same and fewer unfinished.
+    # The snapshot of PostgreSQL at which it was read: the first transaction that had not begun, and how many of the earlier
+    # ones had not ended. Of two snapshots the later one has a higher xmax, or the same and fewer unfinished.
     xmax: int
     unfinished: int
 
@@ -100,12 +100,12 @@ def policy_of(event_id: UUID) -> Policy:
 
 def draw_of(event_id: UUID) -> QueueDraw:
     """The draw with its event's opening time (`event.queue_policy.opens_at`). Raises EventNotFound or NoDraw."""
-    found = QueueDraw.objects.select_related("event__queue_policy").filter(event_id=event_id).first()
-    if found is not None:
-        return found
+    draw = QueueDraw.objects.select_related("event__queue_policy").filter(event_id=event_id).first()
+    if draw is not None:
+        return draw
     raise NoDraw if Event.objects.filter(id=event_id).exists() else EventNotFound
 
 
 def shown(policy: Policy) -> dict[str, Any]:
-    """The names of the columns that an administrator sets, and what counts."""
+    """The columns that an administrator may set, with defaults filled in."""
     return {name: getattr(policy, name) for name in (*DEFAULTS, "is_paused", "opens_at")}

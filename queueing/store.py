@@ -69,7 +69,7 @@ def _script(*parts: str, args: Sequence[str] = (), result: Sequence[str]) -> Lua
 CHECK_IN_SOURCE = _source("prelude", "queue_state", "check_in")
 CHECK_IN_RESULT = (*QueueState._fields, "lot_seed")
 _check_in = LuaScript(
-    f"{CHECK_IN_SOURCE}\nreturn result(check_in())",
+    f"{CHECK_IN_SOURCE}return result(fields)",
     keys=tuple(KEY_TEMPLATES), args=CHECK_IN_ARGS, result=CHECK_IN_RESULT,
 )  # fmt: skip
 _look = _script("queue_state", "look", result=QueueState._fields)
@@ -114,13 +114,10 @@ def run(
 
     Raises PolicyUnknown, RedisUnavailable.
     """
-    keys = {**keys_of(event_id), **keys}
-    args = {
-        "user_id": "",
-        "lost_epoch": _lost_epoch(event_id),
-        "rebuild_us": settings.QUEUE_REBUILD_SECONDS * 1_000_000,
-        **args,
-    }
+    keys = {**keys_of(event_id), **keys} if keys else keys_of(event_id)
+    args.setdefault("user_id", "")
+    args["lost_epoch"] = _lost_epoch(event_id)
+    args["rebuild_us"] = settings.QUEUE_REBUILD_SECONDS * 1_000_000
     fields = script(keys=keys, args=args) if policy is None else _set_policy_and_run(script, keys, args, policy)
     if fields == b"POLICY_UNKNOWN":
         raise PolicyUnknown

@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, Message, refused_with
+from kernel.openapi.schema import Described, MessageSerializer, refused_with
 from seats import errors
 from seats.models import Seat as SeatModel
 
@@ -54,7 +54,7 @@ class SeatMapSerializer(serializers.Serializer[Any]):
     seats = SeatSerializer(many=True, help_text="By section, row and seat.")
 
 
-class StatusesRecomputedSerializer(Message):
+class StatusesRecomputedSerializer(MessageSerializer):
     changed = serializers.IntegerField(help_text="How many events have changed their status.")
 
 

@@ -133,7 +133,7 @@ def _publish_seat_map(
 def _columns(event_id: UUID, changes: Sequence[Change]) -> tuple[list[str], list[int], list[bytes]]:
     """Of each change: the key of the last published change of the same thing, its number, its message as JSON."""
     return (
-        [last_published_key(event_id, change.place_id) for change in changes],
+        [last_published_key(event_id, change.object_id) for change in changes],
         [change.number for change in changes],
         [orjson.dumps(change.message) for change in changes],
     )

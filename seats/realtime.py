@@ -1,7 +1,7 @@
-"""What is told about an event while it changes: messages, and the channel on which an event's are published.
+"""Messages about an event while it is sold: seats, stock, status; and the channel on which they are published.
 
-A push is a hint, the snapshot is the truth. What is published is `{"messages": [...]}`; with a `"version"` when the seat map
-changed: that is the version after the last of the messages, each of which is one version further.
+A push is a hint, the snapshot is the truth. A payload is `{"messages": [...]}`, with a `"version"` when the seat map has
+changed: that is the version after the last of the messages, and each of them is one version.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +12,14 @@ from uuid import UUID
 
 from django.conf import settings
 
+from kernel.realtime.publications import Message
 from kernel.redis.keys import tagged_key
 from kernel.wire import timestamp
 from seats.models import Seat
 
 
-def hello(event_id: UUID, version: int) -> dict[str, Any]:
-    """What is heard first. Heard again, it says that something was missed: fetch anew what is shown."""
+def hello(event_id: UUID, version: int) -> Message:
+    """The first message to a subscriber. Another one means that something was missed: fetch the snapshot again."""
     return {"type": "hello", "eventId": event_id, "version": version}
 
 
@@ -32,19 +33,19 @@ STATUS_AFTER: dict[SeatChange, str] = {  # as the seat map shows it
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is told of a seat, of stock or of the event's status.
+    """A change of a seat, of a ticket type's stock or of an event's status, and the message about it.
 
-    Of the same place a later change has a higher number: they may be told in another order than they happened in, and then
-    the older one is left out.
+    A later change of the same object has a higher `number`. Changes may be published in another order than that in which
+    they were committed; an older one that comes later is left out.
     """
 
-    place_id: UUID
+    object_id: UUID
     number: int
-    message: dict[str, Any]
+    message: Message
 
 
-def last_published_key(event_id: UUID, place_id: UUID) -> str:
-    return tagged_key("published:{}:{}", event_id, place_id)
+def last_published_key(event_id: UUID, object_id: UUID) -> str:
+    return tagged_key("published:{}:{}", event_id, object_id)
 
 
 def channel(event_id: UUID) -> str:
@@ -52,7 +53,7 @@ def channel(event_id: UUID) -> str:
 
 
 def seats_changed(what: SeatChange, *, event_id: UUID, changes: Mapping[UUID, int]) -> list[Change]:
-    """`changes`: the seats, and the number of each change. No user id in it: everybody hears it."""
+    """`changes`: the number of the change of each seat. The messages are public, and so have no user id."""
     now = timestamp(datetime.now(UTC))
     status = STATUS_AFTER[what]
     return [
@@ -82,5 +83,4 @@ def stock_changed(*, event_id: UUID, stock: Sequence[Mapping[str, Any]]) -> list
 
 
 def status_changed(*, event_id: UUID, status: str, change: int) -> Change:
-    """Of two changes of status the later is told last, as of a seat."""
     return Change(event_id, change, {"type": "event-status-changed", "eventId": event_id, "status": status})

@@ -218,12 +218,12 @@ def test_passes_are_signed_as_django_signs(settings: Any) -> None:
     from django.core.signing import Signer
 
     from queueing.passes import read_pass, sign_pass
-    from queueing.waiting_room import Proof
+    from queueing.states import QueuePass
 
     event, user = uuid4(), uuid4()
     given = sign_pass(event, user, epoch=1, now=2, until=3)
     assert given == "1.2.3~" + Signer(salt="queueing.pass", sep="~").signature(f"{event}.{user}.1.2.3")
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another-" * 8, [settings.SECRET_KEY]
-    assert read_pass(given, event, user) == Proof(1, 2, 3)
+    assert read_pass(given, event, user) == QueuePass(1, 2, 3)
     settings.SECRET_KEY_FALLBACKS = []
     assert read_pass(given, event, user) is None

@@ -16,10 +16,10 @@ from tests.live import Realtime, running_realtime
 from tests.socketio_clients import Heard, OfPython
 from tests.test_live_queue import set_policy, tick_until, wait_in_line
 
-# Where messages are made. "line-moved" goes from process to process only.
+# Where messages are made. "queue-advanced" goes from process to process only.
 SOURCES = ["kernel/realtime/publications.py", "kernel/realtime/consumers.py", "queueing/realtime.py", "seats/realtime.py",
            "gateway/presence.py", "gateway/socketio.py"]  # fmt: skip
-INTERNAL_TYPES = {"line-moved"}
+INTERNAL_TYPES = {"queue-advanced"}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from queueing.selectors import DEFAULTS
 from tests.harness import ROOT, Api, Database, new_user, token
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
-APPS = ["kernel", "events", "tickets", "queueing", "seats"]
+APPS = ["kernel", "events", "tickets", "queueing", "seats", "reservations", "gateway"]
 # Refusals and failures that are no classes of ours.
 NOT_CLASSES = {("METHOD_NOT_ALLOWED", 405), ("UNSUPPORTED_MEDIA_TYPE", 415), ("INTERNAL_ERROR", 500)}
 

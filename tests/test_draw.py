@@ -168,9 +168,7 @@ def assert_command_agrees(
     event: str, drawn: list[str], held: dict[str, Any], database: Database, directory: Path
 ) -> None:
     told = manage("verify_draw", event, "--user", drawn[4], DATABASE_URL=database.url)
-    assert told.stdout == f"The draw of 12 participants is as it should be.\n{drawn[4]} stood at place 5.\n", (
-        told.stderr
-    )
+    assert told.stdout == f"The draw of 12 participants is correct.\n{drawn[4]} was at position 5.\n", told.stderr
     stranger = manage("verify_draw", event, "--user", new_user(), DATABASE_URL=database.url)
     assert (stranger.returncode, "did not take part" in stranger.stderr) == (1, True)
 
@@ -180,7 +178,7 @@ def assert_command_agrees(
     call_command("verify_draw", event, "--commitment", held["commitment"])
     codes = held["participants"]
     tampered = {
-        "stands before a smaller lot": {"participants": [codes[1], codes[0], *codes[2:]]},
+        "is before a smaller lot": {"participants": [codes[1], codes[0], *codes[2:]]},
         "not the one that was committed to": {"seed": "00" * 32},
         "on the list twice": {"participants": [codes[0], *codes]},
         "No seed or no participants": {"seed": None},
@@ -305,7 +303,7 @@ def test_a_draw_that_was_published_stays_when_redis_draws_again(web: Api, event:
     users = [new_user() for _ in range(5)]
     tickets = {user: check(web, event, user)["ticket"] for user in users}
     open_now(web, event, threshold=0)
-    services.admit()
+    services.admit_next()
     assert services.record_draw(event_id=uuid.UUID(event)) == 5
     published = draw(web, event, "?participants=all")
 
@@ -314,7 +312,7 @@ def test_a_draw_that_was_published_stays_when_redis_draws_again(web: Api, event:
         assert status(web, event, user, **{"Queue-Ticket": tickets[user]})["state"] == "waiting"
     redis.hset(f"queue:state:{event}", "rebuild", 1)  # the time to come back is over
     redis.sadd("queue:events", event)
-    services.admit()
+    services.admit_next()
     assert services.record_draw(event_id=uuid.UUID(event)) == 2
     assert draw(web, event, "?participants=all") == published
 
@@ -359,9 +357,9 @@ def test_a_draw_of_10_000_is_recomputed_by_the_script_of_the_docs(
 
     told = run(noted, line[0], line[-1])
     assert told.stdout.splitlines() == [
-        "The draw of 10000 participants is as it should be.",
-        f"{line[0]} stood at place 1.",
-        f"{line[-1]} stood at place 10000.",
+        "The draw of 10000 participants is correct.",
+        f"{line[0]} was at position 1.",
+        f"{line[-1]} was at position 10000.",
     ], told.stderr
     assert sorted(line) == sorted(users)
     assert answer["participants"] == [code_of(event, user) for user in line]

@@ -61,7 +61,7 @@ def test_redis_is_killed_and_everybody_ends_with_the_right_map(
 
     others.wait(lambda heard: len([frame for frame in heard if '"hello"' in frame]) > 1, seconds=10)
     print(f"500 sockets are live {time.monotonic() - back:.2f} s after Redis came back")
-    assert "[-] Redis is lost" in realtime.log.read_text()  # that is no socket's own
+    assert "[-] The subscription to Redis is lost" in realtime.log.read_text()  # that is no socket's own
     assert all(hello_of(heard[-1]) > version for heard in others.heard)
     wait_until(viewer.is_right, seconds=5)
     assert viewer.seats[seat(1, 2)] == "locked"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from queueing.services import admit
+from queueing.services import admit_next
 from tests.harness import HALL, STANDING, STANDING_A, Database, new_user, seat
 from tests.round_trips import Counted
 
@@ -19,7 +19,7 @@ def counted(counted_web: Counted, world: Database) -> Counted:
         counted_web.api.get(f"/events/{HALL}")
         counted_web.api.get("/events")
         counted_web.api.get(f"/tickets/availability/{STANDING_A}")
-    admit()  # else a visit asks for a tick, once a second, and that is a round trip
+    admit_next()  # else a visit asks for a tick, once a second, and that is a round trip
     return counted_web
 
 

@@ -61,7 +61,7 @@ BROKEN = {
         "math.min(policy.threshold - redis.call('SCARD', active_key), tokens,",
         "math.min(tokens,",
     ),
-    "check does not look at the threshold": ("and active_before < policy.threshold and", "and"),
+    "check does not look at the threshold": ("and active_before < policy.threshold", ""),
     "a pass is given back above the threshold": (
         "if redis.call('SCARD', active_key) < policy.threshold then",
         "if true then",
@@ -75,7 +75,7 @@ BROKEN = {
     "two have the same place": ("math.max(now, tonumber(state.last_score or 0) + 1)", "now"),
     "the silent stay in line": ("'-inf', now - policy.idle, 'LIMIT'", "'-inf', 0, 'LIMIT'"),
     "the silent are forgotten at once": ("if scores[number] then", "if false then"),
-    "a kept place is not given back": ("if grace_until <= now then return end", "if true then return end"),
+    "a kept place is not given back": ("if grace_until > now then", "if false then"),
     "an admission does not end": (
         "'ZRANGEBYSCORE', active_until_key, '-inf', now,",
         "'ZRANGEBYSCORE', active_until_key, '-inf', 0,",

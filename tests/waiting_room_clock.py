@@ -29,7 +29,7 @@ def change_scripts(monkeypatch: Any, *changes: tuple[str, str]) -> None:
     for name, body in bodies.items():
         was = scripts[name]
         monkeypatch.setattr(store, name, LuaScript(body, keys=was.keys, args=was.args, result=was.result))
-    monkeypatch.setattr(store, "CHECK_IN_SOURCE", bodies["_check_in"].rpartition("\nreturn ")[0])
+    monkeypatch.setattr(store, "CHECK_IN_SOURCE", bodies["_check_in"].removesuffix("return result(fields)"))
     monkeypatch.setattr(store, "was_away_since", lambda _: True)  # here an emptied Redis is one that was lost
 
 

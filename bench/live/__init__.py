@@ -1,1 +1,1 @@
-"""`make bench-live`: what it costs to tell a crowd of open sockets of each change, next to servers that do nothing else."""
+"""`make bench-live`: what it costs to deliver each change to many open sockets, next to servers that do nothing else."""

@@ -53,7 +53,7 @@ def main() -> None:
                     figures.append(found)
                     say(
                         f"{repeat + 1} of {asked.repeats}, {server.name}, {sockets:,} sockets, {rate:g}/s:"
-                        f" {found.cpu:.1f} us, p99 {found.p99:.0f} ms, {found.unheard} unheard,"
+                        f" {found.cpu:.1f} us, p99 {found.p99:.0f} ms, {found.missed} missed,"
                         f" {found.per_socket / 1024:.1f} KiB a socket"
                     )
     finally:
@@ -69,10 +69,10 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="make bench-live", description="Measures what it costs to tell open sockets of each change."
+        prog="make bench-live", description="Measures what it costs to deliver each change to open sockets."
     )
     parser.add_argument("--sockets", type=int, default=2000, help="of the crowd (2000)")
-    parser.add_argument("--rate", type=float, default=20.0, help="changes a second that it hears (20)")
+    parser.add_argument("--rate", type=float, default=20.0, help="changes a second that it receives (20)")
     parser.add_argument(
         "--crowd", default="limit,ours,ws on Node", help="who is measured with it (limit,ours,ws on Node)"
     )

@@ -1,4 +1,4 @@
-"""Changes, so many a second: told to a server that only broadcasts, or made in the service by buyers of seats."""
+"""Changes at a given rate: sent to a server that only broadcasts, or made in the service by buyers of seats."""
 
 import asyncio
 import http.client
@@ -20,7 +20,7 @@ Make = Callable[[int], object]
 
 
 def message(number: int) -> dict[str, Any]:
-    """As the service tells it."""
+    """As the service publishes it."""
     return {
         "type": "seat-locked",
         "eventId": EVENT,
@@ -58,7 +58,7 @@ def by_layer() -> Iterator[Make]:
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield lambda number: asyncio.run_coroutine_threadsafe(plain.tell(message(number)), loop).result(10)
+        yield lambda number: asyncio.run_coroutine_threadsafe(plain.broadcast(message(number)), loop).result(10)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
@@ -66,7 +66,7 @@ def by_layer() -> Iterator[Make]:
 
 @contextmanager
 def by_buyers(web: int, tokens: list[str]) -> Iterator[Make]:
-    """Through `web`: seats are reserved, and given back in turn. Each is one change of the map."""
+    """Through `web`: seats are reserved and cancelled in turn. Each is one change of the map."""
     local = threading.local()
     held: list[tuple[str, str]] = []
     free = iter(range(1, 10**9))
@@ -76,11 +76,11 @@ def by_buyers(web: int, tokens: list[str]) -> Iterator[Make]:
         local.connection = connection
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         connection.request("POST", path, json.dumps(body), headers)
-        answer = connection.getresponse()
-        said = json.loads(answer.read())
-        if answer.status not in (200, 201):
-            raise RuntimeError(f"{path}: {answer.status} {said}")
-        return said
+        response = connection.getresponse()
+        content = json.loads(response.read())
+        if response.status not in (200, 201):
+            raise RuntimeError(f"{path}: {response.status} {content}")
+        return content
 
     def make(number: int) -> None:
         if number % 2 and held:
@@ -90,8 +90,8 @@ def by_buyers(web: int, tokens: list[str]) -> Iterator[Make]:
         buyer = next(free)
         seat = catalogue.seat("hall", 1 + buyer % catalogue.SEATS_OF_HALL)
         token = tokens[buyer % len(tokens)]
-        said = post("/seats/reserve", token, {"eventId": EVENT, "seatIds": [seat]})
-        held.append((token, said["reservation"]["id"]))
+        made = post("/seats/reserve", token, {"eventId": EVENT, "seatIds": [seat]})
+        held.append((token, made["reservation"]["id"]))
 
     yield make
     while held:

@@ -27,13 +27,13 @@ class Figure:
     p50: float
     p99: float
     slowest: float
-    unheard: int  # deliveries, a second after the last change: late, or lost
+    missed: int  # deliveries, a second after the last change: late, or lost
     closed: int
     empty: int
     per_socket: int
     bytes_per_frame: float
     client_cpu: float  # us for each delivery
-    heard_per_second: float  # deliveries, of all sockets
+    delivered_per_second: float  # deliveries, of all sockets
 
 
 @dataclass
@@ -64,25 +64,25 @@ class Bench:
                     before, started = running.cpu(), time.monotonic()
                     made = changes.make_at(rate, seconds, make)
                     time.sleep(SETTLE_SECONDS)
-                    heard, used = crowd.end(), running.cpu() - before
+                    counted, used = crowd.end(), running.cpu() - before
                     passed = time.monotonic() - started
-        delivered = max(1, heard["changes"])
+        delivered = max(1, counted["changes"])
         return Figure(
             server=server.name,
             sockets=sockets,
             rate=rate,
             cpu=used * 1e6 / delivered,
             busy=used / passed,
-            p50=heard["p50"],
-            p99=heard["p99"],
-            slowest=heard["slowest"],
-            unheard=max(0, made * sockets - heard["changes"]),
-            closed=heard["closed"],
+            p50=counted["p50"],
+            p99=counted["p99"],
+            slowest=counted["slowest"],
+            missed=max(0, made * sockets - counted["changes"]),
+            closed=counted["closed"],
             empty=empty,
             per_socket=(idle - empty) // sockets,
-            bytes_per_frame=heard["bytes"] / max(1, heard["frames"]),
-            client_cpu=heard["cpu"] * 1e6 / delivered,
-            heard_per_second=heard["changes"] / seconds,
+            bytes_per_frame=counted["bytes"] / max(1, counted["frames"]),
+            client_cpu=counted["cpu"] * 1e6 / delivered,
+            delivered_per_second=counted["changes"] / seconds,
         )
 
     def _changes(self, running: Running) -> AbstractContextManager[Make]:

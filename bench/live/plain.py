@@ -1,4 +1,4 @@
-"""The usual way: a Channels consumer for each socket, in a group of the pub/sub layer, as its documentation shows it."""
+"""The plain way: a Channels consumer for each socket, in a group of the pub/sub layer, as its documentation shows it."""
 
 import os
 from typing import Any
@@ -27,7 +27,7 @@ class Viewer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has 
         await self.send_json(event["message"])
 
 
-async def tell(message: dict[str, Any]) -> None:
+async def broadcast(message: dict[str, Any]) -> None:
     await get_channel_layer().group_send(GROUP, {"type": "change", "message": message})
 
 

@@ -1,4 +1,4 @@
-"""The limit: an ASGI application that sends each datagram which comes to its port, as it is, to every open socket."""
+"""The limit: an ASGI application that sends each datagram that arrives on its port, as it is, to every open socket."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ async def broadcast(event: dict[str, Any]) -> None:
 async def application(scope: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]], send: Send) -> None:
     if scope["type"] != "websocket":
         return
-    if not _listening:  # here, since daphne tells no application that it starts
+    if not _listening:  # here, since daphne has no lifespan
         _listening.append(None)
         loop = asyncio.get_running_loop()
         _listening[0] = await loop.create_datagram_endpoint(Datagrams, ("127.0.0.1", int(os.environ["PORT"])))

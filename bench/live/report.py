@@ -36,14 +36,14 @@ def _row(runs: Sequence[Figure]) -> Row:
         **{name: median(getattr(run, name) for run in runs) for name in MEDIANS},
         "least": min(run.cpu for run in runs),
         "most": max(run.cpu for run in runs),
-        "unheard": sum(run.unheard for run in runs),
+        "missed": sum(run.missed for run in runs),
         "closed": sum(run.closed for run in runs),
     }
 
 
 def table(rows: Sequence[Row]) -> str:
     head = ["sockets x per s", "server", "CPU us a delivery", "least-most", "to the limit", "to plain", "busy"]
-    head += ["p50 ms", "p99 ms", "slowest", "unheard", "empty MB", "KiB a socket", "client us"]
+    head += ["p50 ms", "p99 ms", "slowest", "missed", "empty MB", "KiB a socket", "client us"]
     lines = [head, *map(_line, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
@@ -60,7 +60,7 @@ def _line(row: Row) -> list[str]:
         *(f"{row[name]:.2f}" if row[name] is not None else "" for name in ("to_limit", "to_plain")),
         f"{row['busy']:.0%}",
         *(f"{row[name]:.0f}" for name in ("p50", "p99", "slowest")),
-        f"{row['unheard']:,}" + (f", {row['closed']} closed" if row["closed"] else ""),
+        f"{row['missed']:,}" + (f", {row['closed']} closed" if row["closed"] else ""),
         f"{row['empty'] / 1e6:.0f}",
         f"{row['per_socket'] / 1024:.1f}",
         f"{row['client_cpu']:.1f}",

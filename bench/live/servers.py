@@ -21,7 +21,7 @@ from kernel.tasks.processes import read_procfile
 USUAL = "websockets-sansio"  # uvicorn's own, the faster of its two
 WS = "8.23.0"  # of npm, for the row of Node
 OURS, RAW = "ours", "limit"  # names of two of them
-Way = Literal["datagram", "service", "layer"]  # by which it is told of a change
+Way = Literal["datagram", "service", "layer"]  # by which a change gets to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def servers(event_id: str, node: Path | None) -> list[Server]:
     usual = {
         "ticketservice.asgi": "bench.live.raw",
         "--lifespan on": "",
-        "kernel.realtime.uvicorn_protocol:WebSocket": USUAL,
+        "kernel.realtime.uvicorn_protocol:WebSocketProtocol": USUAL,
     }
     raw = reduce(lambda command, change: command.replace(*change), usual.items(), ours)
     seats = f"/ws/seats/{event_id}"
@@ -60,7 +60,7 @@ def servers(event_id: str, node: Path | None) -> list[Server]:
 
 
 def node_modules(directory: Path) -> Path | None:
-    """Where `ws` is installed; None where it can not be had."""
+    """Where `ws` is installed; None if it cannot be installed."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         return None
     if not (directory / "node_modules" / "ws").exists():

@@ -5,7 +5,7 @@
    Opens the sockets, prints "open", and then does what lines on standard input say: "begin" starts counting, "end" prints one
    JSON object and ends. Counted are frames with changes: a change is what has a "timestamp", and its latency is from that
    moment (whole milliseconds, so that a latency may be up to 1 ms too long, never too short) to its reading here. With it the
-   fewest and most changes that a socket has heard, sockets that were closed, and the CPU seconds of this process. */
+   fewest and most changes that a socket has received, sockets that were closed, and the CPU seconds of this process. */
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,7 +25,7 @@ enum { BUFFER = 65536, AT_ONCE = 64, BUCKETS = 100000 }; /* buckets of 0.1 ms */
 
 struct viewer {
     int socket, is_open;
-    long heard;        /* changes */
+    long received;        /* changes */
     size_t used;       /* bytes in kept[]: a frame that is not complete */
     size_t size;
     unsigned char *kept;
@@ -87,7 +87,7 @@ static double moment(const unsigned char *text) {
     return timegm(&tm) * 1e3 + ms;
 }
 
-static void hear(struct viewer *viewer, const unsigned char *payload, size_t length) {
+static void receive(struct viewer *viewer, const unsigned char *payload, size_t length) {
     static const char name[] = "\"timestamp\":";
     static unsigned char last[24];
     static double last_moment;
@@ -104,7 +104,7 @@ static void hear(struct viewer *viewer, const unsigned char *payload, size_t len
         }
         long bucket = (now - last_moment) * 10;
         histogram[bucket < 0 ? 0 : bucket > BUCKETS ? BUCKETS : bucket]++;
-        viewer->heard++;
+        viewer->received++;
         changes++;
         found = 1;
     }
@@ -134,7 +134,7 @@ static size_t take(struct viewer *viewer, const unsigned char *data, size_t leng
         }
         if (here < head + size) break;
         int kind = frame[0] & 0x0f;
-        if (kind <= 2) hear(viewer, frame + head, size);
+        if (kind <= 2) receive(viewer, frame + head, size);
         else if (kind == 9 && size < 126) answer_ping(viewer, frame + head, size);
         else if (kind == 8) gone(viewer);
         taken += head + size;
@@ -187,10 +187,10 @@ static double percentile(double part) {
 }
 
 static void report(void) {
-    long fewest = viewers[0].heard, most = fewest, slowest = 0;
+    long fewest = viewers[0].received, most = fewest, slowest = 0;
     for (int i = 0; i < count; i++) {
-        if (viewers[i].heard < fewest) fewest = viewers[i].heard;
-        if (viewers[i].heard > most) most = viewers[i].heard;
+        if (viewers[i].received < fewest) fewest = viewers[i].received;
+        if (viewers[i].received > most) most = viewers[i].received;
     }
     for (int bucket = 0; bucket <= BUCKETS; bucket++)
         if (histogram[bucket]) slowest = bucket;
@@ -226,7 +226,7 @@ int main(int argc, char **argv) {
     struct epoll_event events[AT_ONCE], commands = {.events = EPOLLIN, .data.ptr = NULL};
     epoll_ctl(epoll, EPOLL_CTL_ADD, 0, &commands);
     while (connecting < AT_ONCE && opened + connecting < count) open_next();
-    int said = 0;
+    int reported = 0;
     for (;;) {
         int ready = epoll_wait(epoll, events, AT_ONCE, -1);
         for (int i = 0; i < ready; i++) {
@@ -235,6 +235,6 @@ int main(int argc, char **argv) {
             else if (viewer->socket >= 0) take_in(viewer);
         }
         while (connecting < AT_ONCE && opened + connecting < count) open_next();
-        if (!said && opened == count) said = puts("open") >= 0, fflush(stdout);
+        if (!reported && opened == count) reported = puts("open") >= 0, fflush(stdout);
     }
 }

@@ -23,15 +23,15 @@ class Viewers:
 
     def begin(self) -> None:
         """Counting starts."""
-        self._tell("begin")
+        self._send("begin")
 
     def end(self) -> dict[str, Any]:
-        """What was heard since then: see viewers.c."""
-        self._tell("end")
+        """What was received since then: see viewers.c."""
+        self._send("end")
         found: dict[str, Any] = json.loads(self._process.stdout.readline())  # type: ignore[union-attr]  # is a pipe
         return found
 
-    def _tell(self, word: str) -> None:
+    def _send(self, word: str) -> None:
         if self._process.stdin is not None:
             self._process.stdin.write(f"{word}\n")
             self._process.stdin.flush()

@@ -219,7 +219,7 @@ def _pattern(pattern: URLPattern | URLResolver) -> Pattern:
     allowed = ", ".join(method.upper() for method in View.http_method_names if method in methods)
 
     def route(action: str) -> Route:
-        method, status = getattr(callback.cls, action).hot
+        method, status = getattr(callback.cls, action).fast_path
         of_as_view = {**callback.initkwargs, "action": action, "action_map": actions, "args": (), "format_kwarg": None}
         shared: Any = type(callback.cls.__name__, (callback.cls,), {**of_as_view, "__setattr__": _keep_nothing})
         return Route(

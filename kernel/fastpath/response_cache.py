@@ -27,7 +27,7 @@ from rest_framework.response import Response
 from kernel.concurrency.batching import Batcher
 from kernel.fastpath.checks import marked_actions, unsupported_in_response_cache, unsupported_settings
 from kernel.observability.request_context import chosen_id, observed
-from kernel.redis.connection import Connection
+from kernel.redis.connection import RedisConnection
 
 LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
 REST_SECONDS = 1.0  # after Redis could not be reached
@@ -61,7 +61,7 @@ def cached_response(method: Callable[..., tuple[Response, CacheDependency]]) -> 
     @wraps(method)
     def view(*args: Any, **kwargs: Any) -> Response:
         response, source = method(*args, **kwargs)
-        response.depends_on = source  # type: ignore[attr-defined]  # an attribute of our own
+        response.cache_dependency = source  # type: ignore[attr-defined]  # an attribute of our own
         return response
 
     view.cached_response = (method,)  # type: ignore[attr-defined]
@@ -160,12 +160,12 @@ class ResponseCache:
     ) -> tuple[Answer, CacheEntry | None]:
         answer = Answer(status, headers, _tag(response.get("ETag", "")), response.content)
         kept = None
-        source: CacheDependency | None = getattr(response, "made_of", None)
+        source: CacheDependency | None = getattr(response, "cache_dependency", None)
         view = getattr(response, "view_name", "")
         if name and source and view in self._views and _is_for_everybody(response):
             again = answer._replace(headers=[(field, value) for field, value in headers if field != "X-Request-Id"])
             kept = CacheEntry(again, source.key.encode(), source.on_hit, view, time.monotonic() + LIFE_SECONDS)
-            if self._answers.keep(name, kept, depends_on=source.value):
+            if self._answers.keep(name, kept, value=source.value):
                 self._remember_makers(name)
         response.close()
         return answer, kept
@@ -246,7 +246,7 @@ class CacheStore:
     def __init__(self) -> None:
         self._answers: dict[Name, CacheEntry] = {}
         self._bytes = 0
-        self._redis: Listener | None = None
+        self._redis: TrackingConnection | None = None
         self._lock = Lock()  # of all of these
         self._rests_until = 0.0
         self._asked = 0  # questions that have been begun
@@ -263,12 +263,12 @@ class CacheStore:
             kept = self._answers.get(name)
         return kept if kept and kept.until > time.monotonic() else None
 
-    def keep(self, name: Name, kept: CacheEntry, *, depends_on: bytes) -> bool:
+    def keep(self, name: Name, kept: CacheEntry, *, value: bytes) -> bool:
         """Keeps the answer if Redis still has what it was made of. Not while Redis keeps the other threads waiting."""
         if time.monotonic() < self._rests_until or not self._lock.acquire(timeout=TIMEOUT_SECONDS):
             return False
         try:
-            if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(kept.key), kept.key)) != depends_on:
+            if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(kept.key), kept.key)) != value:
                 return False
             self._drop(name)
             self._answers[name] = kept
@@ -288,7 +288,7 @@ class CacheStore:
         self._asked += 1
         try:
             if self._redis is None:
-                self._redis = Listener(self._forget)
+                self._redis = TrackingConnection(self._forget)
             reply = self._redis.ask(command)
         except (RedisError, hiredis.HiredisError, OSError) as error:
             self._lose(error)
@@ -311,7 +311,7 @@ class CacheStore:
             self._redis = None
 
 
-class Listener(Connection):
+class TrackingConnection(RedisConnection):
     """A connection that remembers what was read on it: `forget` is called with keys that have changed.
 
     With None when all may have: somebody has emptied the database.

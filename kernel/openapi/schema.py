@@ -58,7 +58,7 @@ class Timestamp(serializers.DateTimeField):
     """A moment as `kernel.wire.timestamp` writes it."""
 
 
-class Message(serializers.Serializer[Any]):
+class MessageSerializer(serializers.Serializer[Any]):
     message = serializers.CharField(help_text="For the user, in Korean.")
 
 

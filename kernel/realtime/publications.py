@@ -1,4 +1,4 @@
-"""What is told to many at once: encoded once, however many hear it."""
+"""Publications: messages for many subscribers, encoded once however many receive them."""
 
 from functools import cached_property
 from typing import Any
@@ -8,31 +8,30 @@ import orjson
 Message = dict[str, Any]
 
 
-class News:
-    """Messages of one moment."""
+class Publication:
+    """Messages that are published together. `packets` caches their Socket.IO encoding by namespace."""
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages
-        self.packets: dict[
-            str, Any
-        ] = {}  # the same as Socket.IO tells it, by namespace (kernel.realtime.socketio.server)
+        self.packets: dict[str, Any] = {}  # see kernel.realtime.socketio.server
 
     @cached_property
-    def event(self) -> "SendText":
-        """What sends them as one frame."""
-        told: Message = self.messages[0] if len(self.messages) == 1 else {"type": "batch", "messages": self.messages}
-        return as_event(told)
+    def frame(self) -> "TextFrame":
+        """All of the messages in one frame: a single message as it is, several as a `batch`."""
+        if len(self.messages) == 1:
+            return encode(self.messages[0])
+        return encode({"type": "batch", "messages": self.messages})
 
 
-class SendText(dict[str, str]):
-    """The ASGI event that sends a text. Shared by all who hear it: never change it."""
+class TextFrame(dict[str, str]):
+    """The ASGI event that sends a text over a WebSocket. Shared by all connections that send it: never change it."""
 
     def __init__(self, text: str) -> None:
         super().__init__(type="websocket.send", text=text)
 
     @cached_property
-    def frame(self) -> bytes:
-        """The same as it goes over the wire, from a server and without compression (RFC 6455, 5.2)."""
+    def encoded(self) -> bytes:
+        """The frame as it goes over the wire, from a server and without compression (RFC 6455, 5.2)."""
         payload = self["text"].encode()
         size = len(payload)
         if size < 126:
@@ -44,5 +43,5 @@ class SendText(dict[str, str]):
         return head + payload
 
 
-def as_event(message: Message) -> SendText:
-    return SendText(orjson.dumps(message, default=str).decode())
+def encode(message: Message) -> TextFrame:
+    return TextFrame(orjson.dumps(message, default=str).decode())

@@ -1,4 +1,4 @@
-"""How many connections an address or a user may have to this process, how much a client may say, and who was sent away."""
+"""Quotas of a connection: how many an address or a user may have in this process, and how much a client may send."""
 
 import logging
 import time
@@ -9,63 +9,71 @@ from django.conf import settings
 
 from kernel.observability.request_context import current_request_id
 from kernel.realtime import metrics
+from kernel.realtime.close_codes import INVALID_PAYLOAD, MESSAGE_TOO_BIG, POLICY_VIOLATION, TOO_SLOW
 
 logger = logging.getLogger(__name__)
 
-MAX_FRAME = 4096  # bytes, from a client
-BURST, PER_SECOND = 30.0, 5.0  # frames from a client
-# Of what was open and well; refusals are answers, not log lines. Rubbish, floods, too big, too slow.
-WORTH_A_LINE = {1007, 1008, 1009, 4408}
+MAX_FRAME_BYTES = 4096  # from a client
+# A token bucket for the frames of a client: so many at once, and so many a second in the long run.
+FRAME_BURST, FRAMES_PER_SECOND = 30.0, 5.0
+# Of established connections. A refusal is a response to the client, and not worth a log line.
+LOGGED_CODES = {INVALID_PAYLOAD, POLICY_VIOLATION, MESSAGE_TOO_BIG, TOO_SLOW}
 
-_addresses: Counter[str] = Counter()
-_users: Counter[str] = Counter()
+_connections_by_address: Counter[str] = Counter()
+_connections_by_user: Counter[str] = Counter()
 
 
-class Guest:
-    """A connection as it counts, from its making until it leaves."""
+class ConnectionQuota:
+    """What one connection takes of the quotas, from when it is made until `release`."""
 
-    __slots__ = ("_address", "_allowance", "_facts", "_heard", "_users")
+    __slots__ = ("_address", "_log_fields", "_refilled_at", "_tokens", "_users")
 
     def __init__(self, scope: Any) -> None:
-        self._facts = {"path": scope["path"], "request_id": current_request_id.get()}
-        self._address = _address(scope)
-        self._users: tuple[str, ...] = ()
-        self._allowance, self._heard = BURST, time.monotonic()
-        _addresses[self._address] += 1
+        # The request id is kept, since a connection is often closed by a task that has another one.
+        self._log_fields = {"path": scope["path"], "request_id": current_request_id.get()}
+        self._address = client_address(scope)
+        self._users: tuple[str, ...] = ()  # over Socket.IO each namespace may have a user of its own
+        self._tokens, self._refilled_at = FRAME_BURST, time.monotonic()
+        _connections_by_address[self._address] += 1
 
-    def is_one_too_many(self) -> bool:
-        """Of its address."""
-        return 0 < settings.WEBSOCKET_MAX_PER_ADDRESS < _addresses[self._address]
+    def exceeds_address_limit(self) -> bool:
+        return 0 < settings.WEBSOCKET_MAX_PER_ADDRESS < _connections_by_address[self._address]
 
-    def may_be(self, user_id: str) -> bool:
-        """Counts it as this user's; False if that is one too many."""
+    def allow_user(self, user_id: str) -> bool:
+        """Counts the connection as one of this user's, once; False if the user has too many."""
         if user_id not in self._users:
             self._users += (user_id,)
-            _users[user_id] += 1
-        return not 0 < settings.WEBSOCKET_MAX_PER_USER < _users[user_id]
+            _connections_by_user[user_id] += 1
+        return not 0 < settings.WEBSOCKET_MAX_PER_USER < _connections_by_user[user_id]
 
-    def may_speak(self) -> bool:
-        """Counts a frame; False if they are too many."""
+    def allow_frame(self) -> bool:
+        """Counts a frame of the client; False if there were too many."""
         now = time.monotonic()
-        self._allowance = min(BURST, self._allowance + (now - self._heard) * PER_SECOND) - 1
-        self._heard = now
-        return self._allowance >= 0
+        self._tokens = min(FRAME_BURST, self._tokens + (now - self._refilled_at) * FRAMES_PER_SECOND) - 1
+        self._refilled_at = now
+        return self._tokens >= 0
 
-    def is_sent_away(self, code: int, reason: str) -> None:
-        """Counts it. In the log it has the id with which it came: who closes it is often somebody else."""
+    def record_close(self, code: int, reason: str) -> None:
+        """Counts and logs that the server closes the connection."""
         metrics.websocket_closed.labels(code=str(code)).inc()
-        if code in WORTH_A_LINE:
-            logger.info("socket closed: %s", reason, extra={"code": code, **self._facts})
+        if code in LOGGED_CODES:
+            logger.info("socket closed: %s", reason, extra={"code": code, **self._log_fields})
 
-    def leave(self) -> None:
-        for counted, what in ((_addresses, self._address), *((_users, user) for user in self._users)):
-            counted[what] -= 1
-            if counted[what] <= 0:
-                del counted[what]
+    def release(self) -> None:
+        """The connection is gone. Call it once."""
+        _decrement(_connections_by_address, self._address)
+        for user_id in self._users:
+            _decrement(_connections_by_user, user_id)
 
 
-def _address(scope: Any) -> str:
-    """Where the client is, as far as it can be trusted: each proxy of ours has added one to X-Forwarded-For."""
+def _decrement(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if counter[key] <= 0:
+        del counter[key]
+
+
+def client_address(scope: Any) -> str:
+    """The client's address as far as it can be trusted: each of our proxies has appended one to `X-Forwarded-For`."""
     address = str((scope.get("client") or ("",))[0])
     if settings.TRUSTED_PROXIES > 0:
         headers = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]

@@ -1,7 +1,7 @@
-"""A WebSocket as uvicorn serves it, with less memory while it is idle and a short way out for frames that many hear.
+"""uvicorn's WebSocket protocol with less memory while it is idle, and a shortcut for frames that are encoded already.
 
-Named in the Procfile as `--ws`; other ASGI servers do without it. It knows attributes of uvicorn's own class: the version is
-pinned, and the tests of live sockets run on it. See docs/adr/0014.
+Named in the Procfile as `--ws`; on another ASGI server the service works without it. It relies on attributes of uvicorn's
+class: uvicorn's version is pinned, and the tests of live connections run on this class. See docs/adr/0014.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.protocol import OPEN
 
 
-class Inbox:
-    """What `asyncio.Queue` is for one reader. Four deques, empty as they are, take 3 KB."""
+class EventQueue:
+    """An `asyncio.Queue` for one reader. That class has four deques, which take 3 KB even while they are empty."""
 
     __slots__ = ("_items", "_reader")
 
@@ -38,32 +38,32 @@ class Inbox:
         return self._items.pop(0)
 
 
-class Gate:
-    """What `asyncio.Event` is, open at first. It takes memory only while it is shut."""
+class WritableEvent:
+    """An `asyncio.Event` that is set at first. It takes memory only while it is cleared."""
 
-    __slots__ = ("_shut",)
+    __slots__ = ("_cleared",)
 
     def __init__(self) -> None:
-        self._shut: asyncio.Event | None = None
+        self._cleared: asyncio.Event | None = None
 
     def is_set(self) -> bool:
-        return self._shut is None
+        return self._cleared is None
 
     def set(self) -> None:
-        if self._shut is not None:
-            self._shut.set()
-            self._shut = None
+        if self._cleared is not None:
+            self._cleared.set()
+            self._cleared = None
 
     def clear(self) -> None:
-        if self._shut is None:
-            self._shut = asyncio.Event()
+        if self._cleared is None:
+            self._cleared = asyncio.Event()
 
     async def wait(self) -> None:
-        if self._shut is not None:
-            await self._shut.wait()
+        if self._cleared is not None:
+            await self._cleared.wait()
 
 
-class WebSocket(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     # Beyond 30 attributes an instance no longer shares the names of its class, which takes 1.3 KB more.
     __slots__ = (
         "client",
@@ -80,19 +80,19 @@ class WebSocket(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.queue = Inbox()  # type: ignore[assignment]
-        self.writable = Gate()  # type: ignore[assignment]
+        self.queue = EventQueue()  # type: ignore[assignment]
+        self.writable = WritableEvent()  # type: ignore[assignment]
 
     def start_keepalive(self) -> None:
-        """The handshake is over: what it was about is not looked at again."""
+        """Called when the handshake is over: what only the handshake needed is freed."""
         super().start_keepalive()
         self.request.headers.clear()
-        self.conn.reader.buffer = self.conn.reader.buffer[:]  # a buffer keeps the room for what was taken out of it
-        self.scope["headers"].clear()  # type: ignore[attr-defined]  # uvicorn's is a list
+        self.conn.reader.buffer = self.conn.reader.buffer[:]  # a bytearray keeps the space of what was taken out of it
+        self.scope["headers"].clear()  # type: ignore[attr-defined]  # a list in uvicorn
         del self.response
 
     def write_frame(self, frame: bytes) -> bool:
-        """Sends a frame that was encoded before, at once; False if that can not be, and `send` has to look at it."""
+        """Writes an encoded frame. False if that is not possible now: then `send` has to be used."""
         if (
             not self.writable.is_set()
             or not self.handshake_complete

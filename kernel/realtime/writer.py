@@ -1,155 +1,158 @@
-"""What goes out to one client: handed straight to the server, or kept in a bounded buffer while the client does not read."""
+"""The connection writer: hands frames straight to the server, and buffers them while the client does not read."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from typing import Any
 
 from kernel.realtime import metrics
-from kernel.realtime.hub import Listener
-from kernel.realtime.publications import Message, News, SendText, as_event
+from kernel.realtime.channel import Drop
+from kernel.realtime.close_codes import TOO_SLOW
+from kernel.realtime.publications import Message, Publication, TextFrame, encode
 
-# Characters for each socket. Frames are shared, so that many slow sockets cost little more than one.
+# Characters for each connection. Frames are shared, so that many slow connections cost little more than one.
 MAX_BUFFERED = 256 * 1024
-SLOW_SECONDS = 10.0  # a socket that takes nothing for so long is closed
-TOO_SLOW = 4408
+STALLED_SECONDS = 10.0  # a connection that takes nothing for so long is dropped
 
 
-class Receiver(Listener, Protocol):
-    """A client, to those who have something to say to it."""
+class ConnectionWriter:
+    """Writes frames to one client, in order. It never waits and never raises.
 
-    def tell(self, message: Message) -> None:
-        """Returns at once."""
+    `send` is the ASGI server's. A server whose connection has `write_frame` (`kernel.realtime.uvicorn_protocol`) gets the
+    encoded frame instead.
 
-    @property
-    def close_with(self) -> Callable[[int, str], None]: ...
+    `drop` is called with TOO_SLOW when the client does not keep up, perhaps more than once. It has to call `close`.
 
-
-class Outbox:
-    """What goes out to one client. Frames are handed straight to the server, as they are if it has `write_frame`
-    (`kernel.realtime.uvicorn_protocol`), and else to its `send`.
-
-    `send` is taken its first step at once, without a task: as long as the client keeps up that is all it takes. When it has
-    to wait, because the client does not read, a task waits for it, and what is said meanwhile is kept in the buffer.
-
-    `close_with` is called with a code and a reason when it is to be closed; it calls `stop`, and may be called again.
-    `when_full` gives what is said instead of the buffer when it is full; None: the socket is closed.
+    `on_overflow` gives the publication that replaces the buffer when it is full; None: the connection is dropped.
     """
 
-    __slots__ = ("_buffer", "_buffered", "_send", "_sent", "_waiting", "_write", "close_with", "is_closed", "when_full")
+    __slots__ = (
+        "_buffer",
+        "_buffered",
+        "_flushing",
+        "_send",
+        "_sent",
+        "_write_frame",
+        "drop",
+        "is_closed",
+        "on_overflow",
+    )
 
-    def __init__(self, send: Callable[[Any], Any], close_with: Callable[[int, str], None]) -> None:
+    def __init__(self, send: Callable[[Any], Any], drop: Drop) -> None:
         self._send = send
-        self._write: Callable[[bytes], bool] = getattr(getattr(send, "__self__", None), "write_frame", _can_not)
-        self._buffer: deque[SendText] | None = None  # until it is needed: it takes 760 bytes
-        self._buffered = 0
-        self._sent = 0  # frames that had to wait
-        self._waiting: asyncio.Task[None] | None = None
-        self.close_with = close_with
+        self._write_frame: Callable[[bytes], bool] = getattr(getattr(send, "__self__", None), "write_frame", _refuse)
+        self._buffer: deque[TextFrame] | None = None  # made when it is needed: a deque takes 760 bytes
+        self._buffered = 0  # characters
+        self._flushing: asyncio.Task[None] | None = None
+        self._sent = 0  # frames, by the task
+        self.drop = drop
         self.is_closed = False
-        self.when_full: Callable[[], News | None] = _nothing
+        self.on_overflow: Callable[[], Publication | None] = _drop_connection
 
-    def hear(self, news: News) -> None:
-        self.say(news.event)
+    def on_publication(self, publication: Publication) -> None:
+        self.write(publication.frame)
 
-    def tell(self, message: Message) -> None:
-        self.say(as_event(message))
+    def send(self, message: Message) -> None:
+        self.write(encode(message))
 
-    def say(self, event: SendText) -> None:
-        """Sends a frame, now or when those before it are sent. Returns at once; to a closed socket nothing is said."""
+    def write(self, frame: TextFrame) -> None:
+        """Sends a frame, now or after those before it. Returns at once; does nothing when closed."""
         if self.is_closed:
             return
-        if self._waiting is not None:
-            self._keep(event)
-            return
-        if self._write(event.frame):
-            return
+        if self._flushing is not None:
+            self._keep(frame)
+        elif not self._write_frame(frame.encoded):
+            self._start_sending(frame)
+
+    def close(self) -> None:
+        """Nothing more is written; the buffer is lost."""
+        self.is_closed = True
+        self._buffer = None
+        if self._flushing is not None:
+            self._flushing.cancel()
+
+    def _start_sending(self, frame: TextFrame) -> None:
+        # The first step of `send` is taken here, without a task. As long as the client keeps up it is the only one; when
+        # `send` has to wait, since the client does not read, a task takes over.
         try:
-            step = self._send(event).__await__()
-            waits_for = next(step)
+            steps = self._send(frame).__await__()
+            awaited = next(steps)
         except StopIteration:
             return
         except Exception:  # noqa: BLE001 - each server has its own exceptions for a client that is gone
             self.is_closed = True
             return
-        self._waiting = asyncio.create_task(self._send_on(_Rest(step, waits_for)))
-        asyncio.get_running_loop().call_later(SLOW_SECONDS, self._close_if_stuck, self._waiting, self._sent)
+        self._flushing = asyncio.create_task(self._flush(_StartedCoroutine(steps, awaited)))
+        asyncio.get_running_loop().call_later(STALLED_SECONDS, self._drop_if_stalled, self._flushing, self._sent)
 
-    def stop(self) -> None:
-        """Nothing more is said."""
-        self.is_closed = True
-        self._buffer = None
-        if self._waiting is not None:
-            self._waiting.cancel()
-
-    def _keep(self, event: SendText) -> None:
-        size = len(event["text"])
+    def _keep(self, frame: TextFrame) -> None:
+        size = len(frame["text"])
         if self._buffer is None:
             self._buffer = deque()
         if self._buffered + size <= MAX_BUFFERED:
-            self._buffer.append(event)
+            self._buffer.append(frame)
             self._buffered += size
             return
-        instead = self.when_full()
+        replacement = self.on_overflow()
         self._buffer.clear()
         self._buffered = 0
-        if instead is None:
-            self._give_up()
+        if replacement is None:
+            self._drop_slow_client()
             return
         metrics.websocket_slow_clients.labels(outcome="refetch").inc()
-        self._buffer.append(instead.event)
-        self._buffered = len(instead.event["text"])
+        self._buffer.append(replacement.frame)
+        self._buffered = len(replacement.frame["text"])
 
-    async def _send_on(self, rest: "_Rest") -> None:
+    async def _flush(self, started: "_StartedCoroutine") -> None:
         try:
-            await rest
+            await started
             self._sent += 1
             while self._buffer:
-                event = self._buffer.popleft()
-                self._buffered -= len(event["text"])
-                await self._send(event)
+                frame = self._buffer.popleft()
+                self._buffered -= len(frame["text"])
+                await self._send(frame)
                 self._sent += 1
-        except Exception:  # noqa: BLE001 - as above
+        except Exception:  # noqa: BLE001 - as in _start_sending
             self.is_closed = True
         finally:
-            self._waiting = self._buffer = None
+            self._flushing = self._buffer = None
 
-    def _close_if_stuck(self, waiting: asyncio.Task[None], sent: int) -> None:
-        if waiting is not self._waiting:
+    def _drop_if_stalled(self, flushing: asyncio.Task[None], sent: int) -> None:
+        if flushing is not self._flushing:
             return
         if sent == self._sent:
-            self._give_up()
+            self._drop_slow_client()
         else:
-            asyncio.get_running_loop().call_later(SLOW_SECONDS, self._close_if_stuck, waiting, self._sent)
+            asyncio.get_running_loop().call_later(STALLED_SECONDS, self._drop_if_stalled, flushing, self._sent)
 
-    def _give_up(self) -> None:
+    def _drop_slow_client(self) -> None:
         metrics.websocket_slow_clients.labels(outcome="closed").inc()
-        self.close_with(TOO_SLOW, "too slow")
+        self.drop(TOO_SLOW, "too slow")
 
 
-def _can_not(frame: bytes) -> bool:  # noqa: ARG001 - as WebSocket.write_frame
+def _refuse(frame: bytes) -> bool:  # noqa: ARG001 - as WebSocketProtocol.write_frame
     return False
 
 
-def _nothing() -> None:
+def _drop_connection() -> None:
     return None
 
 
-class _Rest:
-    """The rest of a coroutine that has been taken its first step, for a task to await."""
+class _StartedCoroutine:
+    """A coroutine whose first step was taken, as something that a task can await."""
 
-    __slots__ = ("_step", "_waits_for")
+    __slots__ = ("_awaited", "_steps")
 
-    def __init__(self, step: Generator[Any, Any, Any], waits_for: Any) -> None:
-        self._step, self._waits_for = step, waits_for
+    def __init__(self, steps: Generator[Any, Any, Any], awaited: Any) -> None:
+        self._steps, self._awaited = steps, awaited
 
     def __await__(self) -> Generator[Any, Any, None]:
         try:
-            yield self._waits_for
-        except BaseException as error:  # noqa: BLE001 - cancelled: the coroutine is told
+            yield self._awaited
+        except BaseException as error:  # noqa: BLE001 - cancelled: the coroutine has to know
             try:
-                waits_for = self._step.throw(error)
+                awaited = self._steps.throw(error)
             except StopIteration:
                 return
-            yield waits_for
-        yield from self._step
+            yield awaited
+        yield from self._steps

@@ -30,7 +30,7 @@ def client() -> "Redis":
     return redis
 
 
-class Connection:
+class RedisConnection:
     """Not for two threads at once. Raises RedisError or OSError, and is of no use then.
 
     `push` is called with what Redis says unasked, which needs `protocol` 3.
@@ -98,21 +98,21 @@ class _Shared:
     """One connection for all threads of this process, which ask together."""
 
     def __init__(self) -> None:
-        self._connection: Connection | None = None
+        self._connection: RedisConnection | None = None
         self.ask = Batcher(self._ask_all).ask
 
     def _ask_all(self, commands: list[bytes]) -> list[Any]:
         """A connection that has died (Redis was restarted) is replaced by a new one, once; nothing else is tried again."""
         connection, self._connection = self._connection, None
         is_new = connection is None
-        connection = connection or Connection()
+        connection = connection or RedisConnection()
         try:
             replies = connection.ask_all(commands)
         except BaseException as error:
             connection.close()
             if is_new or not isinstance(error, ConnectionError):
                 raise
-            connection = Connection()
+            connection = RedisConnection()
             replies = connection.ask_all(commands)
         self._connection = connection
         return replies

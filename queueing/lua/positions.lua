@@ -4,7 +4,7 @@
 -- Result: the fields of queue_state(), and
 --         positions  for each user the position from 1; 0 for a user who does not wait, -1 for one who is active. Empty if
 --                    the waiting room is off or closed
-local fields = queue_state({state = common_state()})
+local fields = queue_state({state = common_state})
 fields.positions = {}
 if fields.state ~= 'none' then return result(fields) end
 local waiting, active = {}, {}

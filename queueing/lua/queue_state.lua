@@ -11,20 +11,17 @@
 --   epoch, now, last_round, outflow, outflow_us, is_drawn, is_rebuilding
 --   threshold, is_paused, opens, sale_from, sale_to, rate: from the policy; rate is text, since Lua's replies are integers
 --   needs_activation  1 if the caller is to activate the event, since it was not visited by an admission round lately
---   lot_seed          set only by check_in(): the seed from which the caller is to compute the user's lot before it calls again
+--   lot_seed          set only by check_in.lua: the seed from which the caller is to compute the user's lot before it calls again
 end_due_admissions(100)
 local active_before = redis.call('SCARD', active_key)
 
--- Nobody is asked to activate the event more than once a second.
-local function needs_activation(visitor_state)
-    if visitor_state ~= 'waiting' and visitor_state ~= 'active' then return 0 end
-    if now - tonumber(state.round_at or 0) <= 5000000 then return 0 end
-    if now - tonumber(state.activation_asked_at or 0) <= 1000000 then return 0 end
-    save_state('activation_asked_at', now)
-    return 1
-end
-
 local function queue_state(visitor)
+    local needs_activation = 0
+    if (visitor.state == 'waiting' or visitor.state == 'active') and now - tonumber(state.round_at or 0) > 5000000
+        and now - tonumber(state.activation_asked_at or 0) > 1000000 then -- one caller a second is enough
+        save_state('activation_asked_at', now)
+        needs_activation = 1
+    end
     return {
         state = visitor.state,
         position = visitor.state == 'waiting' and redis.call('ZRANK', queue_key, user_id) + 1 or 0,
@@ -46,7 +43,7 @@ local function queue_state(visitor)
         sale_from = policy.sale_from,
         sale_to = policy.sale_to,
         rate = tostring(policy.rate),
-        needs_activation = needs_activation(visitor.state),
+        needs_activation = needs_activation,
     }
 end
 
@@ -56,6 +53,4 @@ if is_policy_stale and (policy.closed == '1' or redis.call('EXISTS', queue_key, 
 end
 
 -- What is true of every visitor alike: 'off', 'closed' or 'none'.
-local function common_state()
-    return policy.is_on ~= '1' and 'off' or policy.closed == '1' and 'closed' or 'none'
-end
+local common_state = policy.is_on ~= '1' and 'off' or policy.closed == '1' and 'closed' or 'none'

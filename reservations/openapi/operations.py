@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from events.errors import EventNotFound, NotOnSale
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, Message, refused_with
+from kernel.openapi.schema import Described, MessageSerializer, refused_with
 from queueing.errors import NotAdmitted, WaitingRoomUnavailable
 from queueing.openapi import QUEUE_PASS
 from reservations import errors
@@ -109,7 +109,7 @@ class Reservations(Described):
             operation_id="cancelReservation",
             summary="Cancel a reservation, paid or not",
             request=None,
-            responses={200: Message},
+            responses={200: MessageSerializer},
             extensions=refused_with(
                 InvalidInput("Invalid id format"),
                 errors.NothingToCancel,
@@ -151,7 +151,7 @@ class InternalReservations(Described):
             summary="Cancel a reservation that was refunded",
             description="Its seats and tickets become available. Idempotent.",
             request=None,
-            responses={200: Message},
+            responses={200: MessageSerializer},
             extensions=refused_with(InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid),
         ),
     }

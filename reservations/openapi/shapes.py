@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from kernel.openapi.schema import Message, Timestamp
+from kernel.openapi.schema import MessageSerializer, Timestamp
 from reservations.models import Reservation as ReservationModel
 from reservations.serializers import MAX_ITEMS
 
@@ -31,7 +31,7 @@ class NewSeatReservationSerializer(serializers.Serializer[Any]):
     seats = ReservedSeatSerializer(many=True, help_text="In the order of the request.")
 
 
-class SeatsReservedSerializer(Message):
+class SeatsReservedSerializer(MessageSerializer):
     reservation = NewSeatReservationSerializer()
 
 
@@ -51,7 +51,7 @@ class NewReservationSerializer(serializers.Serializer[Any]):
     totalAmount = serializers.IntegerField(help_text="Won.")
 
 
-class TicketsReservedSerializer(Message):
+class TicketsReservedSerializer(MessageSerializer):
     reservation = NewReservationSerializer()
 
 
@@ -59,11 +59,11 @@ class ConfirmedReservationSerializer(NewReservationSerializer):
     status = serializers.ChoiceField(["confirmed"])
 
 
-class PaymentConfirmedSerializer(Message):
+class PaymentConfirmedSerializer(MessageSerializer):
     reservation = ConfirmedReservationSerializer()
 
 
-class EventCancelledSerializer(Message):
+class EventCancelledSerializer(MessageSerializer):
     cancelledReservations = serializers.IntegerField()
 
 

@@ -1,4 +1,4 @@
-"""Socket.IO, as python-socketio speaks it, for clients that listen to the hub: a message is encoded once for all of them."""
+"""A Socket.IO server on python-socketio whose clients subscribe to the hub: a message is encoded once for all of them."""
 
 import asyncio
 import logging
@@ -10,37 +10,93 @@ import orjson
 import socketio
 from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 
+from kernel.concurrency.background import run_in_background
 from kernel.realtime import metrics
-from kernel.realtime.consumers import CLOSE_SECONDS, RESTARTING, is_draining, retry
-from kernel.realtime.hub import keep
-from kernel.realtime.publications import Message, News
-from kernel.realtime.quotas import MAX_FRAME
-from kernel.realtime.socketio.engine import LEFT_SECONDS, RUBBISH, Connection, EngineServer, Frame, Receive, Scope, Send
+from kernel.realtime.close_codes import INVALID_PAYLOAD, SERVICE_RESTART
+from kernel.realtime.consumers import CLOSE_SECONDS, is_draining, retry
+from kernel.realtime.publications import Message, Publication
+from kernel.realtime.quotas import MAX_FRAME_BYTES
+from kernel.realtime.socketio.engine import (
+    UNUSED_SECONDS,
+    EngineConnection,
+    EngineServer,
+    MessagePacket,
+    Receive,
+    Scope,
+    Send,
+)
 
-RESERVED = {"connect", "connect_error", "disconnect", "disconnecting"}  # names that are no events
+# socketio calls handlers of these names itself: as events of a client they would reach them with the client's arguments.
+RESERVED_EVENTS = {"connect", "connect_error", "disconnect", "disconnecting"}
 
 logger = logging.getLogger(__name__)
 
 
-def frames(news: News, namespace: str) -> list[Frame]:
-    """One for each message: encoded once for all who hear it in this namespace."""
-    found: list[Frame] | None = news.packets.get(namespace)
-    if found is None:
-        found = news.packets[namespace] = [_frame(message, namespace) for message in news.messages]
-    return found
+class NamespaceClient:
+    """A connection in one of its namespaces, on the server's side. A subclass defines what it subscribes to."""
+
+    def __init__(self, connection: EngineConnection, namespace: str) -> None:
+        self.connection, self.namespace = connection, namespace
+        self.is_gone = False
+        self.disconnect: Callable[[], None] = lambda: (
+            None
+        )  # from this namespace; the client will not reconnect by itself
+        # Packets that have to wait until the client has been told that it is connected; then None.
+        self._early: list[MessagePacket] | None = []
+
+    def on_publication(self, publication: Publication) -> None:
+        for packet in packets(publication, self.namespace):
+            if self._early is None:
+                self.connection.send(packet)
+            else:
+                self._early.append(packet)
+
+    def send(self, message: Message) -> None:
+        self.on_publication(Publication([message]))
+
+    def drop(self, code: int, reason: str) -> None:
+        self.connection.drop(code, reason)
+
+    def send_early(self) -> None:
+        """Called when the client has been told that it is connected."""
+        early, self._early = self._early or [], None
+        for packet in early:
+            self.connection.send(packet)
+
+    # For subclasses
+
+    async def on_connect(self, auth: Any) -> None:
+        """Raises socketio.exceptions.ConnectionRefusedError with the message for the client."""
+
+    async def on_connected(self) -> None:
+        """The client knows that it is connected. Its first event is not handled before this has returned."""
+
+    async def on_event(self, name: str, *args: Any) -> Any:
+        """The client has emitted an event. Returns what it gets if it asked for an acknowledgement."""
+
+    async def on_disconnect(self, *, by_client: bool) -> None:
+        """The client is gone; `by_client` if it said so itself, else it was lost or dropped."""
 
 
-def _frame(message: Message, namespace: str) -> Frame:
+def packets(publication: Publication, namespace: str) -> list[MessagePacket]:
+    """One for each message, encoded once for all clients of a namespace."""
+    encoded: list[MessagePacket] | None = publication.packets.get(namespace)
+    if encoded is None:
+        encoded = publication.packets[namespace] = [_packet(message, namespace) for message in publication.messages]
+    return encoded
+
+
+def _packet(message: Message, namespace: str) -> MessagePacket:
     body = {name: value for name, value in message.items() if name != "type"}
     text = orjson.dumps([message["type"], body], default=str).decode()
-    return Frame(f"{EVENT}{'' if namespace == '/' else f'{namespace},'}{text}")
+    return MessagePacket(f"{EVENT}{'' if namespace == '/' else f'{namespace},'}{text}")
 
 
-class Clients(socketio.AsyncManager):  # type: ignore[misc]  # socketio has no types
-    """Without rooms: the hub knows who listens."""
+class RoomlessManager(socketio.AsyncManager):  # type: ignore[misc]  # socketio has no types
+    """Clients are in no rooms but their own: the hub has the subscribers."""
 
     def basic_disconnect(self, sid: str, namespace: str, **kwargs: Any) -> None:  # noqa: ARG002 - socketio's signature
-        """socketio's looks through the rooms of all clients, for each that goes."""
+        # socketio's own looks through the rooms of all clients for each one that leaves.
         for room in (None, sid):
             self.basic_leave_room(sid, namespace, room)
         for pending in (self.pending_connect, self.pending_disconnect):
@@ -50,69 +106,31 @@ class Clients(socketio.AsyncManager):  # type: ignore[misc]  # socketio has no t
                     del pending[namespace]
 
 
-class Client:
-    """A connection in one of its namespaces. What is said before it has heard that it is connected waits for that."""
+class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no types
+    """An ASGI application. `make_client` returns the client for a namespace, or None if there is no such namespace."""
 
-    def __init__(self, connection: Connection, namespace: str) -> None:
-        self.connection, self.namespace = connection, namespace
-        self.is_gone = False
-        self.send_away: Callable[[], None] = lambda: None  # from this namespace; it will not come back by itself
-        self._early: list[Frame] | None = []
-
-    def hear(self, news: News) -> None:
-        for frame in frames(news, self.namespace):
-            if self._early is None:
-                self.connection.say(frame)
-            else:
-                self._early.append(frame)
-
-    def tell(self, message: Message) -> None:
-        self.hear(News([message]))
-
-    def close_with(self, code: int, reason: str) -> None:
-        self.connection.drop(code, reason)
-
-    def welcome(self) -> None:
-        """It has been told that it is connected."""
-        early, self._early = self._early or [], None
-        for frame in early:
-            self.connection.say(frame)
-
-    # For subclasses
-
-    async def come(self, auth: Any) -> None:
-        """It wants to connect. Raises socketio.exceptions.ConnectionRefusedError with what it is told."""
-
-    async def welcomed(self) -> None:
-        """It is connected, and its first message is not heard before this is over."""
-
-    async def event(self, name: str, *args: Any) -> Any:
-        """It has sent something. Returns what it gets if it asks for an acknowledgement."""
-
-    async def left(self, *, wanted_to: bool) -> None:
-        """It is gone; `wanted_to` if it said so before."""
-
-
-class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no types
-    """`client` makes the client of a namespace, or None where there is none."""
-
-    def __init__(self, client: Callable[[Connection, str], Client | None], *, origins: list[str] | str) -> None:
-        logger.setLevel(logging.ERROR)  # below, they log each packet and each refusal
+    def __init__(
+        self, make_client: Callable[[EngineConnection, str], NamespaceClient | None], *, origins: list[str] | str
+    ) -> None:
+        logger.setLevel(logging.ERROR)  # below, the libraries log each packet and each refusal
         super().__init__(
-            client_manager=Clients(),
+            client_manager=RoomlessManager(),
             async_mode="asgi",
             namespaces="*",
-            async_handlers=False,  # what a client says is done in the order in which it says it
-            max_http_buffer_size=MAX_FRAME,
+            async_handlers=False,  # the events of a client are handled in order
+            max_http_buffer_size=MAX_FRAME_BYTES,
             cors_allowed_origins=origins,
             logger=logger,
             engineio_logger=logger,
         )
-        self._make_client = client
-        self._clients: dict[str, Client] = {}  # by Socket.IO's sid
-        self.on("connect", self._come, namespace="*")
-        self.on("disconnect", self._go, namespace="*")
-        self.on("*", self._hear, namespace="*")
+        self._make_client = make_client
+        self._clients: dict[str, NamespaceClient] = {}  # by Socket.IO's sid
+        self.on("connect", self._on_connect, namespace="*")
+        self.on("disconnect", self._on_disconnect, namespace="*")
+        self.on("*", self._on_event, namespace="*")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.eio(scope, receive, send)
 
     def _engineio_server_class(self) -> type[EngineServer]:
         return EngineServer
@@ -120,10 +138,10 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
     # --- Connections --------------------------------------------------------------------------------------------------
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> str | None:
-        """Returns why it may not connect."""
-        connection = Connection(self.eio, eio_sid, environ)
-        if is_draining() or connection.guest.is_one_too_many():
-            connection.guest.leave()
+        """Returns the reason if the connection is refused."""
+        connection = EngineConnection(self.eio, eio_sid, environ)
+        if is_draining() or connection.quota.exceeds_address_limit():
+            connection.quota.release()
             connection.is_closed = True
             return "restarting" if is_draining() else "too many connections"
         self.eio.connections[eio_sid] = connection
@@ -134,27 +152,22 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         connection = self.eio.connections.pop(eio_sid)
         connection.is_closed = True
-        connection.guest.leave()
+        connection.quota.release()
         metrics.websocket_connections.labels(kind="socketio").dec()
         await super()._handle_eio_disconnect(eio_sid, reason)
-        if connection.socket is not None:
-            await connection.socket.close()
-        else:
+        if connection.websocket is None:
             connection.end_poll()
+        elif not connection.is_dropped:  # else it is about to be closed with a code of its own
+            await connection.websocket.close()
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         connection = self.eio.connections.get(eio_sid)
         if connection is None or connection.is_closed:
             return
-        try:
-            packet = Packet(encoded_packet=data)
-            is_fine = _is_fine(packet)
-        except Exception:  # noqa: BLE001 - many kinds, whatever a client thinks of
-            is_fine = False
-        if not is_fine:
-            connection.drop(RUBBISH, "not Socket.IO")
+        if not _is_valid(data):
+            connection.drop(INVALID_PAYLOAD, "not Socket.IO")
             return
-        async with connection.one_at_a_time:
+        async with connection.receive_lock:
             await super()._handle_eio_message(eio_sid, data)
 
     # --- Clients ------------------------------------------------------------------------------------------------------
@@ -163,64 +176,64 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]  # socketio has no typ
         await super()._handle_connect(eio_sid, namespace, data)
         client = self._clients.get(self.manager.sid_from_eio_sid(eio_sid, namespace or "/"))
         if client is not None and not client.is_gone:
-            client.welcome()
-            await client.welcomed()
+            client.send_early()
+            await client.on_connected()
 
-    async def _come(self, namespace: str, sid: str, environ: Any, auth: Any = None) -> None:  # noqa: ARG002
-        eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
-        connection = self.eio.connections[eio_sid]
+    async def _on_connect(self, namespace: str, sid: str, environ: Any, auth: Any = None) -> None:  # noqa: ARG002
+        connection = self.eio.connections[self.manager.eio_sid_from_sid(sid, namespace)]
         client = self._make_client(connection, namespace)
         if client is None:
             raise socketio.exceptions.ConnectionRefusedError("Invalid namespace")
-        connection.clients += 1
-        client.send_away = lambda: keep(asyncio.create_task(self.disconnect(sid, namespace)))
+        connection.namespaces += 1
+        client.disconnect = lambda: run_in_background(self.disconnect(sid, namespace))
         self._clients[sid] = client
         try:
-            await client.come(auth)
+            await client.on_connect(auth)
         except BaseException:
-            await self._go(namespace, sid, self.reason.CLIENT_DISCONNECT)
+            await self._on_disconnect(namespace, sid, self.reason.CLIENT_DISCONNECT)
             raise
         if connection.is_closed:
-            await self._go(namespace, sid, self.reason.TRANSPORT_CLOSE)
+            await self._on_disconnect(namespace, sid, self.reason.TRANSPORT_CLOSE)
 
-    async def _go(self, namespace: str, sid: str, reason: str) -> None:  # noqa: ARG002 - socketio's signature
+    async def _on_disconnect(self, namespace: str, sid: str, reason: str) -> None:  # noqa: ARG002 - socketio's signature
         client = self._clients.pop(sid, None)
         if client is not None:
             client.is_gone = True
-            client.connection.clients -= 1
-            client.connection.close_if_empty_in(LEFT_SECONDS)
-            await client.left(wanted_to=reason == self.reason.CLIENT_DISCONNECT)
+            client.connection.namespaces -= 1
+            client.connection.drop_if_unused_after(UNUSED_SECONDS)
+            await client.on_disconnect(by_client=reason == self.reason.CLIENT_DISCONNECT)
 
-    async def _hear(self, name: str, namespace: str, sid: str, *args: Any) -> Any:  # noqa: ARG002
+    async def _on_event(self, name: str, namespace: str, sid: str, *args: Any) -> Any:  # noqa: ARG002
         client = self._clients.get(sid)
-        return None if client is None else await client.event(name, *args)
+        return None if client is None else await client.on_event(name, *args)
 
     async def drain(self) -> None:
-        """Closes all connections, with a hint when to come back, and lets no more in: see
-        `kernel.realtime.consumers.drain`, which comes first.
-        Over polling the hint is heard by who waits for an answer just then, as most do.
+        """Closes all connections with a hint when to come back. `kernel.realtime.consumers.drain`, which comes first, has
+        new ones refused.
+
+        A polling client gets the hint if one of its requests is waiting just then, as it mostly is.
         """
         hints = {connection: retry() for connection in self.eio.connections.values()}
         for client in tuple(self._clients.values()):
-            client.tell(hints.get(client.connection) or retry())
+            client.send(hints.get(client.connection) or retry())
         for number, connection in enumerate(tuple(self.eio.connections.values()), 1):
-            connection.drop(RESTARTING, "restarting")
+            connection.drop(SERVICE_RESTART, "restarting")
             if number % 200 == 0:
                 await asyncio.sleep(0)
-        give_up = time.monotonic() + CLOSE_SECONDS / 2
-        while self.eio.connections and time.monotonic() < give_up:
+        deadline = time.monotonic() + CLOSE_SECONDS / 2
+        while self.eio.connections and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """An ASGI application."""
-        await self.eio(scope, receive, send)
 
-
-def _is_fine(packet: Packet) -> bool:
-    """What socketio would stumble over, and events with the names of its own."""
-    data = packet.data
+def _is_valid(data: Any) -> bool:
+    """False for packets on which socketio would fail, and for events with reserved names."""
+    try:
+        packet = Packet(encoded_packet=data)
+    except Exception:  # noqa: BLE001 - of many kinds, depending on the packet
+        return False
+    body = packet.data
     if packet.packet_type == EVENT:
-        return isinstance(data, list) and bool(data) and isinstance(data[0], str) and data[0] not in RESERVED
+        return isinstance(body, list) and bool(body) and isinstance(body[0], str) and body[0] not in RESERVED_EVENTS
     return packet.packet_type == DISCONNECT or (
-        packet.packet_type == CONNECT and (data is None or isinstance(data, dict))
+        packet.packet_type == CONNECT and (body is None or isinstance(body, dict))
     )

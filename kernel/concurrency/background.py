@@ -1,0 +1,14 @@
+"""asyncio tasks that nobody awaits."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+_tasks: set[asyncio.Task[Any]] = set()  # the event loop itself holds only weak references
+
+
+def run_in_background(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Starts a task and holds a reference to it until it is done. Its exception, if any, is logged by asyncio."""
+    task = asyncio.create_task(coroutine)
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
