@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.deferred import execute
+from kernel.redis.deferred import run_command
 from kernel.tasks.enqueue import enqueue
 from queueing import realtime
 from queueing.states import Admission, AdmissionRound
@@ -33,7 +33,7 @@ def publish_cleared(event_id: UUID) -> None:
 def _publish(event_id: UUID, message: realtime.Message) -> None:
     published = orjson.dumps({"messages": [message]})
     with suppress(RedisUnavailable):
-        execute(lambda redis: redis.publish(realtime.channel(event_id), published))
+        run_command("PUBLISH", realtime.channel(event_id), published)
 
 
 def enqueue_policy_refresh(event_id: UUID) -> None:

@@ -17,7 +17,7 @@ from uuid import UUID
 from django.conf import settings
 
 from kernel.redis.client import was_away_since
-from kernel.redis.deferred import execute, execute_or_defer
+from kernel.redis.deferred import execute, execute_or_defer, run_command
 from kernel.redis.keys import tagged_key
 from kernel.redis.scripts import LuaScript
 from queueing.states import Admission, AdmissionRound, Mode, QueueState, Visitor
@@ -286,13 +286,12 @@ def activate_event(event_id: UUID) -> None:
 
 def deactivate_event(event_id: UUID) -> None:
     """Raises RedisUnavailable."""
-    execute(lambda redis: redis.srem(ACTIVE_EVENTS, str(event_id)))
+    run_command("SREM", ACTIVE_EVENTS, str(event_id))
 
 
 def active_events() -> list[UUID]:
     """The events with users who wait or are active. Raises RedisUnavailable."""
-    members: Any = execute(lambda redis: redis.smembers(ACTIVE_EVENTS))
-    return sorted(UUID(event_id.decode()) for event_id in members)
+    return sorted(UUID(event_id.decode()) for event_id in run_command("SMEMBERS", ACTIVE_EVENTS))
 
 
 def unrecorded_draw(event_id: UUID) -> tuple[int, list[UUID]]:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from events.models import Event
 from kernel.db.sql import fetch_all, fetch_one, violated_constraint
 from kernel.db.statements import _known, fetch
-from kernel.redis.connection import ask
+from kernel.redis.client import ask
 from tests.harness import HALL, Database
 
 EVERY_TYPE = """

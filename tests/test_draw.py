@@ -181,7 +181,7 @@ def assert_command_agrees(
         "is before a smaller lot": {"participants": [codes[1], codes[0], *codes[2:]]},
         "not the one that was committed to": {"seed": "00" * 32},
         "on the list twice": {"participants": [codes[0], *codes]},
-        "No seed or no participants": {"seed": None},
+        "no seed or no participants": {"seed": None},
     }
     for complaint, changes in tampered.items():
         saved.write_text(json.dumps(held | changes))

@@ -4,12 +4,7 @@ Our own, because the libraries hold a lock while the call runs, which makes all 
 """
 
 import time
-from collections.abc import Callable
 from threading import Lock
-from typing import ParamSpec, TypeVar
-
-Result = TypeVar("Result")
-Parameters = ParamSpec("Parameters")
 
 
 class BreakerOpen(Exception):
@@ -17,7 +12,11 @@ class BreakerOpen(Exception):
 
 
 class CircuitBreaker:
-    """After `failures` in a row calls are refused for `rest` seconds; then one caller tries while others are refused."""
+    """A context manager around each call. After `failures` in a row calls are refused for `rest` seconds; then one caller
+    tries while others are refused.
+
+    Only exceptions of the classes `counts` are failures. Raises BreakerOpen on entry while the breaker is open.
+    """
 
     def __init__(self, *, failures: int, rest: float, counts: tuple[type[BaseException], ...]) -> None:
         self._limit = failures
@@ -27,22 +26,18 @@ class CircuitBreaker:
         self._closed_until = 0.0  # monotonic seconds; before it nobody asks
         self._lock = Lock()
 
-    def call(
-        self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
-    ) -> Result:
-        """`function(...)`. Raises BreakerOpen instead of calling while the breaker is open."""
+    def __enter__(self) -> None:
         if self._failed >= self._limit:
             self._take_the_trial()
-        try:
-            result = function(*args, **kwargs)
-        except self._counts:
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if error is None:
+            if self._failed:
+                self._failed = 0
+        elif isinstance(error, self._counts):
             with self._lock:
                 self._failed += 1
                 self._closed_until = time.monotonic() + self._rest
-            raise
-        if self._failed:
-            self._failed = 0
-        return result
 
     def _take_the_trial(self) -> None:
         """Returns for the one caller who may try; raises BreakerOpen for everybody else."""

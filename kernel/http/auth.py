@@ -147,7 +147,8 @@ def _verified_by_auth_service(token: str) -> User:
         return answer.status, answer.data
 
     try:
-        status, data = _breaker.call(ask)
+        with _breaker:
+            status, data = ask()
     except (BreakerOpen, urllib3.exceptions.HTTPError) as error:
         raise AuthServiceUnavailable from error
     if status == 404:

@@ -6,9 +6,10 @@ and done before anything else as soon as Redis answers again.
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import hiredis
 from redis import Redis
@@ -16,11 +17,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from kernel.concurrency.batching import Batcher
 from kernel.concurrency.circuit_breaker import BreakerOpen, CircuitBreaker
+from kernel.redis.connection import SharedConnection
 from kernel.redis.connection import client as client
 
 Result = TypeVar("Result")
-Parameters = ParamSpec("Parameters")
 logger = logging.getLogger(__name__)
 
 
@@ -34,21 +36,54 @@ _CAN_NOT_WORK = ("LOADING", "BUSY", "MISCONF", "OOM", "READONLY")
 
 
 def execute_now(command: Callable[["Redis"], Result]) -> Result:
-    return guarded(lambda: command(client()))
+    with guard:
+        return command(client())
 
 
-def guarded(call: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-    try:
-        return _breaker.call(call, *args, **kwargs)
-    except (BreakerOpen, RedisError, hiredis.HiredisError, OSError) as error:
-        if isinstance(error, ResponseError) and not str(error).startswith(_CAN_NOT_WORK):
-            raise
+class _Guard:
+    """A context manager around all commands: the circuit breaker, with RedisUnavailable for its failures."""
+
+    def __enter__(self) -> None:
+        try:
+            _breaker.__enter__()
+        except BreakerOpen as error:
+            self._refuse(error)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        _breaker.__exit__(kind, error, traceback)
+        if isinstance(error, RedisError | hiredis.HiredisError | OSError) and not (
+            isinstance(error, ResponseError) and not str(error).startswith(_CAN_NOT_WORK)
+        ):
+            self._refuse(error)
+
+    @staticmethod
+    def _refuse(error: BaseException) -> None:
         global _last_outage
         _last_outage = time.monotonic()
         raise RedisUnavailable(str(error)) from error
 
 
+guard = _Guard()
 _last_outage = float("-inf")
+
+
+def ask(command: bytes) -> Any:
+    """The reply to one packed command, from any thread; it shares a round trip with others that are sent just then.
+
+    An error reply is returned as hiredis.ReplyError. Raises RedisError or OSError.
+    """
+    return _batcher.ask(command)
+
+
+_batcher = Batcher(SharedConnection().ask_all)
+
+
+def _connect_again() -> None:
+    global _batcher
+    _batcher = Batcher(SharedConnection().ask_all)
+
+
+os.register_at_fork(after_in_child=_connect_again)
 
 
 def was_away_since(moment: float) -> bool:

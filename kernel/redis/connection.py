@@ -4,7 +4,6 @@ Of the CPU time of a short command redis-py takes two thirds (retries, events, m
 an empty view in that time. What is left here is: pack, send, receive, parse, all of which is done in C.
 """
 
-import os
 import socket
 import ssl
 import struct
@@ -17,8 +16,6 @@ import hiredis
 from django_redis import get_redis_connection
 from redis import Redis
 from redis.exceptions import RedisError
-
-from kernel.concurrency.batching import Batcher
 
 _NOT_ALL = object()
 
@@ -94,14 +91,13 @@ def _let_the_kernel_keep_time(its_socket: socket.socket, timeout: float | None) 
             its_socket.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
-class _Shared:
-    """One connection for all threads of this process, which ask together."""
+class SharedConnection:
+    """One connection for all threads of this process, made when it is first used. Not for two threads at once."""
 
     def __init__(self) -> None:
         self._connection: RedisConnection | None = None
-        self.ask = Batcher(self._ask_all).ask
 
-    def _ask_all(self, commands: list[bytes]) -> list[Any]:
+    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
         """A connection that has died (Redis was restarted) is replaced by a new one, once; nothing else is tried again."""
         connection, self._connection = self._connection, None
         is_new = connection is None
@@ -116,22 +112,3 @@ class _Shared:
             replies = connection.ask_all(commands)
         self._connection = connection
         return replies
-
-
-_shared = _Shared()
-
-
-def ask(command: bytes) -> Any:
-    """The reply to one command, from any thread; it shares a round trip with others who ask just then.
-
-    Raises RedisError or OSError.
-    """
-    return _shared.ask(command)
-
-
-def _begin_anew() -> None:
-    global _shared
-    _shared = _Shared()
-
-
-os.register_at_fork(after_in_child=_begin_anew)

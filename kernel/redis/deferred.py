@@ -1,13 +1,15 @@
-"""Commands while Redis is away: refused, or kept until it is back."""
+"""Commands while Redis is down: refused, or deferred until it is back."""
 
 import logging
 from collections.abc import Callable
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import hiredis
 from redis import Redis
+from redis.exceptions import ResponseError
 
-from kernel.redis.client import RedisUnavailable, execute_now
+from kernel.redis.client import RedisUnavailable, ask, execute_now, guard
 from kernel.redis.connection import client as client
 
 Result = TypeVar("Result")
@@ -15,47 +17,50 @@ logger = logging.getLogger(__name__)
 
 
 def execute(command: Callable[["Redis"], Result]) -> Result:
-    """`command(client)`; raises RedisUnavailable when Redis can not be reached or refuses to work."""
-    flush_if_deferred()
+    """`command(client)`; raises RedisUnavailable when Redis cannot be reached or refuses to work."""
+    if pending:
+        flush()
     return execute_now(command)
 
 
+def run_command(*parts: str | int | float | bytes | memoryview) -> Any:
+    """The reply to one command, over the connection that all threads share. Raises RedisUnavailable, ResponseError."""
+    if pending:
+        flush()
+    with guard:
+        reply = ask(hiredis.pack_command(parts))  # type: ignore[arg-type]  # the stub allows one part only
+        if isinstance(reply, hiredis.ReplyError):
+            raise ResponseError(str(reply))
+    return reply
+
+
 def execute_or_defer(what: str, command: Callable[["Redis"], object]) -> None:
-    """The same, but if Redis is away `command` is kept, one for each `what`, and done before the next one that succeeds."""
+    """The same, but if Redis is down `command` is deferred, one for each `what`, and run when Redis is back."""
     try:
         execute(command)
     except RedisUnavailable:
-        with _deferred_lock:
-            if len(_deferred) < MAX_DEFERRED:
-                _deferred[what] = command
+        with _lock:
+            if len(pending) < MAX_PENDING:
+                pending[what] = command
 
 
-MAX_DEFERRED = 10_000  # beyond that, what is old lives as long as caches live
+MAX_PENDING = 10_000  # beyond that, cached data may be outdated for as long as caches live
+pending: dict[str, Callable[["Redis"], object]] = {}
+_lock = Lock()
 
 
-_deferred: dict[str, Callable[["Redis"], object]] = {}
-
-
-_deferred_lock = Lock()
-
-
-def pay() -> None:
-    """Does what is owed. Raises RedisUnavailable, and then all that is not done stays owed."""
-    with _deferred_lock:
-        debts = dict(_deferred)
-        _deferred.clear()
-    for what, command in list(debts.items()):
+def flush() -> None:
+    """Runs the pending commands. Raises RedisUnavailable, and then those that have not run stay pending."""
+    with _lock:
+        commands = dict(pending)
+        pending.clear()
+    for what, command in list(commands.items()):
         try:
             execute_now(command)
         except RedisUnavailable:
-            with _deferred_lock:
-                _deferred.update({**debts, **_deferred})
+            with _lock:
+                pending.update({**commands, **pending})
             raise
-        except Exception:  # a fault of ours must not come up again with every request
+        except Exception:  # a bug of ours must not come up again with every request
             logger.exception("%s: given up", what)
-        del debts[what]
-
-
-def flush_if_deferred() -> None:
-    if _deferred:
-        pay()
+        del commands[what]

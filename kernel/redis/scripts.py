@@ -12,8 +12,7 @@ from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
 from kernel.redis import deferred
-from kernel.redis.client import guarded
-from kernel.redis.connection import ask
+from kernel.redis.client import ask, guard
 from kernel.redis.connection import client as client
 
 Named = Mapping[str, Any]  # by name; of a name that is declared with `*` a sequence
@@ -48,8 +47,12 @@ class LuaScript:
 
     def __call__(self, *, keys: Any, args: Any = None) -> Any:
         """Runs in one round trip. Raises RedisUnavailable."""
-        deferred.flush_if_deferred()
-        return self.parse(guarded(self._ask, *self.flatten(keys, args)))
+        if deferred.pending:
+            deferred.flush()
+        flat_keys, flat_args = self.flatten(keys, args)
+        with guard:
+            reply = self._ask(flat_keys, flat_args)
+        return self.parse(reply)
 
     def run(self, redis: "Redis", *, keys: Any, args: Any = None) -> Any:
         """The same by a given client or in its pipeline, inside of an `execute`. What comes back needs `parse`."""
