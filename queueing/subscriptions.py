@@ -1,8 +1,8 @@
 """Subscriptions to queues: the users who are connected to this process, and what each of them is sent.
 
-What is the same for all is published by the tick. Positions are read by each process for its own users, many in one round
-trip: often near the front, seldom further back, and spread over time. Reading a position is a heartbeat, too: an open
-connection keeps its user's position.
+What is the same for all is published by the admission round. Positions are read by each process for its own users, many in
+one round trip: often near the front, seldom further back, and spread over time. Reading a position is a heartbeat, too: an
+open connection keeps its user's position.
 """
 
 import asyncio
@@ -198,7 +198,7 @@ class QueueChannel:
         """In one round trip. A user whose state has changed is then looked up separately."""
         try:
             users = [subscriber.user_id for subscriber in subscribers]
-            found, positions = await in_thread(services.get_positions, event_id=self.event_id, users=users)
+            queue, positions = await in_thread(services.get_positions, event_id=self.event_id, users=users)
         except DomainError:
             for subscriber in subscribers:
                 subscriber.set_due(FRONT_INTERVAL)
@@ -208,10 +208,10 @@ class QueueChannel:
         for subscriber, position in zip(subscribers, positions or [0] * len(subscribers), strict=True):
             state = subscriber.state
             if position > 0 and state == "waiting":
-                self._on_waiting(subscriber, found, position)
+                self._on_waiting(subscriber, queue, position)
             elif (position == -1 and state == "active") or (position == 0 and state == "none"):
                 subscriber.set_due(ACTIVE_INTERVAL if position else ABSENT_INTERVAL)
-            elif found.state == "off" and state == "active":
+            elif queue.state == "off" and state == "active":
                 subscriber.set_due(ACTIVE_INTERVAL)
             else:
                 changed.append(subscriber)
@@ -231,47 +231,47 @@ class QueueChannel:
         visitor = services.identify_visitor(
             event_id=self.event_id, user_id=UUID(subscriber.user_id), pass_=subscriber.pass_, ticket=subscriber.ticket
         )
-        standing = await in_thread(services.get_status, event_id=self.event_id, visitor=visitor)
+        status = await in_thread(services.get_status, event_id=self.event_id, visitor=visitor)
         previous = subscriber.state
-        found = standing.queue
-        subscriber.state, subscriber.pass_, subscriber.ticket = _wire_state(found), standing.pass_, standing.ticket
-        subscriber.position = found.position
+        queue = status.queue
+        subscriber.state, subscriber.pass_, subscriber.ticket = _wire_state(queue), status.pass_, status.ticket
+        subscriber.position = queue.position
         if only is not None:
-            only.send(self._position_message(standing))
-        if found.state == "active" and previous in ("waiting", "none"):
-            self._on_admitted(subscriber, standing.pass_, found.admitted_until)
-        elif found.state == "waiting":
-            self._on_waiting(subscriber, found, found.position, is_sent=only is not None)
+            only.send(self._position_message(status))
+        if queue.state == "active" and previous in ("waiting", "none"):
+            self._on_admitted(subscriber, status.pass_, queue.admitted_until)
+        elif queue.state == "waiting":
+            self._on_waiting(subscriber, queue, queue.position, is_sent=only is not None)
         else:
             if previous not in ("", subscriber.state):
-                subscriber.send(self._position_message(standing))
+                subscriber.send(self._position_message(status))
             subscriber.set_due(ACTIVE_INTERVAL if subscriber.state == "active" else ABSENT_INTERVAL)
 
     def _on_waiting(
-        self, subscriber: QueueSubscriber, found: QueueState, position: int, *, is_sent: bool = False
+        self, subscriber: QueueSubscriber, queue: QueueState, position: int, *, is_sent: bool = False
     ) -> None:
         subscriber.position = position
         subscriber.set_due(FRONT_INTERVAL if position <= FRONT_POSITIONS else BACK_INTERVAL)
         if not is_sent:
-            own = found._replace(state="waiting", position=position)
+            own = queue._replace(state="waiting", position=position)
             subscriber.send(self._position_message(QueuePosition(queue=own, wait=estimate_wait(own))))
 
-    def _position_message(self, standing: QueuePosition) -> Message:
-        found = standing.queue
+    def _position_message(self, status: QueuePosition) -> Message:
+        queue = status.queue
         return realtime.queue_position(
             self.event_id,
-            position=None if found.state == "waiting" and found.is_before_opening else found.position,
-            size=found.size,
-            wait=standing.wait.seconds if standing.wait else 0,
-            state=_wire_state(found),
-            pass_=standing.pass_,
-            until=found.admitted_until,
+            position=None if queue.state == "waiting" and queue.is_before_opening else queue.position,
+            size=queue.size,
+            wait=status.wait.seconds if status.wait else 0,
+            state=_wire_state(queue),
+            pass_=status.pass_,
+            until=queue.admitted_until,
         )
 
 
-def _wire_state(found: QueueState) -> str:
+def _wire_state(queue: QueueState) -> str:
     """Without a waiting room everybody is active."""
-    return {"off": "active", "closed": "none"}.get(found.state, found.state)
+    return {"off": "active", "closed": "none"}.get(queue.state, queue.state)
 
 
 def _after(interval: tuple[float, float]) -> float:

@@ -90,7 +90,7 @@ def test_a_hot_call_is_answered_as_django_answers_it(world: Database, call: Call
     went_direct: list[bool] = []
 
     def noting(environ: Any, start_response: Any) -> Any:
-        answer = handler.Direct(django, router.urls)(environ, start_response)
+        answer = handler.FastPathHandler(django, router.urls)(environ, start_response)
         went_direct.append(isinstance(answer, Answer))
         return answer
 
@@ -116,7 +116,7 @@ def test_a_hot_call_is_sent_to_https_as_any_other(world: Database, settings: Any
     settings.SECURE_SSL_REDIRECT = True
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     handler._headers_for.cache_clear()
-    application = handler.Direct(get_wsgi_application(), router.urls)
+    application = handler.FastPathHandler(get_wsgi_application(), router.urls)
     plain: Any = application(asked(CALLS["availability"]), lambda *_: None)
     encrypted: Any = application(asked(CALLS["through a proxy"]), lambda *_: None)
     assert (plain.status_code, plain["Location"]) == (301, f"https://localhost/tickets/availability/{STANDING_A}")
@@ -214,8 +214,8 @@ def test_a_look_that_fails_fails_for_all_who_took_part_and_for_nobody_else() -> 
 
 
 def test_a_connection_that_died_while_idle_is_replaced_once(world: Database, redis: Any) -> None:
-    from kernel.redis import connection
+    from kernel.redis import client
 
-    assert connection.ask(b"PING\r\n") == b"PONG"
+    assert client.ask(b"PING\r\n") == b"PONG"
     redis.client_kill_filter(skipme=True, _type="normal")
-    assert connection.ask(b"PING\r\n") == b"PONG"
+    assert client.ask(b"PING\r\n") == b"PONG"

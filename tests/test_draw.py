@@ -310,7 +310,7 @@ def test_a_draw_that_was_published_stays_when_redis_draws_again(web: Api, event:
     redis.flushall()
     for user in users[:2]:
         assert status(web, event, user, **{"Queue-Ticket": tickets[user]})["state"] == "waiting"
-    redis.hset(f"queue:state:{event}", "rebuild", 1)  # the time to come back is over
+    redis.hset(f"queue:state:{event}", "rebuild_until", 1)  # the time to come back is over
     redis.sadd("queue:events", event)
     services.admit_next()
     assert services.record_draw(event_id=uuid.UUID(event)) == 2

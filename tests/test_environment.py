@@ -64,7 +64,7 @@ def read_by_processes() -> Iterator[tuple[str, str]]:
 
 
 def read_by_commands() -> Iterator[str]:
-    for file in [ROOT / "manage.py", *(ROOT / "kernel").rglob("*.py")]:
+    for file in [ROOT / "manage.py", *(ROOT / "kernel").rglob("*.py"), *(ROOT / "devtools").rglob("*.py")]:
         text = file.read_text()
         yield from re.findall(r"""os\.environ(?:\.get\(|\[)["']([A-Z_]+)["']""", text)
         yield from re.findall(r"""["']([A-Z_]+)["'] (?:not )?in os\.environ""", text)

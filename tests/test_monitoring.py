@@ -245,7 +245,7 @@ def test_every_metric_that_is_named_exists(busy: dict[str, Api]) -> None:
 
     assert len(named) > 30
     assert named - found.names() - found.announced() - NOT_OURS - SILENT == set()
-    declared = (ROOT / "kernel" / "metrics.py").read_text()
+    declared = (ROOT / "kernel" / "realtime" / "metrics.py").read_text()
     assert all(f'"{name}"' in declared for name in SILENT)
     assert "pid" not in {label for name in found.names() for its in found.labels(name) for label in its}
 

@@ -87,7 +87,7 @@ def test_every_line_is_json_and_a_request_can_be_followed_into_its_task_and_its_
     for line in (line for its in found.values() for line in its):
         assert line.keys() >= {"timestamp", "level", "logger", "message"}
     (task,) = [line for line in found["worker"] if line.get("request_id") == "the-request-that-is-followed"]
-    assert task["job"] == "seats.tasks.update_statuses"
+    assert task["task"] == "seats.tasks.update_statuses"
     assert uuid.UUID(task["job_id"])
     (closed,) = [line for line in found["realtime"] if line.get("request_id") == "the-socket-that-is-followed"]
     assert (closed["code"], closed["path"]) == (1008, f"/ws/seats/{HALL}")
