@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from kernel.observability.exposition import read_at_scrape
+from kernel.observability.exposition import register_source
 from seats.selectors import availability_on_sale
 
 
@@ -54,4 +54,4 @@ class AvailabilityCollector(Collector):
         return [*seats.values(), left, offered]
 
 
-read_at_scrape("places", AvailabilityCollector())
+register_source("places", AvailabilityCollector())
