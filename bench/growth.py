@@ -102,7 +102,7 @@ def _ms(action: Callable[[], object]) -> float:
 
 
 def _with_seats(service: Service, program: Any, port: int, tokens: list[str]) -> Iterator[dict[str, Any]]:
-    from seats.locks import tell
+    from seats.services import publish_map_changed
 
     for count in SEATS:
         event = catalogue.named(f"event-grown-{count}")
@@ -119,7 +119,7 @@ def _with_seats(service: Service, program: Any, port: int, tokens: list[str]) ->
                 return len(answer.read())
 
         def fetch_changed(event: str = event, fetch: Callable[[], int] = fetch) -> None:
-            tell(UUID(event), [])
+            publish_map_changed(event_id=UUID(event))
             fetch()
 
         size = fetch()

@@ -1,4 +1,4 @@
-"""What follows when something happened to events. Everything here is safe to lose."""
+"""Effects of what happens to events. Everything here is safe to lose."""
 
 from uuid import UUID
 
@@ -7,6 +7,6 @@ from events.metrics import event_views
 
 
 def event_was_viewed(event_id: UUID) -> None:
-    """Call only for events that exist: each one becomes a time series."""
+    """Call only for events that exist, since each becomes a time series."""
     event_views.labels(event_id=str(event_id)).inc()
     count_view(event_id)

@@ -1,4 +1,4 @@
-"""Ways to be refused that concern an event."""
+"""Errors that concern events."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class NotOnSale(DomainError):
 
 
 class ImpossibleLayout(DomainError):
-    """A layout from which no seats can be made; the message says what to mend, for an organiser."""
+    """A layout from which no seats can be generated. The message tells the organiser what to correct."""
 
     code = "IMPOSSIBLE_LAYOUT"
     result_envelope = True

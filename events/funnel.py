@@ -1,7 +1,6 @@
-"""`funnel:{eventId}`: how many looked at an event, took places, and paid.
+"""`funnel:{eventId}`: how many views of an event there were, how many reservations, and how many of these were paid.
 
-Counted by the operations themselves, in round trips that are made anyway. The counts are hints for organisers, kept for
-LIFE_SECONDS after the last one; PostgreSQL knows what was sold.
+The counts are hints for organisers, kept for LIFE_SECONDS after the last one. PostgreSQL knows what was sold.
 """
 
 import time
@@ -18,50 +17,56 @@ from kernel.redis.keys import tagged_key
 
 Stage = Literal["viewed", "reserved", "paid"]
 STAGES: tuple[Stage, ...] = ("viewed", "reserved", "paid")
-EVENTS = "funnel:events"  # the events of which something is counted
+EVENTS = "funnel:events"  # the events that have a funnel
 LIFE_SECONDS = 30 * 86_400
-VIEWS_SECONDS = 1.0  # views are many: a process tells them together, once a second
+VIEWS_SECONDS = 1.0  # there are many views, so that each process writes them together, once a second
 
 
 def funnel_key(event_id: UUID | str) -> str:
     return tagged_key("funnel:{}", event_id)
 
 
-def count(pipeline: Any, event_id: UUID, stage: Stage, times: int = 1) -> None:
-    """Adds to a pipeline what counts."""
-    key = funnel_key(event_id)
-    pipeline.hincrby(key, stage, times)
-    pipeline.expire(key, LIFE_SECONDS)
-    pipeline.sadd(EVENTS, str(event_id))
+# The scripts that publish a reservation count it in the same round trip: see seats/lua. These two functions count the rest.
+
+
+def count_stage(event_id: UUID, stage: Stage) -> None:
+    """Counts one. One round trip; lost while Redis is away."""
+    _write(Counter({event_id: 1}), stage)
 
 
 _views: Counter[UUID] = Counter()
 _views_lock = Lock()
-_told_at = 0.0
+_written_at = 0.0
 
 
 def count_view(event_id: UUID) -> None:
-    """Call only for events that exist."""
-    global _told_at
+    """Counts a view. Call only for events that exist."""
+    global _written_at
     with _views_lock:
         _views[event_id] += 1
-        if time.monotonic() - _told_at < VIEWS_SECONDS:
+        if time.monotonic() - _written_at < VIEWS_SECONDS:
             return
-        _told_at = time.monotonic()
-        views = dict(_views)
+        _written_at = time.monotonic()
+        views = _views.copy()
         _views.clear()
+    _write(views, "viewed")
+
+
+def _write(counts: Counter[UUID], stage: Stage) -> None:
+    def write(redis: Any) -> None:
+        pipeline = redis.pipeline(transaction=False)
+        for event_id, times in counts.items():
+            pipeline.hincrby(funnel_key(event_id), stage, times)
+            pipeline.expire(funnel_key(event_id), LIFE_SECONDS)
+            pipeline.sadd(EVENTS, str(event_id))
+        pipeline.execute()
+
     with suppress(RedisUnavailable):
-        execute(lambda redis: _tell_views(redis.pipeline(transaction=False), views))
-
-
-def _tell_views(pipeline: Any, views: dict[UUID, int]) -> None:
-    for event_id, times in views.items():
-        count(pipeline, event_id, "viewed", times)
-    pipeline.execute()
+        execute(write)
 
 
 def funnels() -> Iterator[tuple[str, dict[Stage, int]]]:
-    """Event id and count by stage, of every event that is counted. Raises RedisUnavailable."""
+    """Event id and count by stage, of every event that has a funnel. Raises RedisUnavailable."""
 
     def read(redis: Any) -> list[tuple[str, list[bytes | None]]]:
         events = sorted(event.decode() for event in redis.smembers(EVENTS))

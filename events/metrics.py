@@ -1,4 +1,4 @@
-"""What operators see of events."""
+"""Metrics of events."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,14 @@ from kernel.observability.exposition import register_source
 
 STEPS: tuple[tuple[Stage, Stage], ...] = (("reserved", "viewed"), ("paid", "reserved"))
 
-event_views = Counter("event_views_total", "Times an event's page was asked for", ["event_id"])
+event_views = Counter("event_views_total", "Requests for an event's page", ["event_id"])
 
 
 class ConversionFunnel(Collector):
-    """`conversion_funnel_rate`, read from Redis when it is scraped: of those at one stage, how many reached the next."""
+    """`conversion_funnel_rate`, read from Redis at scrape time: the share of one stage that reached the next."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        text = "Of the views of an event how many became reservations, and of these how many were paid"
+        text = "Share of an event's views that became reservations, and of reservations that were paid"
         family = GaugeMetricFamily("conversion_funnel_rate", text, labels=["event_id", "stage"])
         for event_id, counts in funnels():
             for stage, before in STEPS:

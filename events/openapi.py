@@ -17,16 +17,16 @@ EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 # --- Shapes -----------------------------------------------------------------------------------------------------------
 
 
-class TicketType(serializers.Serializer[Any]):
+class TicketTypeSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()
     price = serializers.IntegerField(help_text="Won.")
     total_quantity = serializers.IntegerField()
-    available_quantity = serializers.IntegerField(help_text="Not held and not sold.")
+    available_quantity = serializers.IntegerField(help_text="Neither reserved nor sold.")
     description = serializers.CharField(allow_null=True)
 
 
-class EventInList(serializers.Serializer[Any]):
+class EventInListSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     title = serializers.CharField()
     description = serializers.CharField(allow_null=True)
@@ -43,7 +43,7 @@ class EventInList(serializers.Serializer[Any]):
     max_price = serializers.IntegerField(allow_null=True)
 
 
-class Event(serializers.Serializer[Any]):
+class EventSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     title = serializers.CharField()
     description = serializers.CharField(allow_null=True)
@@ -54,7 +54,7 @@ class Event(serializers.Serializer[Any]):
     sale_end_date = Timestamp()
     poster_image_url = serializers.CharField(allow_null=True)
     status = serializers.ChoiceField(
-        EventModel.Status.choices, help_text="May lag a second or two behind the clock; the dates count."
+        EventModel.Status.choices, help_text="May lag behind the dates by a second or two; the dates decide."
     )
     seat_layout_id = serializers.UUIDField(allow_null=True, help_text="null: no seat selection.")
     artist_name = serializers.CharField(allow_null=True)
@@ -62,7 +62,7 @@ class Event(serializers.Serializer[Any]):
     updated_at = Timestamp()
 
 
-class Pagination(serializers.Serializer[Any]):
+class PaginationSerializer(serializers.Serializer[Any]):
     page = serializers.IntegerField(min_value=1)
     limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE)
     total = serializers.IntegerField()
@@ -70,14 +70,14 @@ class Pagination(serializers.Serializer[Any]):
 
 
 @extend_schema_serializer(many=False)
-class EventList(serializers.Serializer[Any]):
-    events = EventInList(many=True)
-    pagination = Pagination()
+class EventListSerializer(serializers.Serializer[Any]):
+    events = EventInListSerializer(many=True)
+    pagination = PaginationSerializer()
 
 
-class EventDetail(serializers.Serializer[Any]):
-    event = Event()
-    ticketTypes = TicketType(many=True, help_text="Dearest first.")
+class EventDetailSerializer(serializers.Serializer[Any]):
+    event = EventSerializer()
+    ticketTypes = TicketTypeSerializer(many=True, help_text="Dearest first.")
 
 
 # --- Operations -------------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class Events(ViewDescription):
         "list": extend_schema(
             operation_id="listEvents",
             summary="Events, a page at a time",
-            description="In the order of `sale_start_date`. Cached for up to 30 s; changes of an event show at once.",
+            description="In the order of `sale_start_date`. Cached for up to 30 s; a change of an event invalidates it.",
             parameters=[
                 OpenApiParameter("status", enum=EventModel.Status.values, description="Only events with this status."),
                 OpenApiParameter(
@@ -107,13 +107,13 @@ class Events(ViewDescription):
                     description=f"More than {MAX_PAGE} counts as {MAX_PAGE}.",
                 ),
             ],
-            responses={200: EventList},
+            responses={200: EventListSerializer},
             extensions=raises(InvalidInput("page must be a positive integer")),
         ),
         "retrieve": extend_schema(
             operation_id="getEvent",
             summary="An event and its ticket types",
-            responses={200: EventDetail},
+            responses={200: EventDetailSerializer},
             extensions=raises(InvalidInput("Invalid id format"), EventNotFound),
         ),
     }

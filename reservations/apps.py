@@ -28,7 +28,7 @@ class ReservationsConfig(AppConfig):
 
 
 def refer_to_users(using: str, **_: Any) -> None:
-    """Adds the foreign key to the Auth Service's users where their table is in this database, whenever it came there."""
+    """Adds the foreign key to the Auth Service's users, once their table is in this database."""
     connection = connections[using]
     if "reservations" in connection.introspection.table_names():
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Ways to be refused that concern reservations."""
+"""Errors that concern reservations."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ class LayoutInUse(DomainError):
 
 
 class StockIsSold(DomainError):
-    """For an organiser: fewer tickets than buyers hold already."""
+    """For an organiser: the total would be less than the tickets that are reserved or sold."""
 
     kind = Kind.CONFLICT
-    template = _("%(name)s: %(taken)s are held or sold already, so there can not be fewer in all.")
+    template = _("%(name)s: %(taken)s are reserved or sold, so the total cannot be less.")
     code = "STOCK_IS_SOLD"
     result_envelope = True
 
@@ -46,7 +46,7 @@ class SeatReservationNotFound(ReservationNotFound):
 
 
 class NothingToCancel(DomainError):
-    """The same as ReservationNotFound, as the old service says it when a buyer cancels."""
+    """ReservationNotFound when a buyer cancels: another status and another shape, recorded so."""
 
     message = _("예매 내역을 찾을 수 없습니다.")
     code = "RESERVATION_NOT_FOUND"
@@ -107,11 +107,18 @@ class IdempotencyKeyReused(DomainError):
     code = "IDEMPOTENCY_KEY_REUSED"
 
 
-class RefusedBefore(DomainError):
-    """What the first request with this Idempotency-Key was refused with."""
+class RequestInProgress(DomainError):
+    kind = Kind.CONFLICT
+    message = "같은 요청을 처리하고 있습니다. 잠시 후 다시 시도해주세요."
+    code = "REQUEST_IN_PROGRESS"
+    retry_after = 1
 
-    def __init__(self, refusal: dict[str, Any]) -> None:
-        super().__init__(refusal["message"])
-        self.kind = Kind(refusal["kind"])
-        self.code = refusal["code"]
-        self.result_envelope = True  # no other refusals are stored
+
+class RejectedBefore(DomainError):
+    """The rejection that the first request with this Idempotency-Key got."""
+
+    def __init__(self, rejection: dict[str, Any]) -> None:
+        super().__init__(rejection["message"])
+        self.kind = Kind(rejection["kind"])
+        self.code = rejection["code"]
+        self.result_envelope = True  # no other rejections are recorded

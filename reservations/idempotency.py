@@ -1,63 +1,60 @@
-"""`Idempotency-Key`: the same request again gets the same answer, and sells nothing more, for 24 hours.
+"""`Idempotency-Key`: for 24 hours the same request gets the same response, and reserves nothing more."""
 
-The key is written by the very statement that makes the reservation, so there is no moment at which one is durable and the
-other is not. The answer itself is not stored: it is made again from the reservation. Refusals by the work are stored, too;
-those before it, and "somebody is choosing it right now", may end otherwise the next time.
-"""
+# The key is recorded by the very statement that inserts the reservation, so that both are durable or neither is. The
+# response is not stored: it is rendered again from the reservation. Rejections by that statement are stored.
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import orjson
 from django.db import IntegrityError
 
-from kernel.db.sql import fetch_all, violated_constraint
+from kernel.db.sql import fetch_all, fetch_one, violated_constraint
 from kernel.errors import DomainError
+from kernel.http.auth import UserNotFound
+from kernel.redis.keys import tagged_key
 from queueing.errors import NotAdmitted
-from reservations.errors import IdempotencyKeyReused, RefusedBefore
+from reservations.errors import IdempotencyKeyReused, RejectedBefore, RequestInProgress
 from seats.errors import SeatBeingChosen, SeatTakenCached
 
 LIFE = "24 hours"
-Sale = TypeVar("Sale")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request that its sender has named. `fingerprint` tells one request from another with the same name."""
+class IdempotentRequest:
+    """A request with an Idempotency-Key. Another request with the same key has another `fingerprint`."""
 
     user_id: UUID
     key: str
     fingerprint: str
 
-    @property
-    def name(self) -> str:
-        """For the lock that tells that it is running: a hash, since the key may be any text."""
-        return hashlib.sha256(f"{self.user_id}:{self.key}".encode()).hexdigest()[:32]
+
+def idempotent_request(*, user_id: UUID, key: str, path: str, body: dict[str, Any]) -> IdempotentRequest:
+    """`path` names the operation. The members of `body` may come in any order."""
+    content = orjson.dumps([path, body], option=orjson.OPT_SORT_KEYS)
+    return IdempotentRequest(user_id=user_id, key=key, fingerprint=hashlib.sha256(content).hexdigest())
 
 
-def named_request(*, user_id: UUID, key: str, path: str, body: dict[str, Any]) -> Request:
-    """`path` says which operation it is; members of `body` may come in any order."""
-    asked = orjson.dumps([path, body], option=orjson.OPT_SORT_KEYS)
-    return Request(user_id=user_id, key=key, fingerprint=hashlib.sha256(asked).hexdigest())
+def request_locks(request: IdempotentRequest | None, *, event_id: UUID) -> dict[str, type[DomainError]]:
+    """The lock that says that the request is being processed, for `seats.services.acquire_locks`."""
+    if request is None:
+        return {}
+    # A hash, since the key may be any text.
+    name = hashlib.sha256(f"{request.user_id}:{request.key}".encode()).hexdigest()[:32]
+    return {tagged_key("lock:request:{}:{}", event_id, name): RequestInProgress}
 
 
-class AnsweredBefore(Exception):
-    """The statement that sells found the request's record, and sold nothing."""
+# --- The statement that reserves --------------------------------------------------------------------------------------
 
-    def __init__(self, record: dict[str, Any]) -> None:
-        self.record = record
-        super().__init__()
-
-
-# Parts of the statements that sell: the record of an earlier answer, and the record of this one.
+# Its parts: the record of an earlier response, and the record of this one.
 EARLIER = f"""earlier AS MATERIALIZED (
     SELECT fingerprint, reservation_id, refusal FROM idempotency_keys
     WHERE user_id = %(user_id)s AND key = %(request_key)s::text AND created_at > now() - interval '{LIFE}'
 )"""
-REMEMBERED = """remembered AS (
+RECORDED = """recorded AS (
     INSERT INTO idempotency_keys (user_id, key, fingerprint, reservation_id)
     SELECT %(user_id)s, %(request_key)s::text, %(request_fingerprint)s::text, id FROM reservation
     WHERE %(request_key)s::text IS NOT NULL
@@ -65,88 +62,106 @@ REMEMBERED = """remembered AS (
 EARLIER_RECORD = "(SELECT to_jsonb(earlier) FROM earlier) AS earlier"
 
 
-def parameters(request: Request | None) -> dict[str, str | None]:
-    """What EARLIER and REMEMBERED need besides `user_id`."""
-    return {
+class RespondedBefore(Exception):
+    """The same request has a response already, by this record; nothing was reserved."""
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self.record = record
+        super().__init__()
+
+
+def fetch_reserved(sql: str, parameters: Mapping[str, Any], request: IdempotentRequest | None) -> dict[str, Any]:
+    """The row of a statement that has the parts above. One round trip. Raises RespondedBefore, UserNotFound."""
+    parameters = {
+        **parameters,
         "request_key": request.key if request else None,
         "request_fingerprint": request.fingerprint if request else None,
     }
-
-
-def once(request: Request | None, *, sell: Callable[[], Sale], load: Callable[[UUID], Sale]) -> Sale:
-    """`sell()`, or what it gave the first time. `load` makes a sale's answer from its reservation's id.
-
-    Raises what the first one was refused with, and IdempotencyKeyReused if the name belongs to another request.
-    """
-    if request is None:
-        return sell()
     try:
-        return sell()
-    except AnsweredBefore as answered:
-        earlier: UUID | None = _judged(request, answered.record)
-    except (SeatBeingChosen, SeatTakenCached, NotAdmitted):
-        if (earlier := _look_up(request)) is None:
-            raise
-    except DomainError as refusal:
-        if (earlier := _remember_refusal(request, refusal)) is None:
-            raise
+        row = fetch_one(sql, parameters)
     except IntegrityError as error:
-        # The same request ran at the same moment while Redis was away, or its record is older than LIFE.
-        if violated_constraint(error) != "idempotency_key_once":
-            raise
-        if (earlier := _look_up(request)) is None:
-            return sell()
-    assert earlier is not None  # noqa: S101 - each branch above has seen to it
-    return load(earlier)
+        match violated_constraint(error):
+            case "reservation_user":
+                raise UserNotFound from error
+            case "idempotency_key_once" if request is not None:
+                # The same request was processed at the same moment while Redis was away, or its record has outlived LIFE.
+                if (record := _find_record(request)) is not None:
+                    raise RespondedBefore(record) from error
+                row = fetch_one(sql, parameters)
+            case _:
+                raise
+    if row["earlier"] is not None:
+        raise RespondedBefore(row["earlier"])
+    return row
 
 
-_LOOK_UP = """
+# --- Earlier responses ------------------------------------------------------------------------------------------------
+
+_TRANSIENT = (SeatBeingChosen, SeatTakenCached, NotAdmitted)  # the same request may succeed the next time
+
+
+def earlier_reservation(request: IdempotentRequest | None, outcome: Exception) -> UUID:
+    """The reservation that the same request made before it has now ended in `outcome`.
+
+    Raises `outcome` if this is the first such request, and records it unless it is transient. Raises RejectedBefore,
+    or IdempotencyKeyReused if the key belongs to another request.
+    """
+    record: Mapping[str, Any] | None = None
+    if request is None:
+        raise outcome
+    if isinstance(outcome, RespondedBefore):
+        record = outcome.record
+    elif isinstance(outcome, _TRANSIENT):
+        record = _find_record(request)
+    elif isinstance(outcome, DomainError) and outcome.result_envelope:
+        record = _record_rejection(request, outcome)
+    if record is None:
+        raise outcome
+    if record["fingerprint"] != request.fingerprint:
+        raise IdempotencyKeyReused
+    if record["refusal"] is not None:
+        raise RejectedBefore(record["refusal"])
+    return UUID(str(record["reservation_id"]))
+
+
+_FIND_RECORD = f"""
 WITH outlived AS (
-    DELETE FROM idempotency_keys WHERE user_id = %(user_id)s AND key = %(key)s AND created_at <= now() - %(life)s::interval
+    DELETE FROM idempotency_keys
+    WHERE user_id = %(user_id)s AND key = %(key)s AND created_at <= now() - interval '{LIFE}'
 )
 SELECT fingerprint, reservation_id, refusal FROM idempotency_keys
-WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - %(life)s::interval
+WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - interval '{LIFE}'
 """
 
-_REMEMBER_REFUSAL = """
-WITH kept AS (
+_RECORD_REJECTION = f"""
+WITH recorded AS (
     INSERT INTO idempotency_keys (user_id, key, fingerprint, refusal)
     VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(refusal)s::jsonb)
     ON CONFLICT (user_id, key) DO NOTHING
     RETURNING 1
 )
 SELECT fingerprint, reservation_id, refusal FROM idempotency_keys
-WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - %(life)s::interval AND NOT EXISTS (SELECT FROM kept)
+WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - interval '{LIFE}'
+  AND NOT EXISTS (SELECT FROM recorded)
 """
 
 
-def _look_up(request: Request) -> UUID | None:
-    """The reservation that the request has made before, if it has."""
-    rows = fetch_all(_LOOK_UP, {"user_id": request.user_id, "key": request.key, "life": LIFE})
-    return _judged(request, rows[0]) if rows else None
+def _find_record(request: IdempotentRequest) -> dict[str, Any] | None:
+    """The record of the request, if there is one. Deletes one that has outlived LIFE."""
+    rows = fetch_all(_FIND_RECORD, {"user_id": request.user_id, "key": request.key})
+    return rows[0] if rows else None
 
 
-def _remember_refusal(request: Request, refusal: DomainError) -> UUID | None:
-    """Stores the refusal as the answer; if the same request was answered meanwhile, that answer counts."""
-    if not refusal.result_envelope:
-        return None
-    stored = {"kind": refusal.kind.value, "code": refusal.code, "message": refusal.message}
+def _record_rejection(request: IdempotentRequest, rejection: DomainError) -> dict[str, Any] | None:
+    """Records the rejection, or returns the record of the same request if that has got a response meanwhile."""
+    content = {"kind": rejection.kind.value, "code": rejection.code, "message": rejection.message}
     rows = fetch_all(
-        _REMEMBER_REFUSAL,
+        _RECORD_REJECTION,
         {
             "user_id": request.user_id,
             "key": request.key,
             "fingerprint": request.fingerprint,
-            "refusal": orjson.dumps(stored).decode(),
-            "life": LIFE,
+            "refusal": orjson.dumps(content).decode(),
         },
     )
-    return _judged(request, rows[0]) if rows else None
-
-
-def _judged(request: Request, record: dict[str, Any]) -> UUID | None:
-    if record["fingerprint"] != request.fingerprint:
-        raise IdempotencyKeyReused
-    if record["refusal"] is not None:
-        raise RefusedBefore(record["refusal"])
-    return UUID(str(record["reservation_id"]))
+    return rows[0] if rows else None

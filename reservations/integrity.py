@@ -1,8 +1,9 @@
-"""What is always true of seats, stock, reservations and money: each check gives a row for each violation.
+"""Invariants of seats, stock, reservations and payments: each check is a query that returns a row for each violation.
 
-They look at `reservations.status`, not at what triggers keep beside it, so that they also find what slipped past those.
-`{only}` in a check becomes the condition that its rows belong to one event, or true.
+`{only}` in a query becomes the condition that its rows belong to one event, or true.
 """
+
+# Checks read `reservations.status`, not `is_live`, so that they also find what the triggers have missed.
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one check found. `rows` are the first ones of `count`, each with the ids that are needed to look it up."""
+    """The result of one check. `rows` are the first of `count` violations, each with the ids to look it up."""
 
     check: str
     rule: str
@@ -31,7 +32,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """Every check that was made, also those that found nothing, as of one moment."""
+    """The outcome of every check, as of one moment."""
 
     moment: datetime
     outcomes: list[Outcome]
@@ -57,20 +58,20 @@ CHECKS = [
     ),
     Check(
         "seats_do_not_add_up",
-        "an event's free seats, and those that pending and paid reservations hold, are all its seats",
+        "an event's available seats, and those of pending and confirmed reservations, are all its seats",
         "s.event_id",
         f"""
-        SELECT s.event_id, count(*) AS seats, count(*) FILTER (WHERE s.status = 'available') AS free,
-               coalesce(sum(taken.held), 0) AS held, coalesce(sum(taken.sold), 0) AS sold
+        SELECT s.event_id, count(*) AS seats, count(*) FILTER (WHERE s.status = 'available') AS available,
+               coalesce(sum(taken.locked), 0) AS locked, coalesce(sum(taken.sold), 0) AS sold
         FROM seats s LEFT JOIN (
-            SELECT i.seat_id, count(*) FILTER (WHERE r.status = 'pending') AS held,
+            SELECT i.seat_id, count(*) FILTER (WHERE r.status = 'pending') AS locked,
                    count(*) FILTER (WHERE r.status = 'confirmed') AS sold
             FROM reservation_items i JOIN reservations r ON r.id = i.reservation_id
             WHERE i.seat_id IS NOT NULL AND {_LIVE} GROUP BY i.seat_id
         ) taken ON taken.seat_id = s.id
         WHERE {{only}} GROUP BY s.event_id
         HAVING count(*) <> count(*) FILTER (WHERE s.status = 'available')
-                           + coalesce(sum(taken.held), 0) + coalesce(sum(taken.sold), 0)
+                           + coalesce(sum(taken.locked), 0) + coalesce(sum(taken.sold), 0)
         """,
     ),
     Check(
@@ -107,7 +108,7 @@ CHECKS = [
     ),
     Check(
         "item_of_another_event",
-        "what is reserved belongs to the reservation's event",
+        "the seats and tickets of a reservation belong to its event",
         "r.event_id",
         """
         SELECT r.event_id, r.id AS reservation_id, i.id AS item_id, i.seat_id, i.ticket_type_id,
@@ -119,7 +120,7 @@ CHECKS = [
     ),
     Check(
         "seat_twice",
-        "a place in the hall is one seat",
+        "section, row and number are those of one seat",
         "s.event_id",
         """
         SELECT s.event_id, s.section, s.row_number, s.seat_number, jsonb_agg(s.id ORDER BY s.id) AS seat_ids FROM seats s
@@ -128,7 +129,7 @@ CHECKS = [
     ),
     Check(
         "stock_differs",
-        "the tickets that are left, and those that live reservations hold, are all there are",
+        "available tickets, and those of live reservations, are all tickets",
         "t.event_id",
         f"""
         SELECT t.event_id, t.id AS ticket_type_id, t.name, t.total_quantity, t.available_quantity,
@@ -152,7 +153,7 @@ CHECKS = [
     ),
     Check(
         "subtotal_differs",
-        "an item costs its price times its quantity; a seat is one, and nothing costs less than nothing",
+        "an item costs its price times its quantity; a seat has quantity 1, and no price is negative",
         "r.event_id",
         """
         SELECT r.event_id, r.id AS reservation_id, i.id AS item_id, i.seat_id, i.quantity, i.unit_price, i.subtotal
@@ -176,7 +177,7 @@ CHECKS = [
     ),
     Check(
         "payment_status_differs",
-        "what is pending is not paid, what is confirmed is; of what has ended money is kept only until it is given back",
+        "a pending reservation is not paid, a confirmed one is; one that has ended keeps its payment only until the refund",
         "r.event_id",
         """
         SELECT r.event_id, r.id AS reservation_id, r.reservation_number, r.status, r.payment_status, r.refund_due_at
@@ -188,7 +189,7 @@ CHECKS = [
     ),
     Check(
         "payment_used_twice",
-        "a payment pays once",
+        "a payment pays for one reservation",
         "r.event_id",
         """
         SELECT r.event_id, r.payment_id, r.id AS reservation_id, r.reservation_number, r.status FROM reservations r
@@ -199,7 +200,7 @@ CHECKS = [
     ),
     Check(
         "number_used_twice",
-        "a reservation's number is its own",
+        "a reservation number is used once",
         "r.event_id",
         """
         SELECT r.event_id, r.reservation_number, r.id AS reservation_id, r.status FROM reservations r
@@ -210,7 +211,7 @@ CHECKS = [
     ),
     Check(
         "pending_without_deadline",
-        "what is pending runs out some time",
+        "a pending reservation has a deadline",
         "r.event_id",
         """
         SELECT r.event_id, r.id AS reservation_id, r.reservation_number, r.created_at FROM reservations r
@@ -219,7 +220,7 @@ CHECKS = [
     ),
     Check(
         "refund_due_wrongly",
-        "a refund is due only for what was paid, of a cancelled event",
+        "a refund is due only for a paid reservation of a cancelled event",
         "r.event_id",
         """
         SELECT r.event_id, r.id AS reservation_id, r.reservation_number, r.status, r.payment_status, r.refund_due_at,
@@ -231,7 +232,7 @@ CHECKS = [
     ),
     Check(
         "status_unknown",
-        "a status is one of those there are",
+        "every status is one of its model's",
         "x.event_id",
         """
         SELECT x.event_id, x.of, x.id, x.status FROM (

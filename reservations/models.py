@@ -9,9 +9,11 @@ from events.models import Event
 from seats.models import Seat
 from tickets.models import TicketType
 
+MAX_AMOUNT = 2**31 - 1  # won, of a reservation: the column is an integer
+
 
 class Reservation(models.Model):
-    """A buyer's claim on seats or tickets: pending until paid, and only until its deadline."""
+    """A buyer's claim on seats or tickets. A hold while it is pending, until its deadline."""
 
     class Status(models.TextChoices):
         PENDING = "pending", _("pending")
@@ -47,7 +49,7 @@ class Reservation(models.Model):
         db_persist=True,
         verbose_name=_("payment deadline"),
     )
-    # Set when the event of a paid reservation was cancelled: the money is to be given back.
+    # Since when a refund is due, because the event of a paid reservation was cancelled.
     refund_due_at = models.DateTimeField(_("refund due since"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
@@ -95,8 +97,8 @@ class ReservationItem(models.Model):
     quantity = models.IntegerField(_("quantity"), db_default=1)
     unit_price = models.IntegerField(_("price (won)"))
     subtotal = models.IntegerField(_("amount (won)"))
-    # Whether the reservation is pending or confirmed. The database keeps it (migration 0002): NULL is filled in on
-    # insert, and it follows `reservations.status`. It makes the promise "one live reservation per seat" an index.
+    # Whether the reservation is pending or confirmed. Triggers maintain it (migration 0002): they replace NULL on insert,
+    # and follow `reservations.status`. With it, "at most one live reservation per seat" is a unique index.
     is_live = models.BooleanField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
 
@@ -119,13 +121,13 @@ class ReservationItem(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """What a request that sells was answered, so that its repetition sells nothing more."""
+    """The response to a request with an Idempotency-Key, so that the same request reserves nothing more."""
 
     user_id = models.UUIDField()
     key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64)  # SHA-256 of what was asked, hexadecimal
+    fingerprint = models.CharField(max_length=64)  # SHA-256 of operation and body, hexadecimal
     reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, null=True, db_index=False)
-    refusal = models.JSONField(null=True)  # {kind, code, message, result_envelope} when it was refused
+    refusal = models.JSONField(null=True)  # {kind, code, message} of a rejection
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -32,7 +32,7 @@ def my_reservations(user_id: UUID) -> list[dict[str, Any]]:
 
 
 def reservation(*, user_id: UUID, reservation_id: UUID) -> dict[str, Any]:
-    """One of a buyer's reservations. Raises ReservationNotFound, also for somebody else's."""
+    """One of a buyer's reservations. Raises ReservationNotFound, also for another buyer's."""
     found = _with_items(Reservation.objects.filter(id=reservation_id, user_id=user_id)).first()
     if found is None:
         raise ReservationNotFound
@@ -41,7 +41,7 @@ def reservation(*, user_id: UUID, reservation_id: UUID) -> dict[str, Any]:
 
 
 def seat_reservation(*, user_id: UUID, reservation_id: UUID) -> dict[str, Any]:
-    """A buyer's seats and until when they are held. Raises SeatReservationNotFound, also when the event is gone."""
+    """A buyer's reservation of seats, with its deadline. Raises SeatReservationNotFound, also when the event was deleted."""
     mine = Reservation.objects.filter(id=reservation_id, user_id=user_id, event__isnull=False)
     found = _with_items(mine).annotate(read_at=Now()).first()
     if found is None:

@@ -1,4 +1,4 @@
-"""Shapes in and out. The messages about input are the old service's."""
+"""Shapes in and out. Messages about invalid input are as recorded."""
 
 import re
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from kernel.errors import InvalidInput
 from kernel.http.permissions import user_of
 from kernel.http.rest import body_of
 from kernel.wire import parse_id, timestamp
-from reservations import idempotency
-from reservations.services import SeatSale, TicketSale
+from reservations.idempotency import IdempotentRequest, idempotent_request
+from reservations.services import ReservedSeats, ReservedTickets
 from seats.models import Seat
 
 MAX_ITEMS = 50
@@ -22,8 +22,8 @@ MAX_ITEMS = 50
 # --- In ---------------------------------------------------------------------------------------------------------------
 
 
-def seats_asked_for(data: dict[str, Any]) -> tuple[UUID, list[object]]:
-    """Event and seats of POST /seats/reserve; the seats' ids are not looked at yet."""
+def requested_seats(data: dict[str, Any]) -> tuple[UUID, list[object]]:
+    """Event and seats of POST /seats/reserve. The ids of the seats are not parsed yet: see `parse_seat_ids`."""
     event_id = parse_id(data.get("eventId"), "Invalid event ID format")
     seat_ids = data.get("seatIds")
     if not isinstance(seat_ids, list) or not seat_ids:
@@ -31,11 +31,11 @@ def seats_asked_for(data: dict[str, Any]) -> tuple[UUID, list[object]]:
     return event_id, seat_ids
 
 
-def seat_ids(asked: Sequence[object]) -> list[UUID]:
-    return [parse_id(seat_id, "Invalid seat ID format") for seat_id in asked]
+def parse_seat_ids(seat_ids: Sequence[object]) -> list[UUID]:
+    return [parse_id(seat_id, "Invalid seat ID format") for seat_id in seat_ids]
 
 
-def tickets_asked_for(data: dict[str, Any]) -> tuple[UUID, dict[UUID, int]]:
+def requested_tickets(data: dict[str, Any]) -> tuple[UUID, dict[UUID, int]]:
     """Event and quantities by ticket type of POST /reservations. A type that is named twice counts twice."""
     event_id = parse_id(data.get("eventId"), "Invalid eventId format")
     items = data.get("items")
@@ -45,14 +45,14 @@ def tickets_asked_for(data: dict[str, Any]) -> tuple[UUID, dict[UUID, int]]:
         raise InvalidInput(f"items may have at most {MAX_ITEMS} entries")
     quantities: dict[UUID, int] = {}
     for item in items:
-        type_id, quantity = _ticket_asked_for(item)
+        type_id, quantity = _requested_ticket(item)
         quantities[type_id] = quantities.get(type_id, 0) + quantity
         if quantity < 1:
-            quantities[type_id] = min(quantities[type_id], quantity)  # stays refused, whatever else is asked for
+            quantities[type_id] = min(quantities[type_id], quantity)  # stays invalid, whatever the other items say
     return event_id, quantities
 
 
-def _ticket_asked_for(item: object) -> tuple[UUID, int]:
+def _requested_ticket(item: object) -> tuple[UUID, int]:
     if not isinstance(item, dict):
         raise InvalidInput("Invalid ticketTypeId list")
     type_id, quantity = parse_id(item.get("ticketTypeId"), "Invalid ticketTypeId list"), item.get("quantity")
@@ -64,21 +64,19 @@ def _ticket_asked_for(item: object) -> tuple[UUID, int]:
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
-def named_request(request: Request) -> idempotency.Request | None:
-    """The request's Idempotency-Key, if it has one. Raises InvalidInput."""
+def idempotent(request: Request) -> IdempotentRequest | None:
+    """The request with its Idempotency-Key, if it has one. Raises InvalidInput."""
     key = request.META.get("HTTP_IDEMPOTENCY_KEY")
     if key is None:
         return None
     if not _PRINTABLE.fullmatch(key):
         raise InvalidInput("Idempotency-Key must be 1 to 255 printable ASCII characters")
     operation = request.path_info.removeprefix("/api").rstrip("/")
-    return idempotency.named_request(
-        user_id=UUID(user_of(request).user_id), key=key, path=operation, body=body_of(request)
-    )
+    return idempotent_request(user_id=UUID(user_of(request).user_id), key=key, path=operation, body=body_of(request))
 
 
-class Payment(serializers.Serializer[Any]):
-    """What the payment service tells."""
+class PaymentSerializer(serializers.Serializer[Any]):
+    """A payment, from the payment service."""
 
     amount = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
     paymentMethod = serializers.CharField(max_length=50)  # noqa: N815 - as on the wire
@@ -86,10 +84,10 @@ class Payment(serializers.Serializer[Any]):
 
 
 def payment(data: dict[str, Any]) -> dict[str, Any]:
-    """{amount, payment_method, payment_id}. Raises InvalidInput, naming the first field that is wrong."""
+    """{amount, payment_method, payment_id}. Raises InvalidInput, which names the first invalid field."""
     if type(data.get("amount")) is not int:
         raise InvalidInput("amount: a whole number is required")
-    read = Payment(data=data)
+    read = PaymentSerializer(data=data)
     if not read.is_valid():
         field, problems = next(iter(read.errors.items()))
         raise InvalidInput(f"{field}: {problems[0]}")
@@ -104,35 +102,34 @@ def payment(data: dict[str, Any]) -> dict[str, Any]:
 # --- Out --------------------------------------------------------------------------------------------------------------
 
 
-def seat_sale(sale: SeatSale) -> dict[str, Any]:
-    """A seat's status is the one it had before: recorded so."""
+def reserved_seats(reserved: ReservedSeats) -> dict[str, Any]:
     return {
         "message": "좌석이 선택되었습니다.",
         "reservation": {
-            "id": sale.reservation_id,
-            "reservationNumber": sale.number,
-            "totalAmount": sale.total_amount,
-            "expiresAt": timestamp(sale.expires_at),
+            "id": reserved.reservation_id,
+            "reservationNumber": reserved.number,
+            "totalAmount": reserved.total_amount,
+            "expiresAt": timestamp(reserved.expires_at),
             "seats": [
                 {
                     "id": seat["id"],
                     "seat_label": seat["seat_label"],
                     "price": seat["price"],
-                    "status": Seat.Status.AVAILABLE,
+                    "status": Seat.Status.AVAILABLE,  # the one before: recorded so
                 }
-                for seat in sale.seats
+                for seat in reserved.seats
             ],
         },
     }
 
 
-def ticket_sale(sale: TicketSale) -> dict[str, Any]:
+def reserved_tickets(reserved: ReservedTickets) -> dict[str, Any]:
     return {
         "message": "예매가 완료되었습니다.",
         "reservation": {
-            "id": sale.reservation_id,
-            "reservationNumber": sale.number,
-            "totalAmount": sale.total_amount,
+            "id": reserved.reservation_id,
+            "reservationNumber": reserved.number,
+            "totalAmount": reserved.total_amount,
         },
     }
 

@@ -17,6 +17,6 @@ def release_cancelled_events() -> int:
 
 @shared_task
 def audit() -> dict[str, int]:
-    found = services.audit()
-    effects.audit_was_made(found)
-    return {outcome.check: outcome.count for outcome in found.violations}
+    result = services.audit()
+    effects.audit_was_made(result)
+    return {outcome.check: outcome.count for outcome in result.violations}

@@ -1,4 +1,4 @@
-"""Reservations, and what the payment service tells."""
+"""Reservations, for buyers; payments, refunds and cancelled events, for other services."""
 
 from typing import Any
 from uuid import UUID
@@ -24,27 +24,27 @@ def buyer(request: Request) -> UUID:
 
 
 def visitor(request: Request, event_id: UUID) -> Visitor:
-    """The buyer, with the pass that was given on admission, if it is sent along."""
+    """The buyer, with the pass of the admission if there is one."""
     return queueing.identify_visitor(
         event_id=event_id, user_id=buyer(request), pass_=request.META.get("HTTP_QUEUE_PASS", "")
     )
 
 
 class SeatReservationViewSet(ViewSet):
-    """Under /seats: seats are reserved, and what came of it is read."""
+    """Below /seats: reserving seats, and reading such a reservation."""
 
     @action(detail=False, methods=["post"], **FOR_BUYERS)
     @fast_path(status=201)
     def reserve(self, request: Request) -> dict[str, Any]:
-        event_id, asked = serializers.seats_asked_for(body_of(request))
-        services.check_seat_limit(event_id=event_id, count=len(asked))
-        sale = services.reserve_seats(
+        event_id, seat_ids = serializers.requested_seats(body_of(request))
+        services.check_seat_limit(event_id=event_id, count=len(seat_ids))
+        reserved = services.reserve_seats(
             buyer=visitor(request, event_id),
             event_id=event_id,
-            seat_ids=serializers.seat_ids(asked),
-            request=serializers.named_request(request),
+            seat_ids=serializers.parse_seat_ids(seat_ids),
+            request=serializers.idempotent(request),
         )
-        return serializers.seat_sale(sale)
+        return serializers.reserved_seats(reserved)
 
     @action(detail=False, url_path="reservation/(?P<reservation_id>[^/]+)", **FOR_BUYERS)
     def reservation(self, request: Request, reservation_id: str) -> Response:
@@ -59,14 +59,14 @@ class ReservationViewSet(ViewSet):
 
     @fast_path(status=201)
     def create(self, request: Request) -> dict[str, Any]:
-        event_id, quantities = serializers.tickets_asked_for(body_of(request))
-        sale = services.buy_tickets(
+        event_id, quantities = serializers.requested_tickets(body_of(request))
+        reserved = services.reserve_tickets(
             buyer=visitor(request, event_id),
             event_id=event_id,
             quantities=quantities,
-            request=serializers.named_request(request),
+            request=serializers.idempotent(request),
         )
-        return serializers.ticket_sale(sale)
+        return serializers.reserved_tickets(reserved)
 
     @action(detail=False)
     def my(self, request: Request) -> Response:
@@ -84,7 +84,7 @@ class ReservationViewSet(ViewSet):
 
 
 class InternalEventViewSet(ViewSet):
-    """For other services: an event does not take place."""
+    """For other services: an event is cancelled."""
 
     permission_classes = [IsInternalService]
     lookup_value_regex = "[^/]+"

@@ -1,1 +1,1 @@
-"""The seat map, and the reservations that turn seats and tickets into a purchase."""
+"""Seats, the seat map and its versions, seat locks, live updates, and the status of events."""

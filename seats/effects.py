@@ -1,4 +1,4 @@
-"""What follows when something happened to seats, or to the status of events. Everything here is safe to lose."""
+"""Effects of changes of seats and of the status of events. Everything here is safe to lose."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -9,22 +9,21 @@ from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
 from kernel.tasks.enqueue import enqueue
 from queueing import services as queueing
-from seats import realtime
-from seats.locks import tell, tell_status
+from seats.publishing import publish_map_changed, publish_status
 
 
 def seats_were_generated(*, event_id: UUID) -> None:
-    tell(event_id, [])
+    publish_map_changed(event_id=event_id)
 
 
 def status_was_changed(*, event_id: UUID, status: str, change: int) -> None:
     forget_event_and_lists(event_id)
     queueing.refresh_policy(event_id=event_id)
-    tell_status(event_id, realtime.status_changed(event_id=event_id, status=status, change=change))
+    publish_status(event_id=event_id, status=status, change=change)
 
 
 def status_will_change(at: datetime) -> None:
-    """Asks to be woken up then; once for each moment, however often it is computed."""
+    """Enqueues the update of statuses for that moment: once, however often the moment is computed."""
     moment = f"events:wake-up:{at.timestamp():.3f}"
     with suppress(RedisUnavailable):
         if execute(lambda redis: redis.set(moment, 1, nx=True, ex=120)):
@@ -32,9 +31,9 @@ def status_will_change(at: datetime) -> None:
 
 
 def event_was_saved(*, event_id: UUID) -> None:
-    """After an organiser created or edited an event: caches, the next change of its status, its seats."""
+    """An organiser has created or edited an event: caches, the next change of its status, its seats."""
     forget_event_and_lists(event_id)
     queueing.refresh_policy(event_id=event_id)
-    tell(event_id, [])
+    publish_map_changed(event_id=event_id)
     enqueue("seats.tasks.update_statuses", expires=30)
     enqueue("seats.tasks.generate_seats_of", event_id=str(event_id))

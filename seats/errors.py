@@ -1,6 +1,13 @@
-"""Ways to be refused that concern seats."""
+"""Errors that concern seats."""
+
+from collections.abc import Mapping
+from math import inf
+from types import MappingProxyType
+from uuid import UUID
 
 from kernel.errors import DomainError, InvalidInput, Kind
+
+NO_SEATS: Mapping[UUID, str] = MappingProxyType({})
 
 
 class SeatMapEventNotFound(DomainError):
@@ -35,19 +42,17 @@ class SeatBeingChosen(DomainError):
 
 
 class SeatTaken(DomainError):
+    """A seat is locked or sold. `unavailable` are the labels of such seats, which stay so for `unavailable_seconds`."""
+
     code = "SEAT_TAKEN"
     result_envelope = True
 
-    def __init__(self, *, label: str) -> None:
+    def __init__(
+        self, *, label: str, unavailable: Mapping[UUID, str] = NO_SEATS, unavailable_seconds: float = inf
+    ) -> None:
+        self.unavailable, self.unavailable_seconds = unavailable, unavailable_seconds
         super().__init__(f"이미 예약된 좌석입니다. ({label})")
 
 
 class SeatTakenCached(SeatTaken):
-    """The same, without having asked PostgreSQL: it may end otherwise the next time."""
-
-
-class RequestInProgress(DomainError):
-    kind = Kind.CONFLICT
-    message = "같은 요청을 처리하고 있습니다. 잠시 후 다시 시도해주세요."
-    code = "REQUEST_IN_PROGRESS"
-    retry_after = 1
+    """PostgreSQL has rejected another buyer within the last second, and was not asked again. The next time it may accept."""

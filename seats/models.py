@@ -9,7 +9,7 @@ from events.models import Event
 
 
 class Seat(models.Model):
-    """One seat of one event. Who has it stands in `reservation_items`."""
+    """One seat of one event. Its reservation is found through `reservation_items`."""
 
     class Status(models.TextChoices):
         AVAILABLE = "available", _("available")

@@ -15,7 +15,7 @@ from seats.models import Seat as SeatModel
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 
 
-class Layout(serializers.Serializer[Any]):
+class LayoutSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     name = serializers.CharField()
     description = serializers.CharField(allow_null=True)
@@ -25,16 +25,16 @@ class Layout(serializers.Serializer[Any]):
     )
 
 
-class Layouts(serializers.Serializer[Any]):
-    layouts = Layout(many=True, help_text="Smallest first.")
+class LayoutsSerializer(serializers.Serializer[Any]):
+    layouts = LayoutSerializer(many=True, help_text="Smallest first.")
 
 
-class SeatMapEvent(serializers.Serializer[Any]):
+class SeatMapEventSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     title = serializers.CharField()
 
 
-class Seat(serializers.Serializer[Any]):
+class SeatSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     section = serializers.CharField()
     row_number = serializers.IntegerField()
@@ -43,19 +43,19 @@ class Seat(serializers.Serializer[Any]):
     price = serializers.IntegerField(help_text="Won.")
     status = serializers.ChoiceField(
         [*SeatModel.Status.values, "reserved"],
-        help_text="`locked`: held by a buyer who has yet to pay. A sold seat is `reserved` where the operator"
+        help_text="`locked`: in a reservation that is not paid yet. A sold seat is `reserved` where the operator"
         " has chosen so for an old web client (`SOLD_SEAT_WIRE_VALUE`).",
     )
 
 
-class SeatMap(serializers.Serializer[Any]):
-    event = SeatMapEvent()
+class SeatMapSerializer(serializers.Serializer[Any]):
+    event = SeatMapEventSerializer()
     layout = serializers.JSONField(help_text="The `layout_config` of the event's layout.")
-    seats = Seat(many=True, help_text="By section, row and seat.")
+    seats = SeatSerializer(many=True, help_text="By section, row and seat.")
 
 
-class StatusesRecomputed(MessageSerializer):
-    changed = serializers.IntegerField(help_text="How many events have another status now.")
+class StatusesRecomputedSerializer(MessageSerializer):
+    changed = serializers.IntegerField(help_text="How many events have changed their status.")
 
 
 class SeatMaps(ViewDescription):
@@ -63,7 +63,9 @@ class SeatMaps(ViewDescription):
     tag = "Seats"
     examples = EXAMPLES
     operations = {
-        "layouts": extend_schema(operation_id="listLayouts", summary="All seat layouts", responses={200: Layouts}),
+        "layouts": extend_schema(
+            operation_id="listLayouts", summary="All seat layouts", responses={200: LayoutsSerializer}
+        ),
         "events": extend_schema(
             operation_id="getSeatMap",
             summary="The seat map of an event",
@@ -72,11 +74,11 @@ class SeatMaps(ViewDescription):
                     "Seat-Map-Version",
                     OpenApiTypes.INT,
                     OpenApiParameter.HEADER,
-                    description="Grows with each change; the messages on `/ws/seats` carry the next ones.",
+                    description="Grows with each change. The messages on `/ws/seats` carry the following versions.",
                     response=[200],
                 )
             ],
-            responses={200: SeatMap},
+            responses={200: SeatMapSerializer},
             extensions=raises(
                 InvalidInput("Invalid event ID format"), errors.SeatMapEventNotFound, errors.NoSeatSelection
             ),
@@ -91,8 +93,8 @@ class EventStatus(ViewDescription):
     operations = {
         "reschedule": extend_schema(
             operation_id="rescheduleEventStatus",
-            summary="Events were written: recompute their status",
+            summary="Recompute the status of events after they were written",
             request=None,
-            responses={200: StatusesRecomputed},
+            responses={200: StatusesRecomputedSerializer},
         )
     }

@@ -17,8 +17,8 @@ from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
 from kernel.wire import GzippedJSON, gzip_json
 from seats.errors import NoSeatSelection, SeatMapEventNotFound
-from seats.locks import count_versions, seat_map_key, seat_map_version_key
 from seats.models import Seat
+from seats.publishing import ensure_seat_map_version, seat_map_key, seat_map_version_key
 
 SEAT_MAP_SECONDS = 5
 
@@ -45,7 +45,7 @@ def seat_map(event_id: UUID) -> SeatMap:
 
 
 def _seat_map(event_id: UUID) -> bytes:
-    version = seat_map_version(event_id)  # before the rows: what changes while they are read has a higher one
+    version = seat_map_version(event_id)  # read before the rows, so that a change meanwhile has a higher version
     event = Event.objects.filter(id=event_id).values("id", "title", "seat_layout__layout_config").first()
     if event is None:
         raise SeatMapEventNotFound
@@ -68,16 +68,16 @@ def _with_wire_status(seats: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def seat_map_version(event_id: UUID) -> int:
-    """The version that `seats/lua/let_go.lua` counts. Without Redis it is the time in ms: more than was ever counted.
+    """The version of the seat map. One round trip, unless it is the first time. Raises SeatMapEventNotFound.
 
-    One round trip, if the version was asked for before. Raises SeatMapEventNotFound.
+    While Redis is away it is the time in ms, which is higher than every version so far.
     """
     try:
         counted = execute(lambda redis: redis.get(seat_map_version_key(event_id)))
         if counted is not None:
             return int(counted)
         if Event.objects.filter(id=event_id).exists():
-            return count_versions(event_id)
+            return ensure_seat_map_version(event_id)
     except RedisUnavailable:
         if Event.objects.filter(id=event_id).exists():
             return int(time.time() * 1000)
@@ -85,21 +85,21 @@ def seat_map_version(event_id: UUID) -> int:
 
 
 def seat_map_version_after_restart(event_id: UUID) -> int:
-    """The same when Redis was restarted: more than before, whatever Redis remembers. Raises RedisUnavailable."""
-    return count_versions(event_id, redis_was_restarted=True)
+    """The version after a restart of Redis: higher than before, whatever Redis has restored. Raises RedisUnavailable."""
+    return ensure_seat_map_version(event_id, redis_was_restarted=True)
 
 
-# --- What is left -----------------------------------------------------------------------------------------------------
+# --- Availability -----------------------------------------------------------------------------------------------------
 
 MAX_EVENTS = 200
-_PLACES_ON_SALE = f"""
+_AVAILABILITY = f"""
     WITH open AS MATERIALIZED (
         SELECT e.id FROM events e WHERE {IS_ON_SALE} ORDER BY e.sale_start_date DESC, e.id LIMIT {MAX_EVENTS}
     )
     SELECT open.id AS event_id, seats.by_status AS seats, tickets.of_event AS tickets FROM open
     LEFT JOIN (
-        SELECT event_id, jsonb_object_agg(status, places) AS by_status FROM (
-            SELECT s.event_id, s.status, count(*) AS places FROM seats s JOIN open ON open.id = s.event_id GROUP BY 1, 2
+        SELECT event_id, jsonb_object_agg(status, seats) AS by_status FROM (
+            SELECT s.event_id, s.status, count(*) AS seats FROM seats s JOIN open ON open.id = s.event_id GROUP BY 1, 2
         ) counted GROUP BY 1
     ) seats ON seats.event_id = open.id
     LEFT JOIN (
@@ -110,6 +110,9 @@ _PLACES_ON_SALE = f"""
 """
 
 
-def places_on_sale() -> list[dict[str, Any]]:
-    """Of the events on sale, at most MAX_EVENTS of them: event_id, `seats` by status, `tickets` {id, available, total}."""
-    return fetch_all(_PLACES_ON_SALE, {})
+def availability_on_sale() -> list[dict[str, Any]]:
+    """{event_id, seats, tickets} of at most MAX_EVENTS events on sale.
+
+    `seats` is {status: count}, `tickets` a list of {id, available, total}; None without any.
+    """
+    return fetch_all(_AVAILABILITY, {})

@@ -1,4 +1,4 @@
-"""The seat map, and the status of events for other services."""
+"""The seat map, for buyers; the status of events, for other services."""
 
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -10,7 +10,7 @@ from kernel.fastpath.response_cache import CacheDependency, cached_response
 from kernel.http.permissions import IsInternalService
 from kernel.wire import parse_id
 from seats import selectors, services
-from seats.locks import seat_map_key
+from seats.publishing import seat_map_key
 
 
 class SeatMapViewSet(ViewSet):
@@ -28,7 +28,7 @@ class SeatMapViewSet(ViewSet):
 
 
 class EventStatusViewSet(ViewSet):
-    """For other services that have written events: recompute the next status change."""
+    """For other services, after they have written events."""
 
     permission_classes = [IsInternalService]
 

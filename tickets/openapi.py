@@ -6,7 +6,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 
-from events.openapi import TicketType
+from events.openapi import TicketTypeSerializer
 from kernel.errors import InvalidInput
 from kernel.openapi.schema import ViewDescription, raises
 from tickets.errors import TicketTypeNotFound
@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 
 
 class TicketTypes(serializers.Serializer[Any]):
-    ticketTypes = TicketType(many=True, help_text="Dearest first. Empty for an event that does not exist.")
+    ticketTypes = TicketTypeSerializer(many=True, help_text="Dearest first. Empty for an event that does not exist.")
 
 
 class Availability(serializers.Serializer[Any]):

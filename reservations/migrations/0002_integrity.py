@@ -1,8 +1,8 @@
-"""What constraints alone can not say, said by triggers, for every writer, whatever path the write takes.
+"""Triggers for invariants that constraints cannot express. They hold for every writer.
 
-- `reservation_items.is_live` follows `reservations.status`. Our own inserts give it and pay nothing for the trigger.
-- A seat that is locked or sold belongs to a live reservation. Judged at commit, so that writers may work in any order.
-- Nothing refers to a user who does not exist, where `auth_schema.users` is in this database (see reservations.apps).
+- `reservation_items.is_live` follows `reservations.status`. Our own inserts set it, and the trigger does not run for them.
+- A seat that is locked or sold belongs to a live reservation. Checked at commit, so that writers may use any order.
+- Every user exists, where `auth_schema.users` is in this database (see reservations.apps).
 """
 
 from django.db import migrations

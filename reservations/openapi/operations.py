@@ -1,4 +1,4 @@
-"""Reservations, and what other services tell, for the OpenAPI document."""
+"""Reservations, payments and refunds, for the OpenAPI document."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from queueing.errors import NotAdmitted, WaitingRoomUnavailable
 from queueing.openapi import QUEUE_PASS
 from reservations import errors
 from reservations.openapi import shapes
-from reservations.serializers import Payment
+from reservations.serializers import PaymentSerializer
 from seats import errors as seat_errors
 from tickets.errors import NoSuchTicket, NotEnoughTickets, QuantityTooSmall
 
@@ -23,16 +23,16 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "pattern": "^[\\x20-\\x7e]{1,255}$"},
     OpenApiParameter.HEADER,
-    description="Names the request: sent again within 24 hours, it gets the same answer and sells nothing more.",
+    description="The same request with the same key, within 24 hours, gets the same response and reserves nothing more.",
 )
-_SELLS = (
+_RESERVES = (
     EventNotFound,
     NotOnSale,
     NotAdmitted,
     WaitingRoomUnavailable,
     errors.AmountTooLarge,
     InvalidInput("Idempotency-Key must be 1 to 255 printable ASCII characters"),
-    seat_errors.RequestInProgress,
+    errors.RequestInProgress,
     errors.IdempotencyKeyReused,
 )
 
@@ -44,12 +44,12 @@ class SeatReservations(ViewDescription):
     operations = {
         "reserve": extend_schema(
             operation_id="reserveSeats",
-            summary="Hold seats until they are paid",
-            description="All of them or none, for five minutes (a setting). Who is not inside the event's waiting room"
-            " is let in if nobody waits and there is room, and refused otherwise.",
+            summary="Reserve seats, to be paid within some minutes",
+            description="All of them or none, for five minutes (a setting). A buyer who is not admitted by the event's"
+            " waiting room is admitted now if nobody waits and there is room, and rejected otherwise.",
             parameters=[IDEMPOTENCY_KEY, QUEUE_PASS],
-            request=shapes.ReserveSeats,
-            responses={201: shapes.SeatsReserved},
+            request=shapes.ReserveSeatsSerializer,
+            responses={201: shapes.SeatsReservedSerializer},
             extensions=raises(
                 InvalidInput("Invalid event ID format"),
                 InvalidInput("Please select at least one seat"),
@@ -58,13 +58,13 @@ class SeatReservations(ViewDescription):
                 seat_errors.SeatNotFound,
                 seat_errors.SeatBeingChosen,
                 seat_errors.SeatTaken(label="VIP-1-1"),
-                *_SELLS,
+                *_RESERVES,
             ),
         ),
         "reservation": extend_schema(
             operation_id="getSeatReservation",
-            summary="Seats I hold or have bought",
-            responses={200: shapes.SeatReservation},
+            summary="One of my reservations of seats",
+            responses={200: shapes.SeatReservationSerializer},
             extensions=raises(InvalidInput("Invalid reservation ID format"), errors.SeatReservationNotFound),
         ),
     }
@@ -77,12 +77,12 @@ class Reservations(ViewDescription):
     operations = {
         "create": extend_schema(
             operation_id="buyTickets",
-            summary="Hold tickets until they are paid",
-            description="By ticket type; all of them or none, for five minutes (a setting). The waiting room counts as for"
-            " seats.",
+            summary="Reserve tickets, to be paid within some minutes",
+            description="By ticket type; all of them or none, for five minutes (a setting). The waiting room is the same as"
+            " for seats.",
             parameters=[IDEMPOTENCY_KEY, QUEUE_PASS],
-            request=shapes.BuyTickets,
-            responses={201: shapes.TicketsBought},
+            request=shapes.ReserveTicketsSerializer,
+            responses={201: shapes.TicketsReservedSerializer},
             extensions=raises(
                 InvalidInput("Invalid eventId format"),
                 InvalidInput("티켓을 선택해주세요."),
@@ -91,21 +91,23 @@ class Reservations(ViewDescription):
                 QuantityTooSmall,
                 NoSuchTicket,
                 NotEnoughTickets(name="스탠딩 B", left=3),
-                *_SELLS,
+                *_RESERVES,
             ),
         ),
         "my": extend_schema(
-            operation_id="listMyReservations", summary="My reservations", responses={200: shapes.MyReservations}
+            operation_id="listMyReservations",
+            summary="My reservations",
+            responses={200: shapes.MyReservationsSerializer},
         ),
         "retrieve": extend_schema(
             operation_id="getReservation",
             summary="One of my reservations",
-            responses={200: shapes.OneReservation},
+            responses={200: shapes.OneReservationSerializer},
             extensions=raises(InvalidInput("Invalid id format"), errors.ReservationNotFound),
         ),
         "cancel": extend_schema(
             operation_id="cancelReservation",
-            summary="Give it back, paid or not",
+            summary="Cancel a reservation, paid or not",
             request=None,
             responses={200: MessageSerializer},
             extensions=raises(
@@ -128,11 +130,11 @@ class InternalReservations(ViewDescription):
     operations = {
         "confirm": extend_schema(
             operation_id="confirmReservation",
-            summary="It was paid",
-            description="The same payment once more gets the first answer. A 409 means that this payment buys nothing,"
-            " and its money goes back.",
-            request=Payment,
-            responses={200: shapes.PaymentConfirmed},
+            summary="Confirm a reservation that was paid",
+            description="The same payment again gets the first response. A 409 means that this payment buys nothing,"
+            " and is to be refunded.",
+            request=PaymentSerializer,
+            responses={200: shapes.PaymentConfirmedSerializer},
             extensions=raises(
                 InvalidInput("Invalid id format"),
                 InvalidInput("amount: a whole number is required"),
@@ -146,8 +148,8 @@ class InternalReservations(ViewDescription):
         ),
         "refund": extend_schema(
             operation_id="refundReservation",
-            summary="The money was given back",
-            description="The places become free. Twice is the same as once.",
+            summary="Cancel a reservation that was refunded",
+            description="Its seats and tickets become available. Idempotent.",
             request=None,
             responses={200: MessageSerializer},
             extensions=raises(InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid),
@@ -162,10 +164,10 @@ class InternalEvents(ViewDescription):
     operations = {
         "cancel": extend_schema(
             operation_id="cancelEvent",
-            summary="An event does not take place",
-            description="Nothing more is sold, and every reservation is cancelled; paid ones are due for a refund.",
+            summary="Cancel an event",
+            description="Nothing more is sold, and every reservation is cancelled. For paid ones a refund is due.",
             request=None,
-            responses={200: shapes.EventCancelled},
+            responses={200: shapes.EventCancelledSerializer},
             extensions=raises(InvalidInput("Invalid id format"), EventNotFound),
         )
     }

@@ -1,4 +1,4 @@
-"""What is sent and answered, for the OpenAPI document."""
+"""Requests and responses, for the OpenAPI document."""
 
 from typing import Any
 
@@ -11,109 +11,111 @@ from reservations.serializers import MAX_ITEMS
 # --- Shapes: buying ---------------------------------------------------------------------------------------------------
 
 
-class ReserveSeats(serializers.Serializer[Any]):
+class ReserveSeatsSerializer(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
-    seatIds = serializers.ListField(child=serializers.UUIDField(), min_length=1, help_text="Twice the same is one.")
+    seatIds = serializers.ListField(child=serializers.UUIDField(), min_length=1, help_text="Duplicates count once.")
 
 
-class SeatTaken(serializers.Serializer[Any]):
+class ReservedSeatSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     seat_label = serializers.CharField()
     price = serializers.IntegerField(help_text="Won.")
-    status = serializers.ChoiceField(["available"], help_text="What it was before.")
+    status = serializers.ChoiceField(["available"], help_text="The status before.")
 
 
-class SeatSale(serializers.Serializer[Any]):
+class NewSeatReservationSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     reservationNumber = serializers.CharField()
     totalAmount = serializers.IntegerField(help_text="Won.")
-    expiresAt = Timestamp(help_text="To be paid before.")
-    seats = SeatTaken(many=True, help_text="In the order asked for.")
+    expiresAt = Timestamp(help_text="The deadline of the payment.")
+    seats = ReservedSeatSerializer(many=True, help_text="In the order of the request.")
 
 
-class SeatsReserved(MessageSerializer):
-    reservation = SeatSale()
+class SeatsReservedSerializer(MessageSerializer):
+    reservation = NewSeatReservationSerializer()
 
 
-class TicketsWanted(serializers.Serializer[Any]):
+class RequestedTicketsSerializer(serializers.Serializer[Any]):
     ticketTypeId = serializers.UUIDField()
     quantity = serializers.IntegerField(min_value=1)
 
 
-class BuyTickets(serializers.Serializer[Any]):
+class ReserveTicketsSerializer(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
-    items = serializers.ListField(child=TicketsWanted(), min_length=1, max_length=MAX_ITEMS)
+    items = serializers.ListField(child=RequestedTicketsSerializer(), min_length=1, max_length=MAX_ITEMS)
 
 
-class TicketSale(serializers.Serializer[Any]):
+class NewReservationSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     reservationNumber = serializers.CharField()
     totalAmount = serializers.IntegerField(help_text="Won.")
 
 
-class TicketsBought(MessageSerializer):
-    reservation = TicketSale()
+class TicketsReservedSerializer(MessageSerializer):
+    reservation = NewReservationSerializer()
 
 
-class ConfirmedSale(TicketSale):
+class ConfirmedReservationSerializer(NewReservationSerializer):
     status = serializers.ChoiceField(["confirmed"])
 
 
-class PaymentConfirmed(MessageSerializer):
-    reservation = ConfirmedSale()
+class PaymentConfirmedSerializer(MessageSerializer):
+    reservation = ConfirmedReservationSerializer()
 
 
-class EventCancelled(MessageSerializer):
+class EventCancelledSerializer(MessageSerializer):
     cancelledReservations = serializers.IntegerField()
 
 
 # --- Shapes: reservations ---------------------------------------------------------------------------------------------
 
 
-class Item(serializers.Serializer[Any]):
+class ItemSerializer(serializers.Serializer[Any]):
     ticketTypeName = serializers.CharField(allow_null=True, help_text="Of a seat: its label.")
     quantity = serializers.IntegerField()
     unitPrice = serializers.IntegerField(help_text="Won.")
     subtotal = serializers.IntegerField(help_text="Won.")
 
 
-class ItemWithSeat(Item):
+class ItemWithSeatSerializer(ItemSerializer):
     seatLabel = serializers.CharField(allow_null=True)
     section = serializers.CharField(allow_null=True)
 
 
-class ReservationHead(serializers.Serializer[Any]):
+class ReservationHeadSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     reservation_number = serializers.CharField()
     total_amount = serializers.IntegerField(help_text="Won.")
     status = serializers.ChoiceField(ReservationModel.Status.choices)
     payment_status = serializers.ChoiceField(ReservationModel.PaymentStatus.choices)
     created_at = Timestamp()
-    event_title = serializers.CharField(allow_null=True, help_text="null, as the next ones, when the event is gone.")
+    event_title = serializers.CharField(
+        allow_null=True, help_text="null, as the next ones, when the event was deleted."
+    )
     venue = serializers.CharField(allow_null=True)
     event_date = Timestamp(allow_null=True)
 
 
-class MyReservation(ReservationHead):
-    items = serializers.ListField(child=Item())
+class MyReservationSerializer(ReservationHeadSerializer):
+    items = serializers.ListField(child=ItemSerializer())
 
 
-class MyReservations(serializers.Serializer[Any]):
-    reservations = MyReservation(many=True, help_text="Newest first.")
+class MyReservationsSerializer(serializers.Serializer[Any]):
+    reservations = MyReservationSerializer(many=True, help_text="Newest first.")
 
 
-class ReservationDetail(ReservationHead):
+class ReservationDetailSerializer(ReservationHeadSerializer):
     payment_method = serializers.CharField(allow_null=True)
     event_id = serializers.UUIDField(allow_null=True)
     address = serializers.CharField(allow_null=True)
-    items = serializers.ListField(child=ItemWithSeat())
+    items = serializers.ListField(child=ItemWithSeatSerializer())
 
 
-class OneReservation(serializers.Serializer[Any]):
-    reservation = ReservationDetail()
+class OneReservationSerializer(serializers.Serializer[Any]):
+    reservation = ReservationDetailSerializer()
 
 
-class SeatHeld(serializers.Serializer[Any]):
+class SeatOfReservationSerializer(serializers.Serializer[Any]):
     seatId = serializers.UUIDField()
     seatLabel = serializers.CharField()
     section = serializers.CharField()
@@ -122,13 +124,13 @@ class SeatHeld(serializers.Serializer[Any]):
     price = serializers.IntegerField(help_text="Won.")
 
 
-class SeatReservationDetail(ReservationHead):
+class SeatReservationDetailSerializer(ReservationHeadSerializer):
     payment_method = serializers.CharField(allow_null=True)
     event_id = serializers.UUIDField()
     expires_at = Timestamp(allow_null=True)
-    seats = SeatHeld(many=True)
+    seats = SeatOfReservationSerializer(many=True)
     isExpired = serializers.BooleanField(required=False, help_text="Only when it is: `true`.")
 
 
-class SeatReservation(serializers.Serializer[Any]):
-    reservation = SeatReservationDetail()
+class SeatReservationSerializer(serializers.Serializer[Any]):
+    reservation = SeatReservationDetailSerializer()

@@ -1,23 +1,22 @@
-"""What can be done with reservations, a file per verb. Each sale is one statement, and so one transaction.
+"""Operations on reservations, a file per verb. Each is one statement, and so one transaction.
 
-Who changes rows locks them first, always in this order, and rows of one table by id: reservations, seats, ticket types.
+Statements lock the rows that they change in this order: reservations, seats, ticket types; rows of one table by id.
 """
 
 from reservations.services.auditing import audit
-from reservations.services.buying import TicketSale, buy_tickets
 from reservations.services.cancelling import cancel_event, release_cancelled_events
 from reservations.services.changing_layout import change_layout
 from reservations.services.confirming import confirm_reservation
 from reservations.services.releasing import cancel_reservation, expire_due, refund_reservation
-from reservations.services.reserving import SeatSale, check_seat_limit, reserve_seats
+from reservations.services.reserving_seats import ReservedSeats, check_seat_limit, reserve_seats
+from reservations.services.reserving_tickets import ReservedTickets, reserve_tickets
 from reservations.services.stocking import change_total
 from reservations.services.sweeping import sweep
 
 __all__ = [
-    "SeatSale",
-    "TicketSale",
+    "ReservedSeats",
+    "ReservedTickets",
     "audit",
-    "buy_tickets",
     "cancel_event",
     "cancel_reservation",
     "change_layout",
@@ -28,5 +27,6 @@ __all__ = [
     "refund_reservation",
     "release_cancelled_events",
     "reserve_seats",
+    "reserve_tickets",
     "sweep",
 ]

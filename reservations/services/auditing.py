@@ -1,4 +1,4 @@
-"""Is everything as it must be? Only looks and tells; nothing is put right here."""
+"""Auditing the data against the checks of `reservations.integrity`. Nothing is corrected here."""
 
 from uuid import UUID
 
@@ -9,13 +9,13 @@ from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
 from reservations.integrity import CHECKS, Audit, Check, Outcome
 
-MAX_ROWS = 1000  # of one check that are shown
+MAX_ROWS = 1000  # of one check in the result
 
 
 def audit(*, event_id: UUID | None = None) -> Audit:
-    """Looks at one event, or at all, as they are at one moment, in the middle of a sale, too.
+    """Checks one event or all of them as of one moment, also in the middle of a sale.
 
-    While Redis does not answer, the waiting room is left out, and the audit says so.
+    While Redis does not respond, the waiting rooms are not checked: see `Audit.waiting_room_was_checked`.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
@@ -24,20 +24,20 @@ def audit(*, event_id: UUID | None = None) -> Audit:
         moment = fetch_one("SELECT now() AS moment", {})["moment"]
         outcomes = [_outcome(check, event_id) for check in CHECKS]
     try:
-        rooms = queueing.find_inconsistencies(event_id=event_id)
+        inconsistencies = queueing.find_inconsistencies(event_id=event_id)
     except WaitingRoomUnavailable:
         return Audit(moment=moment, outcomes=outcomes, waiting_room_was_checked=False)
     for name, rule in queueing.QUEUE_RULES.items():
-        rows = [{"event_id": str(found.event_id), **found.shown} for found in rooms if found.check == name]
+        rows = [{"event_id": str(found.event_id), **found.shown} for found in inconsistencies if found.check == name]
         outcomes.append(Outcome(check=name, rule=rule, count=len(rows), rows=rows[:MAX_ROWS]))
     return Audit(moment=moment, outcomes=outcomes, waiting_room_was_checked=True)
 
 
 def _outcome(check: Check, event_id: UUID | None) -> Outcome:
     query = check.query.format(only=f"{check.event} = %(event_id)s" if event_id else "true")
-    found = fetch_all(
+    violations = fetch_all(
         f"SELECT to_jsonb(violation) AS row, count(*) OVER () AS count FROM ({query}) violation LIMIT {MAX_ROWS}",
         {"event_id": event_id} if event_id else {},
     )
-    rows = [violation["row"] for violation in found]
-    return Outcome(check=check.name, rule=check.rule, count=found[0]["count"] if found else 0, rows=rows)
+    rows = [violation["row"] for violation in violations]
+    return Outcome(check=check.name, rule=check.rule, count=violations[0]["count"] if violations else 0, rows=rows)

@@ -1,11 +1,11 @@
-"""An event does not take place: nothing more is sold, and what was sold is given back."""
+"""Cancelling an event, and every reservation of it."""
 
 from uuid import UUID
 
 from events.errors import EventNotFound
 from kernel.db.sql import after_commit, fetch_all, fetch_one
 from reservations.services.releasing import release_event
-from seats.services import publish_status
+from seats.services import status_was_changed
 
 BATCH = 500
 
@@ -26,22 +26,22 @@ SELECT e.id FROM events e WHERE e.status = 'cancelled' AND EXISTS (
 
 
 def cancel_event(*, event_id: UUID) -> int:
-    """Cancels the event and every reservation of it; those that were paid are marked for a refund (`refund_due_at`).
+    """Cancels the event and every reservation of it. Returns how many reservations ended. Idempotent. Raises EventNotFound.
 
-    First the event, so that nothing more is sold, then the reservations in batches: a sale that was under way is found by
-    `release_cancelled_events`, which also goes on where a process was killed. Returns how many reservations ended. Twice
-    is the same as once. Raises EventNotFound.
+    For paid reservations a refund is due from then on (`refund_due_at`).
     """
+    # First the event, so that nothing more is reserved, then the reservations in batches. A reservation that was being made
+    # is left to `release_cancelled_events`, and so is the rest when this process is killed.
     event = fetch_one(_CANCEL, {"event_id": event_id})
     if not event["found"]:
         raise EventNotFound
     if event["change"] is not None:
-        after_commit(publish_status, event_id=event_id, status="cancelled", change=event["change"])
+        after_commit(status_was_changed, event_id=event_id, status="cancelled", change=event["change"])
     return _release_all(event_id)
 
 
 def release_cancelled_events() -> int:
-    """Ends the reservations that cancelled events still have. Returns how many."""
+    """Cancels the live reservations of cancelled events. Returns how many."""
     return sum(_release_all(event["id"]) for event in fetch_all(_CANCELLED_WITH_SALES, {}))
 
 

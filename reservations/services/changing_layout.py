@@ -1,4 +1,4 @@
-"""An organiser gives an event another layout."""
+"""Changing the seat layout of an event."""
 
 from uuid import UUID
 
@@ -11,13 +11,13 @@ from kernel.db.sql import after_commit
 from reservations.errors import LayoutInUse
 from reservations.models import ReservationItem
 from seats.models import Seat
-from seats.services import generate_seats, publish_event_saved
+from seats.services import event_was_saved, generate_seats
 
 
 def change_layout(*, event_id: UUID, layout_id: UUID | None) -> None:
-    """Gives an event another layout, or none, and the seats of it instead of those it had.
+    """Gives an event another layout, or none, and replaces its seats.
 
-    Raises EventNotFound, LayoutInUse when somebody has a seat of the old one, or ImpossibleLayout; nothing changes then.
+    Raises EventNotFound, LayoutInUse when a seat is locked or sold, or ImpossibleLayout; nothing changes then.
     """
     with transaction.atomic():
         # NO KEY: a sale that is under way refers to its event, and we wait for the seats of that sale.
@@ -30,10 +30,10 @@ def change_layout(*, event_id: UUID, layout_id: UUID | None) -> None:
         list(seats.select_for_update().order_by("id").values_list("id"))  # `exists()` would lock none that is free
         if seats.exclude(status=Seat.Status.AVAILABLE).exists() or seats.filter(items__is_live=True).exists():
             raise LayoutInUse
-        # Reservations that ended remember their amounts, not the seats that are no more.
+        # Reservations that have ended keep their amounts, but not their seats, which are deleted.
         ReservationItem.objects.filter(seat__event_id=event_id).update(seat=None)
         seats.delete()
         Event.objects.filter(id=event_id).update(seat_layout=layout_id, updated_at=Now())
         if layout_id is not None:
             generate_seats(event_id=event_id)
-        after_commit(publish_event_saved, event_id=event_id)
+        after_commit(event_was_saved, event_id=event_id)

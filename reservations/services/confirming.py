@@ -1,4 +1,4 @@
-"""A payment makes a reservation final."""
+"""Confirming a reservation that was paid."""
 
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from reservations.errors import (
 )
 from reservations.models import Reservation
 
-# The reservation's row is locked first, so that of payment, expiry and cancelling exactly one wins.
+# The reservation's row is locked first, so that exactly one of payment, expiry and cancelling wins.
 _CONFIRM = """
 WITH target AS MATERIALIZED (
     SELECT id, event_id, user_id, reservation_number, status, total_amount, payment_id,
@@ -30,13 +30,13 @@ confirmed AS (
     FROM target t WHERE r.id = t.id AND t.status = 'pending' AND NOT t.is_late AND t.total_amount = %(amount)s
     RETURNING r.id
 ),
-held_seat AS MATERIALIZED (
+locked_seat AS MATERIALIZED (
     SELECT s.id FROM seats s WHERE s.id IN (
         SELECT i.seat_id FROM reservation_items i JOIN confirmed ON confirmed.id = i.reservation_id WHERE i.is_live
     ) ORDER BY s.id FOR UPDATE
 ),
 sold AS (
-    UPDATE seats s SET status = 'sold', updated_at = now() FROM held_seat h WHERE s.id = h.id
+    UPDATE seats s SET status = 'sold', updated_at = now() FROM locked_seat l WHERE s.id = l.id
     RETURNING s.id, nextval('change_number') AS change
 )
 SELECT (SELECT to_jsonb(target) FROM target) AS target, EXISTS (SELECT FROM confirmed) AS is_new,
@@ -45,13 +45,13 @@ SELECT (SELECT to_jsonb(target) FROM target) AS target, EXISTS (SELECT FROM conf
 
 
 def confirm_reservation(*, reservation_id: UUID, amount: int, payment_method: str, payment_id: str) -> dict[str, Any]:
-    """Makes a pending reservation final. The same payment again is answered as the first time.
+    """Confirms a pending reservation. The same payment again gets the same result.
 
     Returns {id, reservation_number, status, total_amount}. Raises ReservationNotFound, PaidTooLate, PaidAfterCancelling,
-    PaidTwice, AmountDiffers or PaymentUsedElsewhere; the payment service then gives the money back.
+    PaidTwice, AmountDiffers or PaymentUsedElsewhere; the payment service refunds it then.
     """
     try:
-        found = fetch_one(
+        row = fetch_one(
             _CONFIRM,
             {
                 "reservation_id": reservation_id,
@@ -64,16 +64,16 @@ def confirm_reservation(*, reservation_id: UUID, amount: int, payment_method: st
         if violated_constraint(error) == "payment_pays_once":
             raise PaymentUsedElsewhere from error
         raise
-    target = found["target"]
+    target = row["target"]
     if target is None:
         raise ReservationNotFound
-    if found["is_new"]:
+    if row["is_new"]:
         event_id = UUID(target["event_id"]) if target["event_id"] else None
         after_commit(
-            effects.seats_were_sold,
+            effects.reservation_was_paid,
             event_id=event_id,
             user_id=UUID(target["user_id"]),
-            changes={UUID(seat_id): change for seat_id, change in found["changes"].items()},
+            changes={UUID(seat_id): change for seat_id, change in row["changes"].items()},
         )
     else:
         _refuse_unless_same_payment(target, amount=amount, payment_id=payment_id)

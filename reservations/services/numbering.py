@@ -8,6 +8,6 @@ _ALPHABET = string.ascii_uppercase + string.digits
 
 
 def new_reservation_number() -> str:
-    lot = secrets.randbelow(len(_ALPHABET) ** 5)
-    letters = [_ALPHABET[lot // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(5)]
+    suffix = secrets.randbelow(len(_ALPHABET) ** 5)
+    letters = [_ALPHABET[suffix // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(5)]
     return f"TK{time.time_ns() // 1_000_000}{''.join(letters)}"

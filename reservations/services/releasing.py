@@ -1,4 +1,4 @@
-"""Giving places back: cancelled by the buyer, refunded by the payment service, or past their deadline."""
+"""Ending reservations and releasing what they hold: cancelled, refunded, or past their deadline."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,18 +16,16 @@ from reservations.models import Reservation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """What one statement did: the reservations it looked at, as they were before, and how many of them it ended."""
+    """The result of one statement: the reservations it considered, as they were before, and how many of them it ended."""
 
     targets: list[dict[str, Any]]
     ended: int
 
 
-def _give_back(target: str, *, payment_status: str = "%(payment_status)s", refund_due_at: str = "NULL") -> str:
-    """The statement that ends reservations and gives back what they hold; `target` locks the reservations.
-
-    Stock that would rise above its total raises the total: a ticket that somebody held exists, whatever was written down
-    (only rows written by others can be so; see docs/adr/0005).
-    """
+def _end(target: str, *, payment_status: str = "%(payment_status)s", refund_due_at: str = "NULL") -> str:
+    """The statement that ends reservations and releases their seats and stock. `target` selects and locks them."""
+    # Stock that would rise above its total raises the total: a ticket that was reserved exists. Only rows that others have
+    # written can be so (docs/adr/0005).
     return f"""
 WITH target AS MATERIALIZED ({target}),
 ended AS (
@@ -40,43 +38,43 @@ item AS MATERIALIZED (
     SELECT i.seat_id, i.ticket_type_id, i.quantity FROM reservation_items i JOIN ended ON ended.id = i.reservation_id
     WHERE i.is_live
 ),
-held_seat AS MATERIALIZED (
+locked_seat AS MATERIALIZED (
     SELECT s.id FROM seats s WHERE s.id IN (SELECT seat_id FROM item) ORDER BY s.id FOR UPDATE
 ),
-freed AS (
-    UPDATE seats s SET status = 'available', updated_at = now() FROM held_seat h
-    WHERE s.id = h.id AND s.status <> 'available'
+released AS (
+    UPDATE seats s SET status = 'available', updated_at = now() FROM locked_seat l
+    WHERE s.id = l.id AND s.status <> 'available'
     RETURNING s.id, s.event_id, nextval('change_number') AS change
 ),
-held_stock AS MATERIALIZED (
+returned_stock AS MATERIALIZED (
     SELECT t.id, item.quantity FROM ticket_types t
     JOIN (SELECT ticket_type_id, sum(quantity) AS quantity FROM item GROUP BY 1) item ON item.ticket_type_id = t.id
     ORDER BY t.id FOR UPDATE OF t
 ),
 restocked AS (
-    UPDATE ticket_types t SET available_quantity = t.available_quantity + h.quantity,
-        total_quantity = greatest(t.total_quantity, t.available_quantity + h.quantity), updated_at = now()
-    FROM held_stock h WHERE t.id = h.id
+    UPDATE ticket_types t SET available_quantity = t.available_quantity + r.quantity,
+        total_quantity = greatest(t.total_quantity, t.available_quantity + r.quantity), updated_at = now()
+    FROM returned_stock r WHERE t.id = r.id
     RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
 )
 SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT count(*) FROM ended) AS ended,
-       (SELECT jsonb_agg(to_jsonb(freed)) FROM freed) AS seats,
+       (SELECT jsonb_agg(to_jsonb(released)) FROM released) AS seats,
        (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock
 """
 
 
-_CANCEL = _give_back("""
+_CANCEL = _end("""
     SELECT id, event_id, status, status IN ('pending', 'confirmed') AS may_end FROM reservations
     WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
 """)
 
-_REFUND = _give_back("""
+_REFUND = _end("""
     SELECT id, status, payment_status, payment_id, status = 'confirmed' AS may_end FROM reservations
     WHERE id = %(reservation_id)s FOR UPDATE
 """)
 
-# Paid ones keep their payment status until the payment service has given the money back.
-_RELEASE_EVENT = _give_back(
+# Paid ones keep their payment status until the payment service has refunded them.
+_RELEASE_EVENT = _end(
     """
     SELECT id, true AS may_end FROM reservations WHERE event_id = %(event_id)s AND status IN ('pending', 'confirmed')
     ORDER BY id LIMIT %(limit)s FOR UPDATE
@@ -89,14 +87,14 @@ _DUE = """
     FROM reservations WHERE status = 'pending' AND deadline <= now() AND id <> ALL(%(leave_out)s::uuid[])
     ORDER BY deadline, id LIMIT %(limit)s
 """
-_EXPIRE_DUE = _give_back(f"SELECT id, true AS may_end {_DUE} FOR UPDATE SKIP LOCKED")
-_EXPIRE_ONE = _give_back("""
+_EXPIRE_DUE = _end(f"SELECT id, true AS may_end {_DUE} FOR UPDATE SKIP LOCKED")
+_EXPIRE_ONE = _end("""
     SELECT id, true AS may_end FROM reservations
     WHERE id = %(reservation_id)s AND status = 'pending' AND deadline <= now() FOR UPDATE SKIP LOCKED
 """)
 
-# Waits for whoever is paying one of them just now, and then leaves that one alone: its status is looked at again.
-_EXPIRE_HOLDERS = _give_back("""
+# Waits for a payment of one of them that is being processed, and then spares that one: its status is read again.
+_EXPIRE_HOLDERS = _end("""
     SELECT id, true AS may_end FROM reservations WHERE status = 'pending' AND deadline <= now() AND id IN (
         SELECT reservation_id FROM reservation_items
         WHERE is_live AND (seat_id = ANY(%(seat_ids)s::uuid[]) OR ticket_type_id = ANY(%(ticket_type_ids)s::uuid[]))
@@ -104,12 +102,12 @@ _EXPIRE_HOLDERS = _give_back("""
 """)
 
 _EXPIRED = {"status": Reservation.Status.EXPIRED.value, "payment_status": Reservation.PaymentStatus.FAILED.value}
-# Also for what was never paid: recorded so, and clients show it.
+# Also for reservations that were never paid: recorded so, and clients show it.
 _CANCELLED = {"status": Reservation.Status.CANCELLED.value, "payment_status": Reservation.PaymentStatus.REFUNDED.value}
 
 
 def cancel_reservation(*, user_id: UUID, reservation_id: UUID) -> None:
-    """The buyer gives the places back, paid or not. Raises NothingToCancel, AlreadyCancelled or AlreadyExpired."""
+    """Cancels a buyer's reservation, paid or not. Raises NothingToCancel, AlreadyCancelled or AlreadyExpired."""
     released = _release(
         _CANCEL, {**_CANCELLED, "user_id": user_id, "reservation_id": reservation_id}, reason="cancelled"
     )
@@ -123,10 +121,7 @@ def cancel_reservation(*, user_id: UUID, reservation_id: UUID) -> None:
 
 
 def refund_reservation(*, reservation_id: UUID) -> None:
-    """The payment service has given the money back; the places become free. Twice is the same as once.
-
-    Raises ReservationNotFound or NotPaid.
-    """
+    """Cancels a reservation that the payment service has refunded. Idempotent. Raises ReservationNotFound or NotPaid."""
     released = _release(_REFUND, {**_CANCELLED, "reservation_id": reservation_id}, reason="refunded")
     if released.ended:
         return
@@ -134,62 +129,62 @@ def refund_reservation(*, reservation_id: UUID) -> None:
         raise ReservationNotFound
     was = released.targets[0]
     if was["status"] == Reservation.Status.CANCELLED and was["payment_status"] == Reservation.PaymentStatus.COMPLETED:
-        # Of a cancelled event: the places are free already, and now the money is back.
-        paid_back = Reservation.objects.filter(
+        # Its event was cancelled, and everything is released already.
+        refunded = Reservation.objects.filter(
             id=reservation_id, status=was["status"], payment_status=was["payment_status"]
         )
-        paid_back.update(payment_status=Reservation.PaymentStatus.REFUNDED, refund_due_at=None, updated_at=Now())
+        refunded.update(payment_status=Reservation.PaymentStatus.REFUNDED, refund_due_at=None, updated_at=Now())
         return
     if was["payment_id"] is None or was["payment_status"] != Reservation.PaymentStatus.REFUNDED:
         raise NotPaid
 
 
 def release_event(*, event_id: UUID, limit: int) -> int:
-    """Ends up to `limit` reservations of an event that was cancelled. Returns how many."""
+    """Cancels up to `limit` reservations of an event. Returns how many."""
     return _release(
         _RELEASE_EVENT, {**_CANCELLED, "event_id": event_id, "limit": limit}, reason="event_cancelled"
     ).ended
 
 
 def expire_due(*, limit: int, leave_out: Sequence[UUID] = ()) -> int:
-    """Ends up to `limit` reservations that are past their deadline; leaves those that somebody is paying just now.
+    """Expires up to `limit` reservations past their deadline, but for those whose rows are locked. Returns how many.
 
-    Returns how many. Safe at once in many processes: they share the work.
+    Safe at once in many processes: they share the work.
     """
     return _release(_EXPIRE_DUE, {**_EXPIRED, "limit": limit, "leave_out": list(leave_out)}, reason="expired").ended
 
 
 def expire_one(reservation_id: UUID) -> int:
-    """The same for one reservation: 1, or 0 if it is not due, or somebody has it in hand."""
+    """Expires one reservation. Returns 0 if it is not past its deadline, or its row is locked."""
     return _release(_EXPIRE_ONE, {**_EXPIRED, "reservation_id": reservation_id}, reason="expired").ended
 
 
 def due_reservations(*, limit: int, leave_out: Sequence[UUID]) -> list[UUID]:
-    """Those that `expire_due` would look at."""
-    found = fetch_all(f"SELECT id {_DUE}", {"limit": limit, "leave_out": list(leave_out)})
-    return [reservation["id"] for reservation in found]
+    """The reservations that `expire_due` would consider."""
+    rows = fetch_all(f"SELECT id {_DUE}", {"limit": limit, "leave_out": list(leave_out)})
+    return [row["id"] for row in rows]
 
 
 def expire_holders(*, seat_ids: Sequence[UUID] = (), ticket_type_ids: Sequence[UUID] = ()) -> int:
-    """The same for the holders of these places, so that the next buyer need not wait for a sweep."""
+    """Expires holds past their deadline on these seats or ticket types, so that the next buyer need not wait for a sweep."""
     wanted = {"seat_ids": list(seat_ids), "ticket_type_ids": list(ticket_type_ids)}
     return _release(_EXPIRE_HOLDERS, {**_EXPIRED, **wanted}, reason="expired").ended
 
 
 def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Released:
-    found = fetch_one(statement, parameters)
-    for event_id, seats in _by_event(found["seats"]):
+    row = fetch_one(statement, parameters)
+    for event_id, seats in _by_event(row["seats"]):
         changes = {UUID(seat["id"]): seat["change"] for seat in seats}
         after_commit(effects.seats_were_released, event_id=event_id, changes=changes)
-    for event_id, stock in _by_event(found["stock"]):
-        after_commit(effects.stock_has_changed, event_id=event_id, stock=stock)
-    if found["ended"]:
-        after_commit(effects.reservations_were_ended, reason=reason, count=found["ended"])
-    return Released(targets=found["targets"] or [], ended=found["ended"])
+    for event_id, stock in _by_event(row["stock"]):
+        after_commit(effects.stock_was_changed, event_id=event_id, stock=stock)
+    if row["ended"]:
+        after_commit(effects.reservations_were_ended, reason=reason, count=row["ended"])
+    return Released(targets=row["targets"] or [], ended=row["ended"])
 
 
-def _by_event(places: list[dict[str, Any]] | None) -> Iterable[tuple[UUID, list[dict[str, Any]]]]:
+def _by_event(rows: list[dict[str, Any]] | None) -> Iterable[tuple[UUID, list[dict[str, Any]]]]:
     grouped = defaultdict(list)
-    for place in places or ():
-        grouped[UUID(place["event_id"])].append(place)
+    for row in rows or ():
+        grouped[UUID(row["event_id"])].append(row)
     return grouped.items()

@@ -1,4 +1,4 @@
-"""An organiser sells more tickets of a kind, or fewer, while buyers buy."""
+"""Changing how many tickets of a type found are, during the sale."""
 
 from uuid import UUID
 
@@ -17,18 +17,18 @@ RETURNING id, event_id, available_quantity, total_quantity, nextval('change_numb
 
 
 def change_total(*, ticket_type_id: UUID, total: int) -> None:
-    """From now on there are so many tickets in all; what is left follows, whatever is being sold meanwhile.
+    """Changes the total of a ticket type, and its available quantity by as much.
 
-    Raises TicketTypeNotFound, or StockIsSold when more than that are held or sold.
+    Raises TicketTypeNotFound, or StockIsSold when more than `total` are reserved or sold.
     """
     changed = fetch_all(_CHANGE_TOTAL, {"ticket_type_id": ticket_type_id, "total": total})
     if not changed:
-        there = (
+        found = (
             TicketType.objects.filter(id=ticket_type_id).values("name", "available_quantity", "total_quantity").first()
         )
-        if there is None:
+        if found is None:
             raise TicketTypeNotFound
-        raise StockIsSold(name=there["name"], taken=there["total_quantity"] - there["available_quantity"])
+        raise StockIsSold(name=found["name"], taken=found["total_quantity"] - found["available_quantity"])
     for stock in changed:
         event_id = stock.pop("event_id")
-        after_commit(effects.stock_has_changed, event_id=event_id, stock=[stock])
+        after_commit(effects.stock_was_changed, event_id=event_id, stock=[stock])

@@ -1,4 +1,4 @@
-"""What is tidied up every second: holds past their time, and events that are sold out, or no longer."""
+"""The sweep: every second it expires holds past their deadline, and updates events that have sold out, or no longer."""
 
 import logging
 import time
@@ -11,16 +11,16 @@ from seats.services import update_status_of_dirty_events
 
 BATCH = 500
 MAX_SECONDS = 0.8  # of the second until the next sweep
-REST_SECONDS = 60.0
+RETRY_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
-_resting: dict[UUID, float] = {}  # reservations that could not be ended, and until when nobody tries again
+_failed: dict[UUID, float] = {}  # reservations that could not be expired, and when to try again
 
 
 def sweep() -> dict[str, int]:
-    """Ends what is due, in batches, for less than a second. Returns counts of what was not nothing.
+    """Expires overdue reservations, in batches, for less than a second. Returns the counts that are not 0.
 
-    One reservation that can not be ended does not stop the others: it is left out for a minute, and logged each time.
+    One that cannot be expired does not stop the others: it is logged, and tried again after RETRY_SECONDS.
     """
     started = time.monotonic()
     expired = 0
@@ -35,23 +35,23 @@ def sweep() -> dict[str, int]:
 
 def _expire_batch() -> int:
     now = time.monotonic()
-    for reservation_id in [known for known, until in _resting.items() if until <= now]:
-        del _resting[reservation_id]
+    for reservation_id in [failed for failed, retry_at in _failed.items() if retry_at <= now]:
+        del _failed[reservation_id]
     try:
-        return expire_due(limit=BATCH, leave_out=list(_resting))
+        return expire_due(limit=BATCH, leave_out=list(_failed))
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError:
         logger.warning("a batch of expired reservations failed; trying them one by one")
-        return sum(map(_expired, due_reservations(limit=BATCH, leave_out=list(_resting))))
+        return sum(map(_expire_or_log, due_reservations(limit=BATCH, leave_out=list(_failed))))
 
 
-def _expired(reservation_id: UUID) -> int:
+def _expire_or_log(reservation_id: UUID) -> int:
     try:
         return expire_one(reservation_id)
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError:
-        logger.exception("reservation %s can not be ended; left alone for a minute", reservation_id)
-        _resting[reservation_id] = time.monotonic() + REST_SECONDS
+        logger.exception("reservation %s cannot be expired; it is tried again after a minute", reservation_id)
+        _failed[reservation_id] = time.monotonic() + RETRY_SECONDS
         return 0

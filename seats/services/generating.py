@@ -1,4 +1,4 @@
-"""Making the seats of an event from its layout."""
+"""Generating the seats of an event from its layout."""
 
 import logging
 from dataclasses import asdict
@@ -34,24 +34,24 @@ SELECT (SELECT count(*) FROM made) AS made, (SELECT sum(rows::bigint * seats_per
 
 
 def generate_missing_seats() -> int:
-    """Makes the seats of every event that has a layout and no seats. Returns how many were made.
+    """Generates the seats of every event that has a layout and no seats. Returns how many.
 
-    A layout from which none can be made is logged, and does not stop the others.
+    An impossible layout is logged, and does not stop the others.
     """
     made = 0
     for event_id in Event.objects.filter(seat_layout__isnull=False, seats=None).values_list("id", flat=True):
         try:
             made += generate_seats(event_id=event_id)
-        except ImpossibleLayout as refusal:
-            logger.warning("event %s: %s", event_id, refusal.message)
+        except ImpossibleLayout as error:
+            logger.warning("event %s: %s", event_id, error.message)
     return made
 
 
 def generate_seats(*, event_id: UUID) -> int:
-    """Makes the seats that the event's layout asks for and that are not there yet, in one statement.
+    """Generates the seats of the event's layout that do not exist yet, in one statement. Returns how many.
 
-    Returns how many were made: a second call makes none. Raises EventNotFound, or ImpossibleLayout when the event has no
-    layout, one from which no seats can be made, or seats of another layout.
+    A second call generates none. Raises EventNotFound; ImpossibleLayout when the event has no layout, an invalid one, or
+    seats of another layout.
     """
     with transaction.atomic():
         events = Event.objects.select_for_update(of=("self",), no_key=True)  # NO KEY: sales go on meanwhile
@@ -62,11 +62,11 @@ def generate_seats(*, event_id: UUID) -> int:
             raise ImpossibleLayout(_("The event has no seat layout."))
         sections = [asdict(section) for section in sections_of(event.seat_layout.layout_config)]
         counted = fetch_one(_GENERATE, {"event_id": event_id, "sections": orjson.dumps(sections).decode()})
-        there = Seat.objects.filter(event_id=event_id).count()
-        if there != counted["wanted"]:
+        existing = Seat.objects.filter(event_id=event_id).count()
+        if existing != counted["wanted"]:
             raise ImpossibleLayout(
                 _("The event has %(there)s seats already, not all of which are in its layout."),
-                there=there - counted["made"],
+                there=existing - counted["made"],
             )
         if counted["made"]:
             after_commit(effects.seats_were_generated, event_id=event_id)

@@ -18,7 +18,7 @@ from events.models import Event, KeywordMapping, SeatLayout
 from events.services.layouts import sections_of
 from queueing.services import Visitor
 from reservations.models import Reservation, ReservationItem
-from reservations.services import buy_tickets, confirm_reservation, release_cancelled_events, reserve_seats
+from reservations.services import confirm_reservation, release_cancelled_events, reserve_seats, reserve_tickets
 from seats.models import Seat
 from tests.support.harness import new_user
 from tickets.models import TicketType
@@ -178,7 +178,7 @@ def test_what_buyers_did_survives_a_second_load_and_a_refresh() -> None:
     confirm_reservation(
         reservation_id=sale.reservation_id, amount=sale.total_amount, payment_method="card", payment_id="a payment"
     )
-    buy_tickets(buyer=Visitor(UUID(new_user())), event_id=stock.event_id, quantities={stock.id: 3})
+    reserve_tickets(buyer=Visitor(UUID(new_user())), event_id=stock.event_id, quantities={stock.id: 3})
     before = everything()
 
     load()

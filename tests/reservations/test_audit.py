@@ -280,7 +280,7 @@ def test_without_redis_the_rest_is_looked_at(clean: Database) -> None:
 
     assert said.returncode == 2
     assert "17 checks" in said.stdout
-    assert "the waiting rooms were not looked at" in said.stderr
+    assert "the waiting rooms were not checked" in said.stderr
     with pytest.raises(CommandError, match="There is no event"):
         call_command("audit", "--event", new_user())
 

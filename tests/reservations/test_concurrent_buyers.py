@@ -144,33 +144,33 @@ A_MOMENT = "FROM seats s, (SELECT pg_sleep(0.5)) AS a_moment"
 
 
 def reservations_of_one_seat(world: Database) -> int:
-    from reservations.services import SeatSale, reserve_seats
+    from reservations.services import ReservedSeats, reserve_seats
 
     def reserve() -> object:
         return reserve_seats(buyer=Visitor(UUID(new_user())), event_id=UUID(HALL), seat_ids=[UUID(SEAT)])
 
-    return sum(isinstance(result, SeatSale) for result in in_threads([reserve] * 8))
+    return sum(isinstance(result, ReservedSeats) for result in in_threads([reserve] * 8))
 
 
 def test_postgresql_alone_never_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
     """Without Redis, and with a moment between looking and writing, so that all buyers are in it together."""
-    from reservations.services import reserving
+    from reservations.services import reserving_seats
 
     world.turn_waiting_rooms_off()
     redis_server.stop_redis()
-    with statement(monkeypatch, reserving, "_RESERVE", ("FROM seats s\n", f"{A_MOMENT}\n")):
+    with statement(monkeypatch, reserving_seats, "_RESERVE", ("FROM seats s\n", f"{A_MOMENT}\n")):
         assert reservations_of_one_seat(world) == 1
 
 
 def test_control_without_its_guards_postgresql_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
-    from reservations.services import reserving
+    from reservations.services import reserving_seats
 
     world.turn_waiting_rooms_off()
     redis_server.stop_redis()
     changes = (("FROM seats s\n", f"{A_MOMENT}\n"), ("ORDER BY s.id FOR UPDATE", "ORDER BY s.id"))
     world.rows("DROP INDEX seat_in_one_live_reservation")
     try:
-        with statement(monkeypatch, reserving, "_RESERVE", *changes):
+        with statement(monkeypatch, reserving_seats, "_RESERVE", *changes):
             assert reservations_of_one_seat(world) > 1
     finally:
         world.load_world()
@@ -179,12 +179,12 @@ def test_control_without_its_guards_postgresql_sells_twice(world: Database, redi
 
 def test_control_the_index_alone_never_sells_twice(world: Database, redis_server: Servers, monkeypatch) -> None:
     """The last wall: no row lock, no Redis; the second sale fails on the unique index and is told that it is taken."""
-    from reservations.services import reserving
+    from reservations.services import reserving_seats
 
     world.turn_waiting_rooms_off()
     redis_server.stop_redis()
     changes = (("FROM seats s\n", f"{A_MOMENT}\n"), ("ORDER BY s.id FOR UPDATE", "ORDER BY s.id"))
-    with statement(monkeypatch, reserving, "_RESERVE", *changes):
+    with statement(monkeypatch, reserving_seats, "_RESERVE", *changes):
         assert reservations_of_one_seat(world) == 1
 
 
@@ -200,18 +200,19 @@ def test_8_fifty_buyers_of_one_ticket_type_all_succeed(web: Api, world: Database
 
 
 def test_8_control_without_the_row_lock_stock_is_lost(world: Database, monkeypatch) -> None:
-    from reservations.services import TicketSale, buy_tickets, buying
+    from reservations.services import ReservedTickets, reserve_tickets, reserving_tickets
 
     def buy() -> object:
-        return buy_tickets(buyer=Visitor(UUID(new_user())), event_id=UUID(STANDING), quantities={UUID(STANDING_A): 1})
+        user = Visitor(UUID(new_user()))
+        return reserve_tickets(buyer=user, event_id=UUID(STANDING), quantities={UUID(STANDING_A): 1})
 
     def sold_and_left() -> tuple[int, int]:
         world.load_world()
-        sold = sum(isinstance(result, TicketSale) for result in in_threads([buy] * 8))
+        sold = sum(isinstance(result, ReservedTickets) for result in in_threads([buy] * 8))
         return sold, world.one("SELECT available_quantity FROM ticket_types WHERE id = %s", STANDING_A)
 
     a_moment = ("FROM ticket_types t\n", "FROM (SELECT pg_sleep(0.5)) AS a_moment, ticket_types t\n")
-    with statement(monkeypatch, buying, "_BUY", a_moment):
+    with statement(monkeypatch, reserving_tickets, "_RESERVE", a_moment):
         assert sold_and_left() == (8, 92)
     unguarded = (
         ("ORDER BY t.id FOR UPDATE OF t", "ORDER BY t.id"),
@@ -220,7 +221,7 @@ def test_8_control_without_the_row_lock_stock_is_lost(world: Database, monkeypat
             "available_quantity = p.available_quantity - p.quantity",
         ),
     )
-    with statement(monkeypatch, buying, "_BUY", a_moment, *unguarded):
+    with statement(monkeypatch, reserving_tickets, "_RESERVE", a_moment, *unguarded):
         sold, left = sold_and_left()
         assert sold + left > 100
 
@@ -323,22 +324,22 @@ def test_paying_cancelling_and_expiring_at_once_ends_as_it_was_answered(web: Api
 # --- The lock in Redis ------------------------------------------------------------------------------------------------
 
 
-def test_9_only_its_owner_lets_go_of_a_lock(world: Database, redis) -> None:
+def test_9_only_its_owner_releases_a_lock(world: Database, redis) -> None:
     from seats import locks
     from seats.errors import SeatBeingChosen
 
     event_id, seat_id = UUID(HALL), UUID(SEAT)
     key = locks.seat_lock_key(event_id, seat_id)
     assert key == f"lock:seat:{HALL}:{SEAT}"
-    first = locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
+    first = locks.acquire_locks(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
     with pytest.raises(SeatBeingChosen):
-        locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
-    assert 0 < redis.pttl(key) <= locks.LIFE_MS
+        locks.acquire_locks(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
+    assert 0 < redis.pttl(key) <= locks.LOCK_MS
     redis.delete(key)  # its time is over
-    second = locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
-    first.let_go()
+    second = locks.acquire_locks(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
+    first.release()
     assert redis.get(key) == second.token
-    second.let_go()
+    second.release()
     assert redis.get(key) is None
 
 
@@ -347,12 +348,12 @@ def test_9_locks_are_taken_all_or_none(world: Database, redis) -> None:
     from seats.errors import SeatBeingChosen
 
     event_id, one, two, three = UUID(HALL), *(UUID(seat(1, n)) for n in (1, 2, 3))
-    hold = locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[one, two])
+    held = locks.acquire_locks(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[one, two])
     for wanted in ([two], [three, one], [three, two]):
         with pytest.raises(SeatBeingChosen):
-            locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=wanted)
-    assert sorted(redis.keys("lock:*")) == [locks.seat_lock_key(event_id, held) for held in (one, two)]
-    hold.let_go()
+            locks.acquire_locks(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=wanted)
+    assert sorted(redis.keys("lock:*")) == [locks.seat_lock_key(event_id, locked) for locked in (one, two)]
+    held.release()
     assert redis.keys("lock:*") == []
 
 
@@ -361,18 +362,19 @@ def test_9_control_a_plain_delete_would_release_the_next_owners_lock(world: Data
     from kernel.redis.scripts import LuaScript
     from seats import locks
 
-    script = locks._let_go._source
-    asks = "redis.call('GET', KEYS[place]) == ARGV[1]"
-    assert asks in script
-    monkeypatch.setattr(locks, "_let_go", LuaScript(script.replace(asks, "true")))
+    script = locks._release
+    asks = "redis.call('GET', lock) == token"
+    assert asks in script.body
+    careless = LuaScript(script.body.replace(asks, "true"), keys=script.keys, args=script.args)
+    monkeypatch.setattr(locks, "_release", careless)
 
     event_id, seat_id = UUID(HALL), UUID(SEAT)
     key = locks.seat_lock_key(event_id, seat_id)
-    first = locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
+    first = locks.acquire_locks(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
     redis.delete(key)  # its time is over
-    second = locks.take(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
+    second = locks.acquire_locks(event_id=event_id, buyer=Visitor(uuid4()), seat_ids=[seat_id])
     assert redis.get(key) == second.token
-    first.let_go()
+    first.release()
     assert redis.get(key) is None
 
 
@@ -437,14 +439,15 @@ def test_who_was_refused_marks_nothing_that_was_given_back_meanwhile(web: Api, w
     """PostgreSQL has refused, but the answer is still under way when the seat is set free."""
     from uuid import UUID
 
-    from seats.locks import Hold, seat_lock_key, set_free
-    from seats.realtime import seats_changed
+    from seats.errors import SeatTaken
+    from seats.locks import SeatLocks, seat_lock_key
+    from seats.publishing import publish_released
 
     event_id, seat_id = UUID(HALL), UUID(SEAT)
     lock = seat_lock_key(event_id, seat_id)
     redis.set(lock, "refused")
-    set_free(event_id, seats_changed("seat-released", event_id=event_id, changes={seat_id: 1}))
-    Hold(event_id, "refused", (lock,)).let_go({seat_id: "A-1"}, 1000)
+    publish_released(event_id=event_id, changes={seat_id: 1})
+    SeatLocks(event_id, "refused", (lock,)).release(SeatTaken(label="A-1", unavailable={seat_id: "A-1"}))
     assert not redis.exists(MARK, lock)
 
 

@@ -382,7 +382,7 @@ def test_one_bad_row_does_not_stop_the_others(world: Database, redis, caplog: py
     assert sweep() == {}
     assert not caplog.records  # left alone for a while
     world.rows("UPDATE ticket_types SET total_quantity = 50, available_quantity = 3 WHERE id = %s", STANDING_B)
-    sweeping._resting.update(dict.fromkeys(sweeping._resting, 0.0))  # its minute is over
+    sweeping._failed.update(dict.fromkeys(sweeping._failed, 0.0))  # its minute is over
     assert sweep() == {"expired": 1}
     assert world.one("SELECT available_quantity FROM ticket_types WHERE id = %s", STANDING_B) == 4
 

@@ -248,7 +248,7 @@ def test_two_services_on_one_machine_do_not_add_up(web: Api, counted_web: Counte
 
 
 def test_what_is_left_is_read_from_the_database(pair: Api, world: Database) -> None:
-    from seats.metrics import PlacesOnSale
+    from seats.metrics import AvailabilityCollector
 
     sell(pair, buyers=100)
 
@@ -278,7 +278,7 @@ def test_what_is_left_is_read_from_the_database(pair: Api, world: Database) -> N
         scrapes.append(scrape(pair))
         return shown(scrapes[-1]) == expected and stock.items() <= left(scrapes[-1]).items()
 
-    wait_until(is_true, seconds=PlacesOnSale.SECONDS + 10)  # each process remembers what it has read for so long
+    wait_until(is_true, seconds=AvailabilityCollector.SECONDS + 10)  # each process caches for so long what it has read
     found = scrapes[-1]
     statuses = {row["id"]: row["status"] for row in world.rows("SELECT id::text, status FROM events")}
     assert {statuses[its["event_id"]] for its in found.labels("tickets_available")} <= {"on_sale", "sold_out"}

@@ -1,4 +1,4 @@
-"""`manage.py audit`: is everything as it must be?"""
+"""`manage.py audit`: checks the invariants of seats, stock, payments and waiting rooms."""
 
 import uuid
 from argparse import ArgumentParser
@@ -13,33 +13,33 @@ from reservations.services import audit
 
 
 class Command(BaseCommand):
-    help = "Proves, in the middle of a sale, too, that seats, stock, money and waiting rooms are as they must be."
+    help = "Checks the invariants of seats, stock, payments and waiting rooms, also in the middle of a sale."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--event", type=uuid.UUID, help="look at this event only")
-        parser.add_argument("--json", action="store_true", help="for programs")
+        parser.add_argument("--event", type=uuid.UUID, help="check this event only")
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         event_id = options["event"]
         if event_id and not Event.objects.filter(id=event_id).exists():
             raise CommandError(f"There is no event {event_id}.", returncode=2)
-        found = audit(event_id=event_id)
-        self.stdout.write(_as_json(found) if options["json"] else _as_text(found))
-        if found.violations:
-            raise CommandError(f"{sum(outcome.count for outcome in found.violations):,} violations.", returncode=1)
-        if not found.waiting_room_was_checked:
-            raise CommandError("Redis does not answer: the waiting rooms were not looked at.", returncode=2)
+        result = audit(event_id=event_id)
+        self.stdout.write(_as_json(result) if options["json"] else _as_text(result))
+        if result.violations:
+            raise CommandError(f"{sum(outcome.count for outcome in result.violations):,} violations.", returncode=1)
+        if not result.waiting_room_was_checked:
+            raise CommandError("Redis does not respond: the waiting rooms were not checked.", returncode=2)
 
 
-def _as_json(found: Audit) -> str:
-    return orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()
+def _as_json(result: Audit) -> str:
+    return orjson.dumps(result, option=orjson.OPT_INDENT_2).decode()
 
 
-def _as_text(found: Audit) -> str:
-    lines = [f"{len(found.outcomes)} checks, as of {found.moment:%F %T.%f %Z}"]
-    for outcome in found.violations:
+def _as_text(result: Audit) -> str:
+    lines = [f"{len(result.outcomes)} checks, as of {result.moment:%F %T.%f %Z}"]
+    for outcome in result.violations:
         lines += ["", f"{outcome.check}: {outcome.count:,} violations of: {outcome.rule}"]
         lines += [f"  {orjson.dumps(row).decode()}" for row in outcome.rows]
         if outcome.count > len(outcome.rows):
             lines.append(f"  and {outcome.count - len(outcome.rows):,} more")
-    return "\n".join([*lines, "" if found.violations else "No violations."])
+    return "\n".join([*lines, "" if result.violations else "No violations."])

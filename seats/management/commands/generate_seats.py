@@ -1,4 +1,4 @@
-"""`manage.py generate_seats`: seats from layouts."""
+"""`manage.py generate_seats`: generates seats from layouts."""
 
 import time
 import uuid
@@ -13,25 +13,27 @@ from seats.services import generate_seats
 
 
 class Command(BaseCommand):
-    help = "Makes the missing seats of one event, or of every event that has a layout and no seats."
+    help = "Generates the missing seats of one event, or of every event that has a layout and no seats."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("event_id", nargs="?", type=uuid.UUID, help="all events that lack seats, if not given")
+        parser.add_argument("event_id", nargs="?", type=uuid.UUID, help="default: every event that lacks seats")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         if options["event_id"]:
             events = [options["event_id"]]
         else:
             events = list(Event.objects.filter(seat_layout__isnull=False, seats=None).values_list("id", flat=True))
-        refused = 0
-        for place, event_id in enumerate(events, 1):
+        failed = 0
+        for number, event_id in enumerate(events, 1):
             started = time.monotonic()
             try:
                 made = generate_seats(event_id=event_id)
-            except DomainError as refusal:
-                refused += 1
-                self.stderr.write(f"[{place}/{len(events)}] {event_id}: {refusal.message}")
+            except DomainError as error:
+                failed += 1
+                self.stderr.write(f"[{number}/{len(events)}] {event_id}: {error.message}")
                 continue
-            self.stdout.write(f"[{place}/{len(events)}] {event_id}: {made} seats in {time.monotonic() - started:.1f} s")
-        if refused:
-            raise CommandError(f"{refused} of {len(events)} events have a layout from which no seats can be made.")
+            self.stdout.write(
+                f"[{number}/{len(events)}] {event_id}: {made} seats in {time.monotonic() - started:.1f} s"
+            )
+        if failed:
+            raise CommandError(f"No seats could be generated for {failed} of {len(events)} events.")

@@ -1,0 +1,212 @@
+"""Reserving seats: they are locked for a buyer who has some minutes to pay."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError
+
+from events.errors import EventNotFound, NotOnSale
+from events.models import Event
+from events.selectors import IS_ON_SALE
+from kernel.db.sql import after_commit, violated_constraint
+from kernel.errors import DomainError
+from queueing.services import Visitor
+from reservations import effects, idempotency
+from reservations.errors import AmountTooLarge
+from reservations.idempotency import IdempotentRequest, RespondedBefore
+from reservations.models import MAX_AMOUNT, Reservation, ReservationItem
+from reservations.services.numbering import new_reservation_number
+from reservations.services.releasing import expire_holders
+from seats import services as seats
+from seats.errors import SeatNotFound, SeatTaken, TooManySeats
+from seats.models import Seat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReservedSeats:
+    """A reservation of seats, to be paid before `expires_at`.
+
+    `seats` are {id, seat_label, price}, in the order of the request.
+    `changes` are numbers of the changes, by seat; empty if the reservation was made by an earlier request.
+    """
+
+    reservation_id: UUID
+    number: str
+    total_amount: int
+    expires_at: datetime
+    seats: list[dict[str, Any]]
+    changes: Mapping[UUID, int]
+
+
+# One round trip. `picked` locks the seats in id order, so that two buyers who want the same seats in different orders cannot
+# deadlock. After a wait it sees the seats as they are then.
+_RESERVE = f"""
+WITH {idempotency.EARLIER},
+event AS MATERIALIZED (
+    SELECT {IS_ON_SALE} AS is_on_sale, coalesce(e.max_seats_per_reservation, %(max_seats)s) AS max_seats
+    FROM events e WHERE e.id = %(event_id)s
+),
+picked AS MATERIALIZED (
+    SELECT s.id, s.seat_label, s.price, s.status FROM seats s
+    WHERE s.id = ANY(%(seat_ids)s::uuid[]) AND s.event_id = %(event_id)s
+    ORDER BY s.id FOR UPDATE
+),
+verdict AS MATERIALIZED (
+    SELECT count(*) = cardinality(%(seat_ids)s::uuid[]) AS all_found, bool_and(status = 'available') AS all_available,
+           least(sum(price), {MAX_AMOUNT + 1})::bigint AS total
+    FROM picked
+),
+reservation AS (
+    INSERT INTO reservations (user_id, event_id, reservation_number, total_amount, expires_at)
+    SELECT %(user_id)s, %(event_id)s, %(number)s, v.total, now() + make_interval(secs => %(seconds)s)
+    FROM verdict v, event e
+    WHERE e.is_on_sale AND cardinality(%(seat_ids)s::uuid[]) <= e.max_seats AND v.all_found AND v.all_available
+      AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)
+    RETURNING id, expires_at
+),
+items AS (
+    INSERT INTO reservation_items (reservation_id, seat_id, quantity, unit_price, subtotal, is_live)
+    SELECT r.id, p.id, 1, p.price, p.price, true FROM reservation r, picked p
+),
+locked AS (
+    UPDATE seats s SET status = 'locked', updated_at = now() FROM reservation r, picked p WHERE s.id = p.id
+    RETURNING s.id, nextval('change_number') AS change
+),
+{idempotency.RECORDED}
+SELECT e.is_on_sale, e.max_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
+       (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
+       {idempotency.EARLIER_RECORD},
+       CASE WHEN NOT v.all_available THEN (
+           SELECT extract(epoch FROM min(h.deadline) - now())::float8
+           FROM reservation_items i JOIN reservations h ON h.id = i.reservation_id
+           WHERE i.seat_id = ANY(%(seat_ids)s::uuid[]) AND i.is_live AND h.status = 'pending'
+       ) END AS next_hold_ends_in
+FROM verdict v LEFT JOIN event e ON true LEFT JOIN reservation r ON true
+"""
+
+
+def check_seat_limit(*, event_id: UUID, count: int) -> None:
+    """Raises TooManySeats. An event's own lower limit is left to the statement that reserves.
+
+    A round trip only for more seats than most events allow.
+    """
+    # Before anything else, as the wire contract says.
+    if count <= settings.MAX_SEATS_PER_RESERVATION:
+        return
+    own = Event.objects.filter(id=event_id).values_list("max_seats_per_reservation", flat=True).first()
+    limit = own or settings.MAX_SEATS_PER_RESERVATION
+    if count > limit:
+        raise TooManySeats(most=limit)
+
+
+def reserve_seats(
+    *, buyer: Visitor, event_id: UUID, seat_ids: Sequence[UUID], request: IdempotentRequest | None = None
+) -> ReservedSeats:
+    """Reserves all of the seats for RESERVATION_SECONDS, or none.
+
+    Raises TooManySeats, EventNotFound, NotOnSale, SeatNotFound, SeatTaken, AmountTooLarge, UserNotFound, and what
+    `seats.services.acquire_locks` raises; with a `request` also RequestInProgress, RejectedBefore, IdempotencyKeyReused.
+    """
+    seat_ids = list(dict.fromkeys(seat_ids))  # a seat that is named twice is one seat
+    try:
+        return _reserve(buyer=buyer, event_id=event_id, seat_ids=seat_ids, request=request)
+    except (DomainError, RespondedBefore) as outcome:
+        return _reserved_before(idempotency.earlier_reservation(request, outcome), seat_ids)
+
+
+def _reserve(
+    *, buyer: Visitor, event_id: UUID, seat_ids: Sequence[UUID], request: IdempotentRequest | None
+) -> ReservedSeats:
+    request_locks = idempotency.request_locks(request, event_id=event_id)
+    locks = seats.acquire_locks(event_id=event_id, buyer=buyer, seat_ids=seat_ids, also=request_locks)
+    try:
+        reserved = _insert(user_id=buyer.user_id, event_id=event_id, seat_ids=seat_ids, request=request)
+    except SeatTaken as rejection:
+        locks.release(rejection)
+        raise
+    except BaseException:
+        locks.release()
+        raise
+    after_commit(effects.seats_were_locked, event_id=event_id, changes=reserved.changes, locks=locks)
+    return reserved
+
+
+def _insert(
+    *, user_id: UUID, event_id: UUID, seat_ids: Sequence[UUID], request: IdempotentRequest | None
+) -> ReservedSeats:
+    """One statement; two more when a hold past its deadline is in the way."""
+    number = new_reservation_number()
+    parameters = {
+        "user_id": user_id,
+        "event_id": event_id,
+        "seat_ids": list(seat_ids),
+        "max_seats": settings.MAX_SEATS_PER_RESERVATION,
+        "seconds": settings.RESERVATION_SECONDS,
+        "number": number,
+    }
+    row = _fetch(parameters, request)
+    if row["next_hold_ends_in"] is not None and row["next_hold_ends_in"] <= 0:
+        expire_holders(seat_ids=seat_ids)
+        row = _fetch(parameters, request)
+    by_id = {UUID(seat["id"]): seat for seat in row["seats"] or ()}
+    if row["reservation_id"] is None:
+        raise _rejection(row, [by_id[seat_id] for seat_id in seat_ids if seat_id in by_id])
+    return ReservedSeats(
+        reservation_id=row["reservation_id"],
+        number=number,
+        total_amount=row["total"],
+        expires_at=row["expires_at"],
+        seats=[by_id[seat_id] for seat_id in seat_ids],
+        changes={seat_id: row["changes"][str(seat_id)] for seat_id in seat_ids},
+    )
+
+
+def _fetch(parameters: dict[str, Any], request: IdempotentRequest | None) -> dict[str, Any]:
+    try:
+        return idempotency.fetch_reserved(_RESERVE, parameters, request)
+    except IntegrityError as error:
+        if violated_constraint(error) != "seat_in_one_live_reservation":
+            raise
+        # A seat whose status says available, in a live reservation.
+        labels = Seat.objects.filter(id__in=parameters["seat_ids"], items__is_live=True)
+        raise SeatTaken(label=labels.values_list("seat_label", flat=True)[0]) from error
+
+
+def _rejection(row: dict[str, Any], found: Sequence[dict[str, Any]]) -> DomainError:
+    """Why no reservation was made: the first reason in the wire contract's order."""
+    if row["is_on_sale"] is None:
+        return EventNotFound()
+    if not row["is_on_sale"]:
+        return NotOnSale()
+    if len(found) > row["max_seats"]:
+        return TooManySeats(most=row["max_seats"])
+    if not row["all_found"]:
+        return SeatNotFound()
+    labels = {UUID(seat["id"]): seat["seat_label"] for seat in found if seat["status"] != Seat.Status.AVAILABLE}
+    if labels:
+        ends_in = row["next_hold_ends_in"]
+        lasts = math.inf if ends_in is None else ends_in
+        return SeatTaken(label=next(iter(labels.values())), unavailable=labels, unavailable_seconds=lasts)
+    return AmountTooLarge()
+
+
+def _reserved_before(reservation_id: UUID, seat_ids: Sequence[UUID]) -> ReservedSeats:
+    """What `_insert` returned when the reservation was made."""
+    reservation = Reservation.objects.get(id=reservation_id)
+    items = ReservationItem.objects.filter(reservation_id=reservation_id).select_related("seat")
+    by_id = {item.seat.id: (item.seat.seat_label, item.unit_price) for item in items if item.seat}
+    if reservation.expires_at is None:
+        raise AssertionError(f"{reservation_id} is no reservation of seats")
+    return ReservedSeats(
+        reservation_id=reservation_id,
+        number=reservation.reservation_number,
+        total_amount=reservation.total_amount,
+        expires_at=reservation.expires_at,
+        seats=[{"id": seat_id, "seat_label": by_id[seat_id][0], "price": by_id[seat_id][1]} for seat_id in seat_ids],
+        changes={},
+    )
