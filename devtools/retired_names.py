@@ -12,8 +12,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SUFFIXES = {".py", ".lua", ".js", ".yml", ".yaml", ".md", ".json", ".html", ".toml", ".example", ".template", ".conf"}
-# Recorded behaviour, what has changed, and this list itself.
-EXCLUDED = ("tests/contract/", "CHANGELOG.md", "devtools/retired_names.py", "docs/adr/")
+# Recorded behaviour, history, and this list with its test.
+EXCLUDED_FOLDERS = ("tests/contract/", "docs/adr/")
+EXCLUDED_FILES = ("CHANGELOG.md", "retired_names.py")
 
 # Retired pattern: the name to use instead.
 NAMES: dict[str, str] = {
@@ -75,7 +76,11 @@ def find_retired_names(paths: Iterable[Path]) -> Iterator[str]:
 
 def tracked_files() -> list[Path]:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
-    return [ROOT / name for name in listed.stdout.split("\0") if name and not name.startswith(EXCLUDED)]
+    return [ROOT / name for name in listed.stdout.split("\0") if _is_searched(name)]
+
+
+def _is_searched(name: str) -> bool:
+    return bool(name) and not name.startswith(EXCLUDED_FOLDERS) and not name.endswith(EXCLUDED_FILES)
 
 
 def main() -> None:
