@@ -69,8 +69,8 @@ INSTALLED_APPS = [
     # Before staticfiles, so that runserver also serves WebSockets. Only there: it takes 17 MB of each process.
     *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "kernel",
-    "kernel.backoffice",  # before the admin, to override its templates
-    "kernel.backoffice.site.ServiceAdmin",
+    "kernel.backoffice",  # before the admin, to override its templates and translations
+    "kernel.backoffice.site.BackofficeAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
