@@ -79,7 +79,7 @@ class Operation:
         return copy.deepcopy(self.described["requestBody"]["content"][JSON]["examples"]["Example"]["value"])
 
 
-class ViewDescription:
+class Described:
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
         closed = copy.deepcopy(document)
@@ -127,7 +127,7 @@ class ViewDescription:
 class Asker:
     """Calls operations by their names, holds each answer against the document, and notes what was answered."""
 
-    described: ViewDescription
+    described: Described
     faults: list[str] = field(default_factory=list)
     seen: set[Said] = field(default_factory=set)
 
