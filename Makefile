@@ -30,11 +30,12 @@ check: export ALLOWED_HOSTS := example.org
 check: export SECRET_KEY = $(RANDOM_SECRET)
 check: export JWT_SECRET = $(RANDOM_SECRET)
 check: export INTERNAL_API_TOKEN = $(RANDOM_SECRET)
-check: .venv/installed ## formatting, lint, types, import rules, migrations, deployment settings
+check: .venv/installed ## formatting, lint, types, import rules, names, migrations, deployment settings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m devtools.retired_names
 	@echo $(BIN)/python manage.py makemigrations --check --dry-run
 	@said=$$($(BIN)/python manage.py makemigrations --check --dry-run 2>&1) || { echo "$$said"; exit 1; }
 	$(BIN)/python manage.py check --deploy --fail-level WARNING

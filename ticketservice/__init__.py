@@ -1,1 +1,1 @@
-"""The composition root: settings, urls, processes. Knows everybody; nobody imports it."""
+"""The composition root: settings, URLs, processes. It imports every app, and no app imports it."""

@@ -1,6 +1,6 @@
-"""GET /api/schema, the OpenAPI document; GET /api-docs, the page that shows it; GET /, which leads there.
+"""GET /api/schema: the OpenAPI document. GET /api-docs: a page that shows it. GET /: a redirect to that page.
 
-The page needs nothing from another host.
+The page loads nothing from other hosts.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-_generating = Lock()  # drf-spectacular swaps the classes of views while it looks at them
+_generating = Lock()  # drf-spectacular replaces the classes of views while it inspects them
 
 
 def document() -> tuple[bytes, str]:
-    """The document as JSON, and its ETag; made once in a process."""
+    """Return the document as JSON and its ETag. Generated once in each process."""
     with _generating:
         return _document()
 

@@ -1,4 +1,4 @@
-"""`realtime`: WebSockets and Socket.IO, on an ASGI server. `runserver` serves HTTP here, too."""
+"""The ASGI application of `realtime`: WebSockets and Socket.IO. With `runserver` it also serves HTTP."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ raise_for_invalid_settings()
 
 from gateway.socketio import server as socketio  # noqa: E402
 from kernel.observability.request_context import accept_request_id, current_request_id  # noqa: E402
-from kernel.realtime import consumers  # noqa: E402 - what follows needs Django to be set up
+from kernel.realtime import consumers  # noqa: E402 - these need Django to be set up
 from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
 
@@ -31,23 +31,24 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
-    """Before the server stops, sockets are sent away with a hint when to come back: it would only cut them off."""
+    """Handle startup and shutdown. Startup installs the handler that drains connections on SIGTERM."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            _drain_first(asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM))
+            _drain_on_sigterm(asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM))
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
 
 
 async def drain() -> None:
+    """Close all connections with a code that tells clients when to reconnect. The server would only cut them off."""
     await consumers.drain()
     await socketio.drain()
 
 
-def _drain_first(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
-    """On SIGTERM: drains, then does what the server would have done. A second signal does it at once."""
+def _drain_on_sigterm(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
+    """On SIGTERM drain, then call the server's own handler `stop`. A second SIGTERM calls it at once."""
     if not callable(stop):
         return
     draining: list[asyncio.Task[None]] = []
@@ -64,7 +65,7 @@ def _drain_first(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
 
 async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["path"].rstrip("/") == "/socket.io":
-        _name(scope)
+        _set_request_id(scope)
         await socketio(scope, receive, send)
     else:
         await http(scope, receive, send)  # type: ignore[arg-type]  # Django's stubs want a Mapping
@@ -77,19 +78,21 @@ SOCKETS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
 )
 
 
-def _name(scope: dict[str, Any]) -> None:
-    """Gives the log lines of a connection the id with which it came. The server runs each one in a context of its own."""
-    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    current_request_id.set(accept_request_id(given.decode("latin-1")))
+def _set_request_id(scope: dict[str, Any]) -> None:
+    """Use the connection's X-Request-Id for its log lines."""
+    # The server runs each connection in a context of its own, so this does not affect others.
+    header = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    current_request_id.set(accept_request_id(header.decode("latin-1")))
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Without Channels' routers: each keeps a copy of the scope for every socket."""
+    """Dispatch a connection by its type and path."""
+    # Not by Channels' routers: each of them keeps a copy of the scope for every socket.
     if scope["type"] == "websocket":
-        _name(scope)
+        _set_request_id(scope)
         for path, consumer in SOCKETS:
-            if found := path.fullmatch(scope["path"]):
-                await consumer(found[1])(scope, receive, send)
+            if match := path.fullmatch(scope["path"]):
+                await consumer(match[1])(scope, receive, send)
                 return
         await send({"type": "websocket.close"})
     elif scope["type"] == "http":

@@ -1,8 +1,8 @@
-"""Celery: `worker` and `beat`.
+"""The Celery application of `worker` and `beat`.
 
-Three queues: `admission` for the waiting room, which needs Redis only and goes on without PostgreSQL; `ticks` for what else
-runs every second; `work` for everything else. `manage.py worker` runs a worker process for each, so that a slow task never
-delays a tick.
+It has three queues: `admission` for the waiting room, which needs only Redis and continues without PostgreSQL; `ticks` for
+the other tasks of every second; `work` for everything else. `manage.py worker` runs a worker process for each, so that a
+slow task never delays those of every second.
 """
 
 import logging
@@ -18,8 +18,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 app = Celery("ticketservice", task_cls="kernel.tasks.base:InstrumentedTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
-    # A worker that dies has not acknowledged: its message is given to another after `visibility_timeout`, which is longer
-    # than any task may run and than any moment ahead for which a wake-up is asked.
+    # The message of a worker that dies is delivered again after `visibility_timeout`. This must be longer than any task may
+    # run, and than the farthest `eta` of a task, or tasks would be delivered twice.
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
@@ -44,7 +44,7 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     timezone="UTC",
-    # A run that could not start before the next one is due is dropped: `expires` is shorter than the period.
+    # `expires` is shorter than the period: a run that could not start before the next one is due is dropped.
     beat_schedule={
         "admit": {"task": "queueing.tasks.admit", "schedule": 1.0, "options": {"expires": 0.9}},
         "sweep": {"task": "reservations.tasks.sweep", "schedule": 1.0, "options": {"expires": 0.9}},
@@ -66,10 +66,10 @@ app.autodiscover_tasks()
 
 
 @setup_logging.connect
-def keep_the_logging_of_the_settings(**_: Any) -> None:
-    """Connected so that Celery leaves the logging alone that Django has set up."""
+def keep_django_logging(**_: Any) -> None:
+    """Do nothing. With a receiver of this signal, Celery does not replace Django's logging configuration."""
 
 
 @beat_init.connect
-def say_that_beat_runs(sender: Any, **_: Any) -> None:
+def log_start(sender: Any, **_: Any) -> None:
     logger.info("beat runs %d periodic tasks", len(sender.scheduler.schedule))

@@ -1,4 +1,4 @@
-"""Is it alive, and what of it works? Every check has a time limit, so that an answer comes also when a component hangs."""
+"""Health checks. Each component has a time limit, so that there is a response even if one hangs."""
 
 import time
 from collections.abc import Callable
@@ -15,72 +15,72 @@ from django.urls import re_path
 from kernel.http.problems import JSON, require_safe
 from kernel.redis.connection import client
 
-TIME_LIMIT = 0.8  # seconds; the answer is promised within one
-_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
+TIMEOUT_SECONDS = 0.8  # the wire contract promises a response within one second
+_executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
 
 
-def _database_answers() -> None:
+def _check_database() -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     finally:
-        connection.close()  # back to the pool: this thread serves no requests, which would do it
+        connection.close()  # return it to the pool; no request ends in this thread, which would do that
 
 
-def _redis_answers() -> None:
-    client().ping()  # past the circuit breaker: this is a look, not a use
+def _check_redis() -> None:
+    client().ping()  # without the circuit breaker, to see its recovery at once
 
 
-CHECKS: dict[str, Callable[[], None]] = {"database": _database_answers, "redis": _redis_answers}
+CHECKS: dict[str, Callable[[], None]] = {"database": _check_database, "redis": _check_redis}
 
-State = tuple[int, dict[str, Any]]  # an answer: its status and what it says
+Report = tuple[int, dict[str, Any]]  # status code and body
 
 
 def check(*names: str) -> dict[str, dict[str, Any]]:
-    """State and latency of components, looked at side by side."""
+    """Return the status and latency of components, checked concurrently."""
     started = time.monotonic()
-    running = {name: _threads.submit(CHECKS[name]) for name in names}
-    found = {}
+    running = {name: _executor.submit(CHECKS[name]) for name in names}
+    states = {}
     for name, future in running.items():
         try:
-            future.result(timeout=max(0.0, started + TIME_LIMIT - time.monotonic()))
-            found[name] = {"status": "ok", "latencyMs": round((time.monotonic() - started) * 1000, 1)}
+            future.result(timeout=max(0.0, started + TIMEOUT_SECONDS - time.monotonic()))
+            states[name] = {"status": "ok", "latencyMs": round((time.monotonic() - started) * 1000, 1)}
         except CheckTimeout:
             future.cancel()
-            found[name] = {"status": "down", "reason": "no answer in time"}
-        except Exception as error:  # noqa: BLE001 - whatever it is, the component does not work
-            found[name] = {"status": "down", "reason": type(error).__name__}
-    return found
+            states[name] = {"status": "down", "reason": "no answer in time"}
+        except Exception as error:  # noqa: BLE001 - whatever it is, the component is down
+            states[name] = {"status": "down", "reason": type(error).__name__}
+    return states
 
 
-def alive() -> State:
-    """/health, /health/live: the process answers."""
+def alive() -> Report:
+    """/health, /health/live: the process responds."""
     return 200, {"status": "ok"}
 
 
-def works(*components: str) -> State:
-    """/health/db, /health/redis, /health/all: 503 when one of the components is down."""
-    found = check(*components)
-    return _state(found, works=all(state["status"] == "ok" for state in found.values()))
+def all_up(*components: str) -> Report:
+    """/health/db, /health/redis, /health/all: 503 if one of the components is down."""
+    states = check(*components)
+    return _report(states, is_ok=all(state["status"] == "ok" for state in states.values()))
 
 
-def ready() -> State:
-    """/health/ready: may traffic come here? Without Redis it may: the sale goes on."""
-    found = check("database", "redis")
-    return _state(found, works=found["database"]["status"] == "ok")
+def ready() -> Report:
+    """/health/ready: 503 if PostgreSQL is down. Without Redis the process can still sell, and gets traffic."""
+    states = check("database", "redis")
+    return _report(states, is_ok=states["database"]["status"] == "ok")
 
 
-def _state(found: dict[str, dict[str, Any]], *, works: bool) -> State:
-    return 200 if works else 503, {"status": "ok" if works else "down", "components": found}
+def _report(states: dict[str, dict[str, Any]], *, is_ok: bool) -> Report:
+    return 200 if is_ok else 503, {"status": "ok" if is_ok else "down", "components": states}
 
 
-def _view(answer: Callable[[], State]) -> Callable[[HttpRequest], HttpResponse]:
-    """Without DRF, which takes 6 MB of each `realtime` process."""
+def _view(report: Callable[[], Report]) -> Callable[[HttpRequest], HttpResponse]:
+    # Without DRF, which takes 6 MB of each `realtime` process.
 
     @require_safe
     def health(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
-        status, said = answer()
-        return HttpResponse(orjson.dumps(said), status=status, content_type=JSON)
+        status, body = report()
+        return HttpResponse(orjson.dumps(body), status=status, content_type=JSON)
 
     return health
 
@@ -88,8 +88,8 @@ def _view(answer: Callable[[], State]) -> Callable[[HttpRequest], HttpResponse]:
 urlpatterns = [
     re_path("^health/?$", _view(alive)),
     re_path("^health/live/?$", _view(alive)),
-    re_path("^health/db/?$", _view(partial(works, "database"))),
-    re_path("^health/redis/?$", _view(partial(works, "redis"))),
-    re_path("^health/all/?$", _view(partial(works, "database", "redis"))),
+    re_path("^health/db/?$", _view(partial(all_up, "database"))),
+    re_path("^health/redis/?$", _view(partial(all_up, "redis"))),
+    re_path("^health/all/?$", _view(partial(all_up, "database", "redis"))),
     re_path("^health/ready/?$", _view(ready)),
 ]

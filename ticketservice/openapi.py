@@ -1,4 +1,4 @@
-"""The OpenAPI document as a whole: what the apps describe, and the pages that are no app's."""
+"""The whole OpenAPI document: introduction, order, and the pages that belong to no app."""
 
 from operator import itemgetter
 from pathlib import Path
@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-import events.openapi  # noqa: F401 - describes its views by being imported, as the next ones
+import events.openapi  # noqa: F401 - importing it registers its descriptions
 import queueing.openapi  # noqa: F401
 import reservations.openapi.operations  # noqa: F401
 import seats.openapi  # noqa: F401
@@ -46,8 +46,8 @@ class Alive(serializers.Serializer[Any]):
 
 class ComponentState(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["ok", "down"])
-    latencyMs = serializers.FloatField(required=False, help_text="When it answered.")
-    reason = serializers.CharField(required=False, help_text="When it did not.")
+    latencyMs = serializers.FloatField(required=False, help_text="If the component is up.")
+    reason = serializers.CharField(required=False, help_text="If it is down.")
 
 
 class Health(serializers.Serializer[Any]):
@@ -55,28 +55,28 @@ class Health(serializers.Serializer[Any]):
     components = serializers.DictField(child=ComponentState(), help_text="`database`, `redis`.")
 
 
-class HealthPage(APIView):  # is described only: what answers is `ticketservice.health`, without DRF
+class HealthPage(APIView):  # for the document only; `ticketservice.health` responds, without DRF
     openapi_examples = read_examples(EXAMPLES)
     uses_database = False
 
 
 @extend_schema(tags=["Operation"])
 class AlivePage(HealthPage):
-    @extend_schema(summary="Does the process answer?", responses={200: Alive})
+    @extend_schema(summary="Liveness: the process responds", responses={200: Alive})
     def get(self, request: Request) -> Response: ...  # type: ignore[empty-body]
 
 
 @extend_schema(tags=["Operation"])
 class ComponentPage(HealthPage):
-    @extend_schema(summary="Do the components answer?", responses={200: Health, 503: Health})
+    @extend_schema(summary="Status of components", responses={200: Health, 503: Health})
     def get(self, request: Request) -> Response: ...  # type: ignore[empty-body]
 
 
 @extend_schema(tags=["Operation"])
 class ReadyPage(HealthPage):
     @extend_schema(
-        summary="May traffic come here?",
-        description="Yes, while PostgreSQL answers; without Redis the sale goes on.",
+        summary="Readiness: the process can serve traffic",
+        description="200 while PostgreSQL is up. Redis is not required: seats can be sold without it.",
         responses={200: Health, 503: Health},
     )
     def get(self, request: Request) -> Response: ...  # type: ignore[empty-body]
@@ -112,7 +112,7 @@ class DocumentationPage(ViewDescription):
     operations = {
         "get": extend_schema(
             operation_id="getApiPage",
-            summary="This document, to be read and tried",
+            summary="A page to read this document and try its operations",
             responses={(200, "text/html"): OpenApiResponse(OpenApiTypes.STR)},
         )
     }
@@ -134,21 +134,21 @@ METRICS = {
 
 
 def one_of_each(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
-    """Each path once: what is served under /api, too, is said by the document's servers.
+    """Keep each path once, without the prefix /api, which is one of the document's servers.
 
-    The methods of a path come in no order from DRF, and all processes must show the same document.
+    DRF yields the methods of a path in arbitrary order. They are sorted, since all processes must serve the same document.
     """
-    shown: dict[str, list[tuple[str, str, str, Any]]] = {}
+    by_path: dict[str, list[tuple[str, str, str, Any]]] = {}
     for path, regex, method, view in endpoints:
         plain = path.rstrip("/")
         if plain == "/api/schema" or not plain.startswith("/api/"):
-            shown.setdefault(plain, []).append((plain, regex, method, view))
-    found = [endpoint for of_path in shown.values() for endpoint in sorted(of_path, key=itemgetter(2))]
-    return found + [(path, path, "GET", page.as_view()) for path, page in HEALTH_PAGES.items()]
+            by_path.setdefault(plain, []).append((plain, regex, method, view))
+    kept = [endpoint for methods in by_path.values() for endpoint in sorted(methods, key=itemgetter(2))]
+    return kept + [(path, path, "GET", page.as_view()) for path, page in HEALTH_PAGES.items()]
 
 
 def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """The introduction, the page that DRF does not know, and the answers to everything else."""
+    """Add the introduction, /metrics, which DRF does not know, and the responses to other paths and methods."""
     result["info"]["description"] = INTRODUCTION.read_text()
     result["tags"] = [{"name": name} for name in TAGS]
     result["paths"]["/metrics"] = METRICS

@@ -1,5 +1,6 @@
-"""What `realtime` is asked by HTTP in production: health and metrics. REST and the admin, which take 6 MB, are loaded when
-somebody asks for something else, as with `runserver`.
+"""URLs of `realtime`: health and metrics. Other paths load `ticketservice.urls`, which `runserver` needs.
+
+REST and the admin take 6 MB of a process. They are imported only if another path is requested.
 """
 
 from django.urls import URLResolver, include, path, re_path

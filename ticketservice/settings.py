@@ -1,7 +1,7 @@
 """Settings, read from the environment once. Every variable is described in `.env.example`.
 
-A configuration that can not work refuses to start here; relations between settings that can be judged
-without starting are system checks in `kernel.checks`.
+A setting that is missing or malformed raises ImproperlyConfigured here. Ranges and relations between settings are system
+checks (`kernel.checks`, and `checks.py` of the apps).
 """
 
 import sys
@@ -24,7 +24,7 @@ VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project
 DEBUG: bool = env.bool("DEBUG", default=False)
 
 # --- Secrets ---------------------------------------------------------------------------------------------------------
-DEVELOPMENT_SECRET_KEY = "development-only-secret-key"  # noqa: S105 - refused unless DEBUG
+DEVELOPMENT_SECRET_KEY = "development-only-secret-key"  # noqa: S105 - rejected unless DEBUG
 SECRET_KEY: str = env.str("SECRET_KEY", default=DEVELOPMENT_SECRET_KEY)
 SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
 AUTH_SERVICE_URL: str = env.address("AUTH_SERVICE_URL", "https", "http", default="").rstrip("/")
@@ -32,18 +32,18 @@ JWT_SECRET: str = env.str("JWT_SECRET", default="")
 JWT_PUBLIC_KEY: str = env.public_key("JWT_PUBLIC_KEY")
 INTERNAL_API_TOKEN: str = env.str("INTERNAL_API_TOKEN", default="")
 
-_WELL_KNOWN_SECRETS = {DEVELOPMENT_SECRET_KEY, "secret", "changeme", "change-me", "your-secret-key", "your-jwt-secret"}
-if not DEBUG and SECRET_KEY in _WELL_KNOWN_SECRETS:
+_DEFAULT_SECRETS = {DEVELOPMENT_SECRET_KEY, "secret", "changeme", "change-me", "your-secret-key", "your-jwt-secret"}
+if not DEBUG and SECRET_KEY in _DEFAULT_SECRETS:
     raise ImproperlyConfigured("SECRET_KEY is not set, or is a default. Set it to 50 or more random characters.")
-if not DEBUG and JWT_SECRET in _WELL_KNOWN_SECRETS:
+if not DEBUG and JWT_SECRET in _DEFAULT_SECRETS:
     raise ImproperlyConfigured(
         "JWT_SECRET is a default. Set it to the secret that the issuer of the tokens signs with."
     )
-if not DEBUG and INTERNAL_API_TOKEN in _WELL_KNOWN_SECRETS:
+if not DEBUG and INTERNAL_API_TOKEN in _DEFAULT_SECRETS:
     raise ImproperlyConfigured("INTERNAL_API_TOKEN is a default. Set it to a long random string.")
 if not (AUTH_SERVICE_URL or JWT_SECRET or JWT_PUBLIC_KEY):
     raise ImproperlyConfigured(
-        "Nobody could sign in: set AUTH_SERVICE_URL, JWT_SECRET (HS256) or JWT_PUBLIC_KEY (RS256)."
+        "Tokens cannot be verified. Set AUTH_SERVICE_URL, JWT_SECRET (HS256) or JWT_PUBLIC_KEY (RS256)."
     )
 
 # --- Hosts -----------------------------------------------------------------------------------------------------------
@@ -66,10 +66,10 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # --- Applications ----------------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    # Before staticfiles: runserver then serves sockets, too. Nobody else needs it, and it takes 17 MB of each process.
+    # Before staticfiles, so that runserver also serves WebSockets. Only there: it takes 17 MB of each process.
     *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "kernel",
-    "kernel.backoffice",  # before the admin, some of whose templates and translations it replaces
+    "kernel.backoffice",  # before the admin, to override its templates and translations
     "kernel.backoffice.site.BackofficeAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -101,7 +101,7 @@ MIDDLEWARE = [
     "kernel.http.middleware.compress_responses",
     "django.middleware.http.ConditionalGetMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "kernel.http.middleware.admin_middleware",  # sessions, CSRF and messages for the admin: the API does without
+    "kernel.http.middleware.admin_middleware",  # applies ADMIN_MIDDLEWARE to the admin only
 ]
 ADMIN_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -132,7 +132,7 @@ TEMPLATES = [
 
 # --- PostgreSQL ------------------------------------------------------------------------------------------------------
 DATABASE_SCHEMA = "ticket_schema"
-# Web requests must not wait for ever for a row or a plan gone wrong; operators' commands (manage.py) set 0: no limit.
+# A request must not wait forever for a row lock or a bad plan. manage.py sets 0, no limit, for commands of operators.
 STATEMENT_TIMEOUT_MS: int = env.int("STATEMENT_TIMEOUT_MS", default=5000)
 LOCK_TIMEOUT_MS: int = env.int("LOCK_TIMEOUT_MS", default=3000)
 DATABASE_POOL_SIZE: int = env.int("DATABASE_POOL_SIZE", default=20)
@@ -142,7 +142,7 @@ _SESSION = {
     "statement_timeout": STATEMENT_TIMEOUT_MS,
     "lock_timeout": LOCK_TIMEOUT_MS,
     "idle_in_transaction_session_timeout": 10_000,
-    # The hot statements have one good plan; planning them anew for every call costs more than running them.
+    # The hot statements have one good plan. Planning them for each execution would cost more than executing them.
     "plan_cache_mode": "force_generic_plan",
 }
 env.address("DATABASE_URL", "postgresql", "postgres")
@@ -154,7 +154,7 @@ if not _database.get("NAME"):
 DATABASES = {
     "default": {
         **_database,
-        "CONN_MAX_AGE": 0,  # the pool keeps connections; Django must give them back after each request
+        "CONN_MAX_AGE": 0,  # connections are kept by the pool; Django must return them after each request
         "OPTIONS": {
             **_database.get("OPTIONS", {}),
             "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
@@ -162,7 +162,7 @@ DATABASES = {
             "server_side_binding": True,
             "prepare_threshold": 2,
             "connect_timeout": 3,
-            # A server that has vanished without a word must not hold a thread for a quarter of an hour.
+            # Without these, a server that disappears without closing its connections would block a thread for 15 minutes.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 5,
             "keepalives_interval": 2,
@@ -181,13 +181,13 @@ CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
         "LOCATION": REDIS_URL,
-        "KEY_FUNCTION": "kernel.redis.caching.plain_key",  # the plan names the keys as they stand in Redis
+        "KEY_FUNCTION": "kernel.redis.caching.plain_key",  # without prefix: other services read these keys
         "OPTIONS": {
             "CONNECTION_POOL_KWARGS": {
                 "socket_connect_timeout": 0.5,
                 "socket_timeout": 1.0,
-                # Once, at once, for a pooled connection that died with the server's last restart. Beyond that the circuit
-                # breaker in kernel.redis.client decides, not hidden sleeps.
+                # One immediate retry, for a pooled connection that died when the server was restarted. More retries would
+                # be hidden delays; the circuit breaker in kernel.redis.client handles outages.
                 "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
             },
         },
@@ -231,10 +231,10 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 # --- The sale --------------------------------------------------------------------------------------------------------
 MAX_SEATS_PER_RESERVATION: int = env.int("MAX_SEATS_PER_RESERVATION", default=1)
 RESERVATION_SECONDS: int = env.int("RESERVATION_SECONDS", default=300)
-# What a sold seat is called in the seat map: "reserved" for the web client that knows no "sold".
+# The status of a sold seat in the seat map; "reserved" for the existing web client, which does not know "sold".
 SOLD_SEAT_WIRE_VALUE: str = env.str("SOLD_SEAT_WIRE_VALUE", default="sold")
 
-# --- The waiting room: what counts for events whose policy says nothing else -------------------------------------------
+# --- The waiting room: defaults for events without a policy of their own ----------------------------------------------
 QUEUE_ENABLED: bool = env.bool("QUEUE_ENABLED", default=True)
 QUEUE_THRESHOLD: int = env.int("QUEUE_THRESHOLD", default=1000)
 QUEUE_ADMISSIONS_PER_SECOND: float = env.float("QUEUE_ADMISSIONS_PER_SECOND", default=1000.0)
@@ -243,36 +243,36 @@ QUEUE_ADMISSION_SECONDS: int = env.int("QUEUE_ADMISSION_SECONDS", default=600)
 QUEUE_IDLE_SECONDS: int = env.int("QUEUE_IDLE_SECONDS", default=60)
 QUEUE_GRACE_SECONDS: int = env.int("QUEUE_GRACE_SECONDS", default=300)
 QUEUE_ACTIVE_IDLE_SECONDS: int = env.int("QUEUE_ACTIVE_IDLE_SECONDS", default=300)
-# How long nobody is let in after Redis has lost a line, so that those who stood in it can come back first.
+# For how long nobody is admitted after Redis has lost a queue, so that the people in it can restore their positions.
 QUEUE_REBUILD_SECONDS: int = env.int("QUEUE_REBUILD_SECONDS", default=15)
 
-# --- Live sockets: limits for each `realtime` process; 0 is no limit ---------------------------------------------------
+# --- WebSockets: limits for each `realtime` process; 0 is no limit ----------------------------------------------------
 WEBSOCKET_MAX_PER_ADDRESS: int = env.int("WEBSOCKET_MAX_PER_ADDRESS", default=5000)
 WEBSOCKET_MAX_PER_USER: int = env.int("WEBSOCKET_MAX_PER_USER", default=20)
-# How many proxies of ours stand in front and add to X-Forwarded-For; with 0 the header is not believed.
+# How many trusted proxies append to X-Forwarded-For; with 0 the header is ignored.
 TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", default=0)
 
 # --- Language, time, static files ------------------------------------------------------------------------------------
 LANGUAGE_CODE = "ko"
-LANGUAGES = [("ko", "한국어"), ("en", "English")]  # of the admin; the API speaks LANGUAGE_CODE
+LANGUAGES = [("ko", "한국어"), ("en", "English")]  # of the admin; the API uses LANGUAGE_CODE
 LANGUAGE_COOKIE_PATH = "/admin/"
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 LOCALE_PATHS = [BASE_DIR / "locale"]
 USE_I18N = True
 TIME_ZONE = "UTC"
 USE_TZ = True
-# In which time the admin shows and reads moments. Everything else is UTC.
+# The time zone in which the admin shows and reads times. Everything else is in UTC.
 VENUE_TIME_ZONE: str = env.str("VENUE_TIME_ZONE", default="Asia/Seoul")
-# Where browsers find the sockets of `realtime`. Empty: where the page came from; `:8001`: there, on that port.
+# The address of `realtime` for browsers. Empty: that of the page; `:8001`: that port of the page's host.
 REALTIME_URL: str = env.str("REALTIME_URL", default="").rstrip("/")
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
-WHITENOISE_USE_FINDERS = True  # the admin has its styles also where nobody ran collectstatic
+WHITENOISE_USE_FINDERS = True  # serves static files even if collectstatic was not run
 
 # --- Security --------------------------------------------------------------------------------------------------------
 if not DEBUG:
-    # TLS ends at the proxy, which sets X-Forwarded-Proto. Behind it, plain requests are health checks and other
-    # services; whether browsers are sent to https is therefore the operator's choice.
+    # TLS ends at the proxy, which sets X-Forwarded-Proto. Health checks and other services send plain requests behind it,
+    # so redirecting to https is the operator's choice.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=False)
     SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
@@ -281,10 +281,10 @@ if not DEBUG:
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SILENCED_SYSTEM_CHECKS = [
-        "security.W002",  # X-Frame-Options is there, for the admin: see ADMIN_MIDDLEWARE; the API has no pages
-        "security.W003",  # CSRF middleware is there, for the admin: see ADMIN_MIDDLEWARE
+        "security.W002",  # X-Frame-Options is set for the admin, by ADMIN_MIDDLEWARE; the API has no pages
+        "security.W003",  # CSRF protection is active for the admin, in ADMIN_MIDDLEWARE
         "security.W008",  # SECURE_SSL_REDIRECT: see above
-        "admin.E408",  # the admin's middleware: see ADMIN_MIDDLEWARE
+        "admin.E408",  # the admin's middleware is in ADMIN_MIDDLEWARE
         "admin.E409",
         "admin.E410",
     ]
@@ -292,19 +292,19 @@ else:
     SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"]
 
 # --- Metrics ---------------------------------------------------------------------------------------------------------
-# The processes of one service on one machine count into one directory, so that any of them tells of all. In memory, where
-# nobody tidies up what is not touched for days.
+# The processes of a service on one machine share a directory, so that each of them can export the metrics of all. It is in
+# /dev/shm, because cleaners of /tmp delete files that have not been written for days.
 METRICS_DIR = Path(
     env.str("PROMETHEUS_MULTIPROC_DIR", default="")
     or default_directory(f"{BASE_DIR} {env.str('DATABASE_URL')} {REDIS_URL}")
 )
-# `worker` answers no HTTP: on a machine of its own it is scraped here. 0: it is not.
+# The port on which `worker`, which serves no other HTTP, exports metrics if it runs on a machine of its own. 0: none.
 METRICS_PORT: int = env.int("METRICS_PORT", default=0)
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 LOG_FORMAT: str = env.choice("LOG_FORMAT", "json", "text", default="text" if DEBUG else "json")
 LOG_LEVEL: str = env.choice("LOG_LEVEL", "DEBUG", "INFO", "WARNING", "ERROR", default="INFO")
-# How long an answer may take before a line in the log tells of it; 0: none does.
+# Slower responses are logged, in ms; 0: never.
 SLOW_REQUEST_MS: int = env.int("SLOW_REQUEST_MS", default=1000)
 LOGGING = {
     "version": 1,
@@ -324,16 +324,15 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
-        # A line for each second says nothing; jobs log what they did (kernel.tasks.base).
+        # Not a line every second: tasks log what they have done (kernel.tasks.base).
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
-        # uvicorn has set up its own by now; granian's stand in granian-log.json.
+        # Replaces the handlers that uvicorn has installed. granian's are in granian-log.json.
         "uvicorn": {"handlers": [], "propagate": True},
         "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["client_errors"]},
-        "django.request": {
-            "level": "CRITICAL"
-        },  # refusals are answers, not log lines; crashes are logged by kernel.http.problems
+        # Error responses are not logged; unexpected exceptions are, by kernel.http.problems.
+        "django.request": {"level": "CRITICAL"},
         "django.security.DisallowedHost": {"level": "ERROR"},
     },
 }

@@ -1,4 +1,4 @@
-"""Every path, bare and under /api."""
+"""Every path, with and without the prefix /api."""
 
 from django.contrib import admin
 from django.urls import include, path, re_path
@@ -45,7 +45,7 @@ urlpatterns = [
     re_path(r"^api-docs/?$", api_docs.Page.as_view()),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
-    re_path("", not_found),  # JSON also where DEBUG would show a page
+    re_path("", not_found),  # a JSON 404, also with DEBUG
 ]
 
 handler400 = bad_request

@@ -1,4 +1,4 @@
-"""`web`: REST, admin and metrics, on a WSGI server with threads."""
+"""The WSGI application of `web`: REST, admin and metrics."""
 
 # ruff: noqa: E402
 import ctypes
@@ -8,8 +8,8 @@ import signal
 import threading
 from importlib import import_module
 
-# granian gives its workers a handler when this module is loaded. Until then they have the one of their parent, which only
-# notes in the worker that it was told to stop: it would begin to serve, and be killed in the middle some seconds later.
+# granian installs its signal handlers in a worker after this module was loaded. Until then the worker has its parent's
+# handler, which only sets a flag: it would start to serve after SIGTERM, and be killed in the middle of requests.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -26,20 +26,21 @@ django_application = get_wsgi_application()
 raise_for_invalid_settings()
 
 from kernel.fastpath.checks import FAST_PATH
-from kernel.fastpath.handler import FastPathHandler  # these count, too
+from kernel.fastpath.handler import FastPathHandler  # imported late: these use prometheus_client
 from kernel.fastpath.response_cache import ResponseCache
 from ticketservice.urls import router
 
 raise_check_errors(FAST_PATH)
-for needed_later in ("jwt", "ticketservice.celery"):  # which no buyer should have to wait for
-    import_module(needed_later)
+for lazy_module in ("jwt", "ticketservice.celery"):  # or the first request that needs them would wait
+    import_module(lazy_module)
 
 application = ResponseCache(FastPathHandler(django_application, router.urls), router.urls)
-# What is loaded by now stays: the collector need not look at it again and again, and finds little else.
+# Everything loaded so far lives as long as the process. Freezing it keeps the garbage collector from scanning it.
 gc.collect()
 gc.freeze()
 gc.set_threshold(10_000, 20, 50)
-# Seat maps are large. Where glibc once saw a piece of their size freed, each thread would keep some for the next ones.
+# glibc raises its mmap threshold when a large block is freed, and then keeps such blocks for each thread: the memory of
+# large responses would multiply by the number of threads. With a fixed threshold they are returned to the system.
 M_MMAP_THRESHOLD, LARGE_BYTES = -3, 128 * 1024
 if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
