@@ -42,7 +42,7 @@ check: .venv/installed ## formatting, lint, types, import rules, migrations, dep
 messages: .venv/installed ## after a text of the admin has changed: extract the catalogues of locale/, and compile them
 	@command -v msgfmt xgettext > /dev/null || { echo 'On Debian: apt-get install gettext' >&2; exit 1; }
 	$(BIN)/python manage.py makemessages --locale ko --locale en --no-location --no-wrap --no-obsolete \
-	    --ignore '.venv/*' --ignore 'tests/*' --ignore 'docs/*' --ignore 'staticfiles/*'
+	    --ignore '.venv/*' --ignore 'tests/*' --ignore 'docs/*' --ignore 'staticfiles/*' --ignore 'kernel/backoffice/locale'
 	$(BIN)/python manage.py compilemessages --ignore '.venv/*'
 
 # Pins of packages that requirements*.in do not name stay as they are; LOCK=--upgrade renews them.

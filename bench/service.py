@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from devtools.embedded import Servers
-from kernel.tasks.processes import read_procfile
+from devtools.procfile import read_procfile
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 15

@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from events.funnel import Stage, funnels
-from kernel.observability.exposition import read_at_scrape
+from kernel.observability.exposition import register_source
 
 STEPS: tuple[tuple[Stage, Stage], ...] = (("reserved", "viewed"), ("paid", "reserved"))
 
@@ -27,4 +27,4 @@ class ConversionFunnel(Collector):
         yield family
 
 
-read_at_scrape("funnels", ConversionFunnel())
+register_source("funnels", ConversionFunnel())

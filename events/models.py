@@ -13,7 +13,7 @@ class SeatLayout(models.Model):
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
     name = models.CharField(_("name"), max_length=255)
     description = models.TextField(_("description"), null=True, blank=True)
-    total_seats = models.IntegerField(_("seats"), db_default=0)
+    total_seats = models.IntegerField(_("total seats"), db_default=0)
     layout_config = models.JSONField(_("sections"))
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
@@ -45,10 +45,10 @@ class Event(models.Model):
     description = models.TextField(_("description"), null=True, blank=True)
     venue = models.CharField(_("venue"), max_length=255)
     address = models.CharField(_("address"), max_length=500, null=True, blank=True)
-    event_date = models.DateTimeField(_("begins"))
-    sale_start_date = models.DateTimeField(_("sale starts"))
-    sale_end_date = models.DateTimeField(_("sale ends"))
-    poster_image_url = models.TextField(_("address of the poster"), null=True, blank=True)
+    event_date = models.DateTimeField(_("event date"))
+    sale_start_date = models.DateTimeField(_("sale start"))
+    sale_end_date = models.DateTimeField(_("sale end"))
+    poster_image_url = models.TextField(_("poster URL"), null=True, blank=True)
     status = models.CharField(_("status"), max_length=20, choices=Status, db_default=Status.UPCOMING)
     artist_name = models.CharField(_("artist"), max_length=255, null=True, blank=True)
     seat_layout = models.ForeignKey(
@@ -60,7 +60,7 @@ class Event(models.Model):
         verbose_name=_("seat layout"),
     )
     # How many seats a buyer may take at once; NULL: MAX_SEATS_PER_RESERVATION.
-    max_seats_per_reservation = models.SmallIntegerField(_("seats a buyer may take at once"), null=True, blank=True)
+    max_seats_per_reservation = models.SmallIntegerField(_("maximum seats per reservation"), null=True, blank=True)
     # What the search looks through: one text, so that words of the title and the artist's name can be found together.
     search_text = models.GeneratedField(
         expression=Lower(
@@ -115,15 +115,15 @@ class KeywordMapping(models.Model):
     """Two spellings of one name, so that a search for either finds both."""
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
-    korean = models.CharField(_("in Korean"), max_length=255)
-    english = models.CharField(_("in English"), max_length=255)
-    entity_type = models.CharField(_("what it names"), max_length=50, db_default="general")
+    korean = models.CharField(_("Korean"), max_length=255)
+    english = models.CharField(_("English"), max_length=255)
+    entity_type = models.CharField(_("type"), max_length=50, db_default="general")
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
 
     class Meta:
         db_table = "keyword_mappings"
-        verbose_name = _("search word")
-        verbose_name_plural = _("search words")
+        verbose_name = _("search keyword")
+        verbose_name_plural = _("search keywords")
         constraints = [
             models.UniqueConstraint(fields=["korean", "english"], name="keyword_mapping_once"),
         ]

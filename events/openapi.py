@@ -10,7 +10,7 @@ from events.errors import EventNotFound
 from events.models import Event as EventModel
 from events.views import MAX_PAGE, MAX_SEARCH
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, Timestamp, refused_with
+from kernel.openapi.schema import Timestamp, ViewDescription, raises
 
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 
@@ -83,7 +83,7 @@ class EventDetail(serializers.Serializer[Any]):
 # --- Operations -------------------------------------------------------------------------------------------------------
 
 
-class Events(Described):
+class Events(ViewDescription):
     target_class = "events.views.EventViewSet"
     tag = "Events"
     examples = EXAMPLES
@@ -108,12 +108,12 @@ class Events(Described):
                 ),
             ],
             responses={200: EventList},
-            extensions=refused_with(InvalidInput("page must be a positive integer")),
+            extensions=raises(InvalidInput("page must be a positive integer")),
         ),
         "retrieve": extend_schema(
             operation_id="getEvent",
             summary="An event and its ticket types",
             responses={200: EventDetail},
-            extensions=refused_with(InvalidInput("Invalid id format"), EventNotFound),
+            extensions=raises(InvalidInput("Invalid id format"), EventNotFound),
         ),
     }

@@ -74,7 +74,7 @@ def _event_list(wanted: EventPage) -> bytes:
     )
     pages = -(-total // wanted.limit)
     pagination = {"page": wanted.page, "limit": wanted.limit, "total": total, "totalPages": pages}
-    return caching.encoded({"events": [_list_entry(row) for row in rows], "pagination": pagination})
+    return caching.encode_json({"events": [_list_entry(row) for row in rows], "pagination": pagination})
 
 
 LIST_FIELDS = (
@@ -179,7 +179,7 @@ def _event_detail(event_id: UUID) -> bytes:
         raise EventNotFound
     for name in ("event_date", "sale_start_date", "sale_end_date", "created_at", "updated_at"):
         event[name] = timestamp(event[name])
-    return caching.encoded({"event": event, "ticketTypes": ticket_types_of(event_id)})
+    return caching.encode_json({"event": event, "ticketTypes": ticket_types_of(event_id)})
 
 
 def ticket_types_of(event_id: UUID) -> list[Any]:

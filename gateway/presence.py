@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 
 from redis import Redis
 
-from kernel.concurrency.threads import in_thread
+from kernel.concurrency.threads import run_in_thread
 from kernel.realtime.channel import Subscriber
 from kernel.realtime.publications import Message, Publication
 from kernel.redis.client import RedisUnavailable
@@ -92,7 +92,7 @@ async def _publish_counts() -> None:
 async def _exchange_counts(event_ids: Sequence[UUID]) -> None:
     here = {event_id: len(_presences[event_id].members) for event_id in event_ids}
     with suppress(RedisUnavailable):
-        elsewhere = await in_thread(execute, lambda redis: _write_and_read_counts(redis, here))
+        elsewhere = await run_in_thread(execute, lambda redis: _write_and_read_counts(redis, here))
         for event_id, count in elsewhere.items():
             if event_id in _presences:
                 _presences[event_id].members_elsewhere = count
@@ -135,20 +135,20 @@ async def save_rooms(user_id: str, rooms: Sequence[Room]) -> None:
         pipeline.execute()
 
     with suppress(RedisUnavailable):
-        await in_thread(execute, write)
+        await run_in_thread(execute, write)
 
 
 async def forget_room(user_id: str, room: Room) -> None:
     """The client has left the room itself."""
     with suppress(RedisUnavailable):
-        await in_thread(execute, lambda redis: redis.zrem(_session_key(user_id), ":".join(map(str, room))))
+        await run_in_thread(execute, lambda redis: redis.zrem(_session_key(user_id), ":".join(map(str, room))))
 
 
 async def saved_rooms(user_id: str) -> list[Room]:
     """The rooms of this user's clients that have lost their connection, the latest first."""
     since = time.time() - SESSION_SECONDS
     try:
-        members = await in_thread(
+        members = await run_in_thread(
             execute, lambda redis: redis.zrevrangebyscore(_session_key(user_id), "+inf", since, start=0, num=MAX_ROOMS)
         )
     except RedisUnavailable:

@@ -10,7 +10,7 @@ from socketio.exceptions import ConnectionRefusedError as ConnectionRefused
 
 from gateway import presence
 from gateway.presence import MAX_ROOMS, Room, RoomKind
-from kernel.concurrency.threads import in_thread
+from kernel.concurrency.threads import run_in_thread
 from kernel.errors import DomainError, InvalidInput
 from kernel.http.auth import InvalidToken, NotAuthenticated, UserNotFound, verify
 from kernel.realtime.close_codes import REPLACED
@@ -43,7 +43,7 @@ async def authenticate(connection: EngineConnection, auth: Any) -> str:
             raise NotAuthenticated
         if not isinstance(token, str) or len(token) > MAX_FRAME_BYTES:
             raise InvalidToken
-        user = await in_thread(verify, token.removeprefix("Bearer "))
+        user = await run_in_thread(verify, token.removeprefix("Bearer "))
     except DomainError as error:
         raise ConnectionRefused(CONNECT_ERRORS.get(type(error), "Service unavailable")) from error
     if not connection.quota.allow_user(user.user_id):

@@ -1,1 +1,1 @@
-"""What all apps share and none of them is about: no models, no domain words, imports no app."""
+"""A library for all apps: it has no models, knows no domain word, and imports no app."""

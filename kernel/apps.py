@@ -11,14 +11,14 @@ class KernelConfig(AppConfig):
     name = "kernel"
 
     def ready(self) -> None:
-        from kernel import checks  # noqa: F401 - registers itself
+        from kernel import checks  # noqa: F401 - importing it registers the checks
 
-        logging.captureWarnings(capture=True)  # into the log, in its format
+        logging.captureWarnings(capture=True)  # in the format of the log
         pre_migrate.connect(create_schema)
 
 
 def create_schema(using: str, **_: Any) -> None:
-    """Creates the schema before Django writes its first table, the migrations table included."""
+    """Create the schema. Runs before `migrate` creates its first table, django_migrations."""
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT to_regnamespace(%s) IS NOT NULL", [settings.DATABASE_SCHEMA])
         if not cursor.fetchone()[0]:

@@ -1,4 +1,4 @@
-"""Ways to be refused. A refusal is an answer, not a crash: nothing has changed, and the client is told why."""
+"""Base classes of domain errors. A domain error means: nothing has changed, and the client is told why."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -8,7 +8,7 @@ from django.utils.translation import gettext_noop as _
 
 
 class Kind(Enum):
-    """What sort of refusal it is. `kernel.http.rest` maps a kind to an HTTP status, once."""
+    """The kind of a domain error. `kernel.http.problems` maps it to an HTTP status."""
 
     INVALID = "invalid"
     UNAUTHENTICATED = "unauthenticated"
@@ -21,13 +21,14 @@ class Kind(Enum):
 
 
 class DomainError(Exception):
-    """Base of all refusals. A subclass states `kind`, `message` (for the user) and `code` (stable, for programs).
+    """Base of all domain errors. A subclass sets `kind`, `message` (for the user) and `code` (stable, for programs).
 
-    Two shapes are on the wire: a refusal found before the work starts is `{"error": message}`; one by the work itself
-    (`result_envelope`) is `{"success": false, "message": message}`. With `shows_code`, the code is in the body, too.
+    The wire contract has two response bodies: `{"error": message}` for a request that is rejected before the operation
+    starts, and `{"success": false, "message": message}` for one that the operation rejects (`result_envelope`). With
+    `shows_code` the body contains the code, too.
 
-    The admin translates messages that are marked for it (`gettext_noop`); one that has values in it keeps them apart
-    from its `template`.
+    The admin translates messages that are marked with `gettext_noop`. A message with values in it has a `template`, which
+    is translated before the `values` are filled in.
     """
 
     kind: Kind = Kind.INVALID
@@ -46,13 +47,13 @@ class DomainError(Exception):
 
 
 class InvalidInput(DomainError):
-    """The request has not the shape that was asked for."""
+    """The request is malformed."""
 
     code = "INVALID_INPUT"
 
 
 class Unavailable(DomainError):
-    """A component that is needed does not answer."""
+    """A component that the operation needs is not available."""
 
     kind = Kind.UNAVAILABLE
     message = _("일시적으로 서비스를 이용할 수 없습니다. 잠시 후 다시 시도해주세요.")

@@ -1,4 +1,4 @@
-"""Values as they go over the wire: ids, moments, JSON that was compressed once."""
+"""Values in the format of the wire: ids, timestamps, compressed JSON."""
 
 import gzip
 import re
@@ -11,23 +11,26 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 def parse_id(value: object, message: str) -> UUID:
-    """A UUID as clients write it (36 characters, either case). Raises InvalidInput(message) for anything else."""
+    """Parse a UUID of 36 characters, in either case. Raises InvalidInput(message) for anything else."""
     if isinstance(value, str) and _UUID.fullmatch(value):
         return UUID(value)
     raise InvalidInput(message)
 
 
 def timestamp(moment: datetime | None) -> str | None:
-    """UTC with milliseconds, `2030-06-01T10:00:00.000Z`: what JavaScript's Date writes. `moment` is in UTC."""
+    """Format a moment in UTC as JavaScript's Date does: `2030-06-01T10:00:00.000Z`."""
     if moment is None:
         return None
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
-class Packed(bytes):
-    """JSON that was compressed once, by `packed`, for all who ask. Who can not unpack it gets it unpacked, by
-    `kernel.http.middleware.compress_large`."""
+class GzippedJSON(bytes):
+    """Compressed JSON, made once for all clients.
+
+    `kernel.http.middleware.compress_responses` decompresses it for clients that do not accept gzip.
+    """
 
 
-def packed(answer: bytes) -> Packed:
-    return Packed(gzip.compress(answer, compresslevel=1, mtime=0))  # twice as fast as the default, and 10 % larger
+def gzip_json(data: bytes) -> GzippedJSON:
+    # Level 1 takes half the time of the default, for 10 % more bytes. Without mtime, equal data gives equal bytes.
+    return GzippedJSON(gzip.compress(data, compresslevel=1, mtime=0))

@@ -1,1 +1,1 @@
-"""The old service's data comes into this database, once. See docs/moving-in.md."""
+"""One-time import of the old service's data. See docs/legacy-import.md."""

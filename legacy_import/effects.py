@@ -1,4 +1,4 @@
-"""What follows when the old service's data has come in. Everything here is safe to lose."""
+"""What follows an import. Everything here is safe to lose."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -9,7 +9,7 @@ from seats import services as seats
 
 
 def events_were_imported(*, event_ids: Sequence[UUID]) -> None:
-    """Until now they looked as if they had ended."""
+    """Refreshes what was derived from the events while they still counted as ended."""
     for event_id in event_ids:
         forget_event(event_id)
         queueing.refresh_policy(event_id=event_id)

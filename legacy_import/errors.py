@@ -1,5 +1,8 @@
-"""Why a move does not begin, or stops. For operators, not for the API."""
+"""The error of an import. It is for operators and never reaches the API."""
 
 
-class CanNotMove(Exception):
-    """Nothing was written, or what was written so far can be continued; the message says which, and what to do."""
+class LegacyImportError(Exception):
+    """An import that cannot start or continue.
+
+    Either nothing was written, or what was written can be continued; the message says which, and what to do.
+    """

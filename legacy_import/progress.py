@@ -1,4 +1,4 @@
-"""Progress bars: redrawn in place on a terminal, a line for every tenth of the way elsewhere."""
+"""Progress bars: redrawn in place on a terminal, one line per tenth elsewhere."""
 
 import time
 from threading import Lock
@@ -9,7 +9,7 @@ REDRAW_SECONDS = 0.1
 
 
 class Progress:
-    """Several things may go on at once: on a terminal the bar is that of whichever was heard of last."""
+    """Shows the progress of steps that may run concurrently. A terminal shows the one that reported last."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -18,17 +18,17 @@ class Progress:
         self._tenths: dict[str, int] = {}
         self._lock = Lock()
 
-    def show(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` rows. The last call for `what` has all of them."""
+    def show(self, step: str, done: int, total: int) -> None:
+        """`done` of `total` rows. The last call for a step has all of them."""
         with self._lock:
             is_over, now = done >= total, time.monotonic()
             drawn = "#" * (WIDTH if is_over else WIDTH * done // total)
-            line = f"{what:<26} {drawn:.<{WIDTH}} {done:>11,} of {total:,}"
+            line = f"{step:<26} {drawn:.<{WIDTH}} {done:>11,} of {total:,}"
             tenth = 10 if is_over else done * 10 // total
             if self._is_terminal and (is_over or now - self._drawn_at > REDRAW_SECONDS):
                 self._drawn_at = now
                 self._out.write(f"\r{line}\033[K" + ("\n" if is_over else ""))
-            elif not self._is_terminal and tenth > self._tenths.get(what, -1):
-                self._tenths[what] = tenth
+            elif not self._is_terminal and tenth > self._tenths.get(step, -1):
+                self._tenths[step] = tenth
                 self._out.write(f"{line}\n")
             self._out.flush()

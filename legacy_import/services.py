@@ -1,4 +1,4 @@
-"""Moving in: the old service's `public` tables come into this database, once. See docs/moving-in.md."""
+"""Imports the `public` tables of the old service into this database, once. See docs/legacy-import.md."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,101 +8,108 @@ from django.db import DatabaseError, transaction
 
 from kernel.db.sql import fetch_all
 from legacy_import import batches, staging, validation
-from legacy_import.errors import CanNotMove
+from legacy_import.errors import LegacyImportError
 from legacy_import.progress import Progress
-from legacy_import.report import say_findings, say_moved, say_source
-from legacy_import.source import Source, reading
-from legacy_import.tables import REFUSED
+from legacy_import.report import write_findings, write_result, write_source
+from legacy_import.source import Source, open_source
+from legacy_import.tables import INVALID
 
-Say = Callable[[str], object]
+WriteLine = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     dsn: str
-    is_dry_run: bool
-    skips_refused: bool
-    starts_over: bool
-    batch: int  # rows in one transaction
+    dry_run: bool
+    skip_invalid: bool
+    start_over: bool
+    batch: int  # rows per transaction
 
 
-def import_legacy(options: Options, *, say: Say, progress: Progress) -> None:
-    """Moves, or goes on with a move that was interrupted; a finished one is left alone, and that is said.
+def import_legacy(options: Options, *, write_line: WriteLine, progress: Progress) -> None:
+    """Starts an import, or continues an interrupted one. Does nothing if the import has finished.
 
-    Raises CanNotMove. Nothing is then on sale that was not before, and what was moved stays for the next run.
+    Raises LegacyImportError. Nothing new is on sale then, and rows imported so far are kept for the next run.
     """
     try:
-        with staging.only_one():
-            if _is_prepared(options, say, progress):
-                batches.move_batches(batch=options.batch, progress=progress)
-                _finish(options.dsn, say)
+        with staging.exclusive_session():
+            if _prepare(options, write_line, progress):
+                batches.import_batches(batch=options.batch, progress=progress)
+                _finish(options.dsn, write_line)
     except (DatabaseError, psycopg.Error) as error:
-        raise CanNotMove(f"PostgreSQL refused. The same command goes on where it was: {error}") from error
+        raise LegacyImportError(f"Database error. Run the same command again to continue: {error}") from error
 
 
-def _is_prepared(options: Options, say: Say, progress: Progress) -> bool:
-    """Fills the stage, or looks whether an earlier one still counts. Whether there is something to move now."""
-    known = staging.record()
-    if known is not None and options.is_dry_run:
-        raise CanNotMove("A move was begun. Run without --dry-run to go on with it.")
-    if known is not None and options.starts_over:
-        _take_back(known, say)
-        known = None
-    with reading(options.dsn) as source:
-        if known is None:
-            return _stage(source, options, say, progress)
-        if known.source != source.name:
-            raise CanNotMove(f"This database was moved into from {known.source}, not from {source.name}.")
-        if known.finished_at is not None:
-            say(f"Nothing to do: {known.source} was moved in, and verified, at {known.finished_at:%F %T %Z}.")
+def _prepare(options: Options, write_line: WriteLine, progress: Progress) -> bool:
+    """Fills the staging tables, or checks that those of an earlier run are still valid.
+
+    Returns whether there is something to import.
+    """
+    record = staging.load_record()
+    if record is not None and options.dry_run:
+        raise LegacyImportError("An import has already started. Run without --dry-run to continue it.")
+    if record is not None and options.start_over:
+        _undo(record, write_line)
+        record = None
+    with open_source(options.dsn) as source:
+        if record is None:
+            return _stage(source, options, write_line, progress)
+        if record.source != source.name:
+            raise LegacyImportError(f"The import into this database is from {record.source}, not from {source.name}.")
+        if record.finished_at is not None:
+            finished_at = f"{record.finished_at:%F %T %Z}"
+            write_line(f"Nothing to do: {record.source} was imported and verified at {finished_at}.")
             return False
-        say(f"Going on with {known.source}, as it was at {known.snapshot_at:%F %T %Z}.")
-        _refuse_changed(source, known)
-        staging.refuse_strangers()
+        write_line(f"Continuing the import from {record.source} as of {record.snapshot_at:%F %T %Z}.")
+        _check_source_unchanged(source, record)
+        staging.check_only_imported_rows()
         return True
 
 
-def _stage(source: Source, options: Options, say: Say, progress: Progress) -> bool:
-    """Fills the stage in one transaction, of which nothing stays unless the move may begin. Whether it may."""
-    staging.refuse_what_is_there()
+def _stage(source: Source, options: Options, write_line: WriteLine, progress: Progress) -> bool:
+    """Fills the staging tables in one transaction, which is rolled back unless the import can start.
+
+    Returns whether it can.
+    """
+    staging.check_tables_are_empty()
     with transaction.atomic():
-        say_source(source, say)
+        write_source(source, write_line)
         staging.fill(source, progress)
-        refused = validation.refuse()
-        say_findings(refused, say)
-        if refused and not options.skips_refused:
-            raise CanNotMove(
-                "Nothing was written. Mend these rows in the old service, or leave them out: --skip-refused."
+        invalid = validation.find_invalid_rows()
+        write_findings(invalid, write_line)
+        if invalid and not options.skip_invalid:
+            raise LegacyImportError(
+                "Nothing was written. Correct the invalid rows in the old service, or leave them out with --skip-invalid."
             )
-        transaction.set_rollback(options.is_dry_run)
-    if options.is_dry_run:
-        say("Nothing was written.")
-    return not options.is_dry_run
+        transaction.set_rollback(options.dry_run)
+    if options.dry_run:
+        write_line("Nothing was written.")
+    return not options.dry_run
 
 
-def _finish(dsn: str, say: Say) -> None:
-    known = staging.record()
-    with reading(dsn) as source:
-        if known is not None:
-            _refuse_changed(source, known)
-    counted = fetch_all(f"SELECT table_name, count(DISTINCT place) AS rows FROM {REFUSED} GROUP BY 1", {})
-    say_moved(batches.open_sale(), {table["table_name"]: table["rows"] for table in counted}, say)
+def _finish(dsn: str, write_line: WriteLine) -> None:
+    record = staging.load_record()
+    with open_source(dsn) as source:
+        if record is not None:
+            _check_source_unchanged(source, record)
+    counts = fetch_all(f"SELECT table_name, count(DISTINCT row_position) AS rows FROM {INVALID} GROUP BY 1", {})
+    write_result(batches.finish_import(), {table["table_name"]: table["rows"] for table in counts}, write_line)
 
 
-def _refuse_changed(source: Source, known: staging.Record) -> None:
-    """Raises CanNotMove when the old service goes on selling: what it sold since would be lost."""
-    versions = source.versions()
-    changed = [name for name in known.versions if known.versions[name] != versions.get(name)]
+def _check_source_unchanged(source: Source, record: staging.Record) -> None:
+    """Raises LegacyImportError if the old service has been written to, since what it sold would be lost."""
+    versions = source.row_versions()
+    changed = [name for name in record.versions if record.versions[name] != versions.get(name)]
     if changed:
-        raise CanNotMove(
-            f"The old service has changed since {known.snapshot_at:%F %T %Z}: {', '.join(changed)}. Nothing is on sale here"
-            " yet. Stop what writes there, and run again with --start-over."
+        raise LegacyImportError(
+            f"The old service has changed since {record.snapshot_at:%F %T %Z}: {', '.join(changed)}. Nothing is on sale"
+            " here yet. Stop the writes to the old database, and run again with --start-over."
         )
 
 
-def _take_back(known: staging.Record, say: Say) -> None:
-    if known.finished_at is not None:
-        raise CanNotMove("The move is finished: what it has brought is not taken back.")
+def _undo(record: staging.Record, write_line: WriteLine) -> None:
+    if record.finished_at is not None:
+        raise LegacyImportError("The import has finished and cannot be started over.")
     with transaction.atomic():
-        staging.take_back()
-    say("Took back what the unfinished move had brought.")
+        staging.delete_imported_rows()
+    write_line("Deleted what the unfinished import had written.")

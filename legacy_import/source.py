@@ -1,4 +1,4 @@
-"""The old service's database, which is only read: one REPEATABLE READ READ ONLY transaction, one moment for all tables."""
+"""The old service's database, read in one REPEATABLE READ READ ONLY transaction: one snapshot for all tables."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from legacy_import.checksums import Measures, measured, measuring
-from legacy_import.errors import CanNotMove
+from legacy_import.checksums import Checksums, checksum_query, combine_checksums
+from legacy_import.errors import LegacyImportError
 from legacy_import.tables import TABLES, TIME_ZONE, Table
 
-# With this zone a column that has one, against the plan, shows the clock on the wall in Seoul like the others.
+# Columns that have a time zone, against the plan, then show local time in Seoul like the others.
 _SESSION = f"-c TimeZone={TIME_ZONE} -c DateStyle=ISO -c statement_timeout=0 -c search_path=public -c lock_timeout=60s"
 CONNECT_SECONDS = 10
 BLOCK_BYTES = 128 * 1024
@@ -20,29 +20,30 @@ BLOCK_BYTES = 128 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The old service at one moment."""
+    """A snapshot of the old service's database."""
 
     name: str
-    snapshot: str  # PostgreSQL's own name of the moment
-    tables: list[Table]  # those that are there
-    unknown_columns: dict[str, list[str]]  # that nobody asks for
+    snapshot: str  # as PostgreSQL names it
+    tables: list[Table]  # those that exist
+    unknown_columns: dict[str, list[str]]  # by table; they are not imported
     _connection: psycopg.Connection[dict[str, Any]]
 
-    def rows(self, table: Table) -> int:
-        return int(self._one(f"SELECT count(*) AS rows FROM public.{table.name}")["rows"])
+    def count_rows(self, table: Table) -> int:
+        return int(self._fetch_one(f"SELECT count(*) AS rows FROM public.{table.name}")["rows"])
 
-    def measure(self, table: Table) -> Measures:
-        return measured(self._all(measuring(table, f"(SELECT {_as_staged(table)} FROM public.{table.name})")))
+    def checksums(self, table: Table) -> Checksums:
+        rows = f"(SELECT {_staged_columns(table)} FROM public.{table.name})"
+        return combine_checksums(self._fetch_all(checksum_query(table, rows)))
 
-    def versions(self) -> dict[str, str]:
-        """By table, what changes with every row that is inserted, updated or deleted: the rows' own version numbers."""
+    def row_versions(self) -> dict[str, str]:
+        """By table, a value that changes with every row inserted, updated or deleted: from the row versions (xmin)."""
         query = "SELECT count(*) || ' ' || coalesce(sum(xmin::text::bigint), 0) AS versions FROM public."
-        return {table.name: self._one(f"{query}{table.name}")["versions"] for table in self.tables}
+        return {table.name: self._fetch_one(f"{query}{table.name}")["versions"] for table in self.tables}
 
-    def copied(self, table: Table) -> Iterator[tuple[bytes, int]]:
-        """The rows as COPY writes them, in blocks, each with the number of its rows."""
+    def copy_rows(self, table: Table) -> Iterator[tuple[bytes, int]]:
+        """The rows as blocks of COPY data, each with its number of rows."""
         with self._connection.cursor() as cursor:
-            query = f"COPY (SELECT {_as_staged(table)} FROM public.{table.name} ORDER BY {table.order}) TO STDOUT"
+            query = f"COPY (SELECT {_staged_columns(table)} FROM public.{table.name} ORDER BY {table.order}) TO STDOUT"
             with cursor.copy(query) as copy:
                 block, rows = bytearray(), 0
                 for row in copy:
@@ -53,17 +54,17 @@ class Source:
                         block, rows = bytearray(), 0
                 yield bytes(block), rows
 
-    def _one(self, query: str) -> dict[str, Any]:
-        (row,) = self._all(query)
+    def _fetch_one(self, query: str) -> dict[str, Any]:
+        (row,) = self._fetch_all(query)
         return row
 
-    def _all(self, query: str) -> list[dict[str, Any]]:
+    def _fetch_all(self, query: str) -> list[dict[str, Any]]:
         return self._connection.execute(query).fetchall()
 
 
 @contextmanager
-def reading(dsn: str) -> Iterator[Source]:
-    """Opens the old service's database and looks what is there. Raises CanNotMove."""
+def open_source(dsn: str) -> Iterator[Source]:
+    """Connects to the old service's database and takes a snapshot. Raises LegacyImportError."""
     try:
         connection = psycopg.connect(
             dsn,
@@ -73,46 +74,46 @@ def reading(dsn: str) -> Iterator[Source]:
             application_name="import_legacy",
         )
     except psycopg.Error as error:
-        raise CanNotMove(f"The old service's database can not be reached: {error}") from error
+        raise LegacyImportError(f"Cannot connect to the old service's database: {error}") from error
     with connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        where = connection.info
-        found = connection.execute("SELECT txid_current_snapshot()::text AS snapshot").fetchone() or {}
-        tables, unknown = _tables_of(connection)
+        info = connection.info
+        row = connection.execute("SELECT txid_current_snapshot()::text AS snapshot").fetchone() or {}
+        tables, unknown = _find_tables(connection)
         yield Source(
-            f"{where.dbname} at {where.host or 'localhost'}:{where.port}",
-            found["snapshot"],
+            f"{info.dbname} at {info.host or 'localhost'}:{info.port}",
+            row["snapshot"],
             tables,
             unknown,
             connection,
         )
 
 
-def _tables_of(connection: psycopg.Connection[dict[str, Any]]) -> tuple[list[Table], dict[str, list[str]]]:
-    """The plan's tables that are there, and further columns. Raises CanNotMove when something of the plan is missing."""
-    there: dict[str, list[str]] = {}
+def _find_tables(connection: psycopg.Connection[dict[str, Any]]) -> tuple[list[Table], dict[str, list[str]]]:
+    """The plan's tables that exist, and unknown columns by table. Raises LegacyImportError if a column is missing."""
+    existing: dict[str, list[str]] = {}
     columns = connection.execute(
         "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
     )
     for column in columns:
-        there.setdefault(column["table_name"], []).append(column["column_name"])
+        existing.setdefault(column["table_name"], []).append(column["column_name"])
     missing = []
     for table in TABLES.values():
-        if table.name not in there and not table.may_be_missing:
+        if table.name not in existing and not table.is_optional:
             missing.append(table.name)
-        elif table.name in there:
-            missing += [f"{table.name}.{name}" for name in table.columns if name not in there[table.name]]
+        elif table.name in existing:
+            missing += [f"{table.name}.{name}" for name in table.columns if name not in existing[table.name]]
     if missing:
-        raise CanNotMove(
-            f"That is not the old service's database, or it may not be read. Missing: {', '.join(missing)}."
+        raise LegacyImportError(
+            f"This is not the old service's database, or its tables cannot be read. Missing: {', '.join(missing)}."
         )
-    tables = [table for table in TABLES.values() if table.name in there]
-    unknown = {table.name: [name for name in there[table.name] if name not in table.columns] for table in tables}
+    tables = [table for table in TABLES.values() if table.name in existing]
+    unknown = {table.name: [name for name in existing[table.name] if name not in table.columns] for table in tables}
     return tables, {name: columns for name, columns in unknown.items() if columns}
 
 
-def _as_staged(table: Table) -> str:
+def _staged_columns(table: Table) -> str:
     return ", ".join(
         f"{name}::timestamp AS {name}" if type_ == "timestamp" else name for name, type_ in table.columns.items()
     )

@@ -1,8 +1,7 @@
-"""The old service's tables, as the plan has them, and what a row of theirs is here.
+"""The old service's tables as the plan describes them, and how their rows map to ours.
 
-What is read from the old service stands in tables of ours until the move is over (`stage`): the old columns as they were,
-and `place`, the row's number in the order in which it was read. Timestamps stay what the clock on the wall in Seoul showed
-until a row is moved.
+A staging table has the old columns unchanged, and `row_position`, the number of the row in the order in which it was read.
+Timestamps there are local time in Seoul, without a zone.
 """
 
 from collections.abc import Iterable
@@ -14,18 +13,18 @@ LIVE = "('pending', 'confirmed')"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table that both services have under one name. `columns`: names and types, as the plan has them."""
+    """A table that has the same name in both services. `columns`: names and types from the plan."""
 
     name: str
     columns: dict[str, str]
-    # By this the old service is read, and so rows lie on disk here: those of one event together.
+    # The order of reading, and so of rows on disk here: the rows of an event are adjacent.
     order: str = "id"
-    # Columns that refer to another table's id.
+    # Foreign keys: column to table.
     parents: dict[str, str] = field(default_factory=dict)
-    may_be_missing: bool = False
+    is_optional: bool = False
 
     @property
-    def stage(self) -> str:
+    def staging_table(self) -> str:
         return f"legacy_import_{self.name}"
 
     @property
@@ -72,7 +71,7 @@ TABLES = {
         Table(
             name="keyword_mappings",
             columns=_columns("id:uuid korean:text english:text entity_type:text created_at:timestamp"),
-            may_be_missing=True,
+            is_optional=True,
         ),
         Table(
             name="seats",
@@ -104,34 +103,37 @@ TABLES = {
     )
 }
 
-# Which live reservation has which seat: (seat_id, reservation_id, seat_status). From it follow the seats' statuses.
-HELD = "legacy_import_held"
-# Rows that are left out: (table_name, place, id, reason, detail).
-REFUSED = "legacy_import_refused"
+# Seats of live reservations: (seat_id, reservation_id, seat_status). Determines the seats' statuses.
+LIVE_SEATS = "legacy_import_live_seats"
+# Rows that are left out: (table_name, row_position, id, problem, detail).
+INVALID = "legacy_import_invalid"
 
 
-def is_kept(table: str, alias: str) -> str:
-    """The condition under which a row of the stage is moved."""
-    return f"NOT EXISTS (SELECT FROM {REFUSED} f WHERE f.table_name = '{table}' AND f.place = {alias}.place)"
+def is_valid(table: str, alias: str) -> str:
+    """The SQL condition that a staged row is valid."""
+    return (
+        f"NOT EXISTS (SELECT FROM {INVALID} f WHERE f.table_name = '{table}' AND f.row_position = {alias}.row_position)"
+    )
 
 
-def kept(table: str) -> str:
-    """The rows that are moved, as they are to be here, but for the time zone: a SELECT of `place` and the old columns.
+def valid_rows(table: str) -> str:
+    """A SELECT of `row_position` and the old columns of the valid rows, in the old time zone.
 
-    A seat's status is what its live reservation says.
+    A seat's status is that of its live reservation.
     """
     if table == "seats":
         columns = _listed("o", (name for name in TABLES[table].columns if name != "status"))
         return (
-            f"SELECT o.place, {columns}, coalesce(h.seat_status, 'available') AS status"
-            f" FROM {TABLES[table].stage} o LEFT JOIN {HELD} h ON h.seat_id = o.id WHERE {is_kept(table, 'o')}"
+            f"SELECT o.row_position, {columns}, coalesce(l.seat_status, 'available') AS status"
+            f" FROM {TABLES[table].staging_table} o LEFT JOIN {LIVE_SEATS} l ON l.seat_id = o.id"
+            f" WHERE {is_valid(table, 'o')}"
         )
     columns = _listed("o", TABLES[table].columns)
-    return f"SELECT o.place, {columns} FROM {TABLES[table].stage} o WHERE {is_kept(table, 'o')}"
+    return f"SELECT o.row_position, {columns} FROM {TABLES[table].staging_table} o WHERE {is_valid(table, 'o')}"
 
 
-def moved(table: str) -> str:
-    """The rows of the table here, in the old service's columns and time zone: to be compared with `kept`."""
+def imported_rows(table: str) -> str:
+    """A SELECT of the imported rows in the old columns and time zone, to compare with `valid_rows`."""
     columns = ", ".join(
         f"t.{name} AT TIME ZONE '{TIME_ZONE}' AS {name}" if type_ == "timestamp" else f"t.{name}"
         for name, type_ in TABLES[table].columns.items()
@@ -139,11 +141,11 @@ def moved(table: str) -> str:
     return f"SELECT {columns} FROM {table} t"
 
 
-def values(table: str, alias: str, instead: dict[str, str] | None = None) -> str:
-    """The old columns as they are written here, for a SELECT: moments with their zone; `instead` has expressions."""
-    instead = instead or {}
+def column_values(table: str, alias: str, overrides: dict[str, str] | None = None) -> str:
+    """A SELECT list of the old columns as they are written here: timestamps get their zone. `overrides`: expressions."""
+    overrides = overrides or {}
     return ", ".join(
-        instead.get(name)
+        overrides.get(name)
         or (f"{alias}.{name} AT TIME ZONE '{TIME_ZONE}'" if type_ == "timestamp" else f"{alias}.{name}")
         for name, type_ in TABLES[table].columns.items()
     )

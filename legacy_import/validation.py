@@ -1,7 +1,6 @@
-"""Which rows of the stage can not be here, and why; and what hangs on them.
+"""Finds invalid rows in the staging tables, and the rows that depend on them.
 
-A reservation is moved whole or not at all. Of two that claim one thing (a seat, a place in the hall, a number) the first one
-stays, a paid one before others.
+A reservation is imported as a whole or not at all. Of duplicates the first row is kept, and a paid one before others.
 """
 
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from django.db.models import Model
 
 from events.models import Event, KeywordMapping, SeatLayout
 from kernel.db.sql import fetch_all, fetch_one
-from legacy_import.staging import run
-from legacy_import.tables import HELD, LIVE, REFUSED, TABLES, Table, is_kept
+from legacy_import.staging import execute
+from legacy_import.tables import INVALID, LIVE, LIVE_SEATS, TABLES, Table, is_valid
 from reservations.models import Reservation, ReservationItem
 from seats.models import Seat
 from tickets.models import TicketType
@@ -22,7 +21,7 @@ _MODELS: dict[str, type[Model]] = {
     model._meta.db_table: model
     for model in (SeatLayout, Event, TicketType, KeywordMapping, Seat, Reservation, ReservationItem)
 }
-# By table: (reason, condition, what is shown of the row).
+# By table: (problem, condition, detail).
 _RULES: dict[str, list[tuple[str, str, str]]] = {
     "seat_layouts": [("negative number of seats", "o.total_seats < 0", "o.total_seats")],
     "events": [
@@ -56,116 +55,117 @@ _RULES: dict[str, list[tuple[str, str, str]]] = {
     ],
 }
 _UNKNOWN_USER = ("unknown user", "NOT EXISTS (SELECT FROM auth_schema.users u WHERE u.id = o.user_id)", "o.user_id")
-# What may be there once: (table, columns, who stays).
-_ONCE = [
-    *((table, "id", "place") for table in TABLES),
-    ("keyword_mappings", "korean, english", "created_at, place"),
-    ("seats", "event_id, section, row_number, seat_number", "status = 'available', created_at, place"),
-    ("reservations", "reservation_number", f"status IN {LIVE} DESC, created_at, place"),
+# Unique columns: (table, columns, ORDER BY of which the first row is kept).
+_UNIQUE = [
+    *((table, "id", "row_position") for table in TABLES),
+    ("keyword_mappings", "korean, english", "created_at, row_position"),
+    ("seats", "event_id, section, row_number, seat_number", "status = 'available', created_at, row_position"),
+    ("reservations", "reservation_number", f"status IN {LIVE} DESC, created_at, row_position"),
 ]
 _LIVE_ITEMS = f"""(
-    SELECT i.seat_id, i.place, r.id AS reservation_id, r.status, r.created_at
+    SELECT i.seat_id, i.row_position, r.id AS reservation_id, r.status, r.created_at
     FROM legacy_import_reservation_items i JOIN legacy_import_reservations r ON r.id = i.reservation_id
     WHERE i.seat_id IS NOT NULL AND r.status IN {LIVE}
-      AND {is_kept("reservation_items", "i")} AND {is_kept("reservations", "r")}
+      AND {is_valid("reservation_items", "i")} AND {is_valid("reservations", "r")}
 )"""
-_TWO_OWNERS = f"""
-SELECT 'reservations', r.place, r.id, 'a seat of it is in another live reservation',
-       'seat ' || claim.seat_id || ' stays with ' || claim.winner
+_SEATS_IN_TWO_RESERVATIONS = f"""
+SELECT 'reservations', r.row_position, r.id, 'one of its seats is in another live reservation',
+       'seat ' || claim.seat_id || ' is kept by ' || claim.winner
 FROM (
     SELECT seat_id, reservation_id, first_value(reservation_id) OVER claims AS winner, row_number() OVER claims AS rank
     FROM {_LIVE_ITEMS} item
     WHERE seat_id IN (SELECT seat_id FROM {_LIVE_ITEMS} item GROUP BY seat_id HAVING count(*) > 1)
-    WINDOW claims AS (PARTITION BY seat_id ORDER BY status = 'confirmed' DESC, created_at, place)
+    WINDOW claims AS (PARTITION BY seat_id ORDER BY status = 'confirmed' DESC, created_at, row_position)
 ) claim JOIN legacy_import_reservations r ON r.id = claim.reservation_id WHERE claim.rank > 1
 """
-_NOBODYS_SEATS = f"""
-SELECT 'seats', o.place, o.id, 'locked or sold without a live reservation', o.status FROM legacy_import_seats o
+_SEATS_WITHOUT_RESERVATION = f"""
+SELECT 'seats', o.row_position, o.id, 'locked or sold without a live reservation', o.status FROM legacy_import_seats o
 WHERE o.status IN ('locked', 'reserved', 'sold') AND NOT EXISTS (
     SELECT FROM legacy_import_reservation_items i JOIN legacy_import_reservations r ON r.id = i.reservation_id
     WHERE i.seat_id = o.id AND r.status IN {LIVE}
 )
 """
-_SEATS_LEFT_BEHIND = f"""
-SELECT 'seats', o.place, o.id, 'its reservation is left out', o.status FROM legacy_import_seats o
-WHERE o.status IN ('locked', 'reserved', 'sold') AND {is_kept("seats", "o")}
+_SEATS_OF_INVALID_RESERVATIONS = f"""
+SELECT 'seats', o.row_position, o.id, 'its reservation is left out', o.status FROM legacy_import_seats o
+WHERE o.status IN ('locked', 'reserved', 'sold') AND {is_valid("seats", "o")}
   AND NOT EXISTS (SELECT FROM {_LIVE_ITEMS} item WHERE item.seat_id = o.id)
 """
-_BROKEN_RESERVATIONS = f"""
-SELECT 'reservations', o.place, o.id, 'an item of it is left out', o.reservation_number FROM legacy_import_reservations o
-WHERE {is_kept("reservations", "o")} AND o.id IN (
-    SELECT i.reservation_id FROM {REFUSED} f JOIN legacy_import_reservation_items i ON i.place = f.place
+_INCOMPLETE_RESERVATIONS = f"""
+SELECT 'reservations', o.row_position, o.id, 'one of its items is left out', o.reservation_number
+FROM legacy_import_reservations o
+WHERE {is_valid("reservations", "o")} AND o.id IN (
+    SELECT i.reservation_id FROM {INVALID} f JOIN legacy_import_reservation_items i ON i.row_position = f.row_position
     WHERE f.table_name = 'reservation_items'
 )
 """
-_HELD = f"""
-INSERT INTO {HELD} SELECT seat_id, reservation_id, CASE status WHEN 'confirmed' THEN 'sold' ELSE 'locked' END
+_FILL_LIVE_SEATS = f"""
+INSERT INTO {LIVE_SEATS} SELECT seat_id, reservation_id, CASE status WHEN 'confirmed' THEN 'sold' ELSE 'locked' END
 FROM {_LIVE_ITEMS} item
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Rows of one table of which the same is to be said."""
+    """Rows of one table that share a problem."""
 
     table: str
-    what: str
+    problem: str
     rows: int
     examples: list[dict[str, Any]]  # {id, detail}
 
 
-def refuse() -> list[Finding]:
-    """Fills the tables of what is refused and of who has which seat. Returns what is refused, by table and reason."""
+def find_invalid_rows() -> list[Finding]:
+    """Fills the tables of invalid rows and of live seats. Returns the invalid rows by table and problem."""
     for table in TABLES.values():
-        _add(_single_rows(table))
+        _mark_invalid(_single_rows(table))
         for column, parent in table.parents.items():
-            _add(_orphans(table, column, parent))
-    for name, columns, order in _ONCE:
-        _add(_repeated(name, columns, order))
-    _add(_TWO_OWNERS)
-    _add(_NOBODYS_SEATS)
-    if fetch_all(f"SELECT FROM {REFUSED} LIMIT 1", {}):
-        while sum(map(_add, _hanging())):
+            _mark_invalid(_orphans(table, column, parent))
+    for name, columns, order in _UNIQUE:
+        _mark_invalid(_duplicates(name, columns, order))
+    _mark_invalid(_SEATS_IN_TWO_RESERVATIONS)
+    _mark_invalid(_SEATS_WITHOUT_RESERVATION)
+    if fetch_all(f"SELECT FROM {INVALID} LIMIT 1", {}):
+        while sum(map(_mark_invalid, _dependent_rows())):
             pass
-    run(_HELD)
-    return findings(f"SELECT table_name, reason AS what, id, detail FROM {REFUSED}")
+    execute(_FILL_LIVE_SEATS)
+    return collect_findings(f"SELECT table_name, problem, id, detail FROM {INVALID}")
 
 
-def findings(query: str) -> list[Finding]:
-    """Groups what a SELECT of (table_name, what, id, detail) finds; five examples of each."""
-    grouped = fetch_all(
-        "SELECT table_name, what, count(*) AS rows, "
+def collect_findings(query: str) -> list[Finding]:
+    """Groups the rows of a SELECT of (table_name, problem, id, detail), with five examples of each group."""
+    groups = fetch_all(
+        "SELECT table_name, problem, count(*) AS rows, "
         "to_jsonb((array_agg(jsonb_build_object('id', id, 'detail', detail) ORDER BY id))[:5]) AS examples "
-        f"FROM ({query}) found GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
+        f"FROM ({query}) checked GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2",
         {},
     )
-    return [Finding(row["table_name"], row["what"], row["rows"], row["examples"]) for row in grouped]
+    return [Finding(row["table_name"], row["problem"], row["rows"], row["examples"]) for row in groups]
 
 
 def _single_rows(table: Table) -> str:
-    """What can be judged by looking at one row: a SELECT of the rows to refuse."""
+    """A SELECT of the rows that are invalid by themselves."""
     rules = [*_value_rules(table), *_RULES.get(table.name, [])]
     if table.name == "reservations" and _refers_to_users():
         rules.append(_UNKNOWN_USER)
-    reasons = ", ".join(f"('{reason}', {condition}, ({shown})::text)" for reason, condition, shown in rules)
+    problems = ", ".join(f"('{problem}', {condition}, ({detail})::text)" for problem, condition, detail in rules)
     any_of = " OR ".join(f"({condition})" for _, condition, _ in rules)
     return f"""
-        SELECT '{table.name}', o.place, o.id, rule.reason, rule.shown FROM {table.stage} o
-        CROSS JOIN LATERAL (VALUES {reasons}) rule (reason, is_broken, shown) WHERE ({any_of}) AND rule.is_broken
+        SELECT '{table.name}', o.row_position, o.id, rule.problem, rule.detail FROM {table.staging_table} o
+        CROSS JOIN LATERAL (VALUES {problems}) rule (problem, is_broken, detail) WHERE ({any_of}) AND rule.is_broken
     """
 
 
 def _value_rules(table: Table) -> Iterator[tuple[str, str, str]]:
-    """What our columns can not hold: nothing where something must be, texts too long, moments without a date."""
+    """Rules for values that our columns cannot hold: missing values, long texts, dates out of range."""
     fields = {field.column: field for field in _MODELS[table.name]._meta.concrete_fields}
     for name, type_ in table.columns.items():
         if not fields[name].null:
             yield f"{name} is missing", f"o.{name} IS NULL", "NULL"
-        if type_ == "text" and (longest := fields[name].max_length):
-            yield f"{name} is longer than {longest}", f"length(o.{name}) > {longest}", f"left(o.{name}, 40)"
+        if type_ == "text" and (max_length := fields[name].max_length):
+            yield f"{name} is longer than {max_length}", f"length(o.{name}) > {max_length}", f"left(o.{name}, 40)"
         if type_ == "timestamp":
-            possible = f"o.{name} BETWEEN '0002-01-01' AND '9998-12-31'"
-            yield f"{name} is impossible", f"NOT ({possible})", f"o.{name}"
+            in_range = f"o.{name} BETWEEN '0002-01-01' AND '9998-12-31'"
+            yield f"{name} is out of range", f"NOT ({in_range})", f"o.{name}"
 
 
 def _refers_to_users() -> bool:
@@ -174,41 +174,47 @@ def _refers_to_users() -> bool:
 
 def _orphans(table: Table, column: str, parent: str) -> str:
     return f"""
-        SELECT '{table.name}', o.place, o.id, '{column} does not exist', o.{column}::text FROM {table.stage} o
+        SELECT '{table.name}', o.row_position, o.id, '{column} does not exist', o.{column}::text FROM {table.staging_table} o
         WHERE o.{column} IS NOT NULL AND NOT EXISTS (SELECT FROM legacy_import_{parent} p WHERE p.id = o.{column})
     """
 
 
-def _repeated(name: str, columns: str, order: str) -> str:
-    """All but the first of those that have the same. Most often there is none, and no row is sorted."""
-    stage = TABLES[name].stage
+def _duplicates(name: str, columns: str, order: str) -> str:
+    """A SELECT of the rows that repeat unique values, except the first of each.
+
+    Usually there are none, and no row is sorted.
+    """
+    staging_table = TABLES[name].staging_table
     return f"""
-        SELECT '{name}', place, id, 'repeated: {columns}', concat_ws(', ', {columns}) FROM (
-            SELECT *, row_number() OVER (PARTITION BY {columns} ORDER BY {order}) AS rank FROM {stage} o
-            JOIN (SELECT {columns} FROM {stage} GROUP BY {columns} HAVING count(*) > 1) twice USING ({columns})
+        SELECT '{name}', row_position, id, 'duplicate: {columns}', concat_ws(', ', {columns}) FROM (
+            SELECT *, row_number() OVER (PARTITION BY {columns} ORDER BY {order}) AS rank FROM {staging_table} o
+            JOIN (SELECT {columns} FROM {staging_table} GROUP BY {columns} HAVING count(*) > 1) repeated USING ({columns})
         ) ranked WHERE rank > 1
     """
 
 
-def _hanging() -> Iterator[str]:
-    """What can not be moved because something else is not."""
+def _dependent_rows() -> Iterator[str]:
+    """SELECTs of the rows that cannot be imported because another row is invalid."""
     for table in TABLES.values():
         for column, parent in table.parents.items():
             yield f"""
-                SELECT '{table.name}', o.place, o.id, 'its {column} is left out', o.{column}::text FROM {table.stage} o
-                WHERE {is_kept(table.name, "o")} AND o.{column} IN (
-                    SELECT f.id FROM {REFUSED} f WHERE f.table_name = '{parent}' AND NOT EXISTS (
-                        SELECT FROM legacy_import_{parent} p WHERE p.id = f.id AND {is_kept(parent, "p")}
+                SELECT '{table.name}', o.row_position, o.id, 'its {column} is left out', o.{column}::text
+                FROM {table.staging_table} o
+                WHERE {is_valid(table.name, "o")} AND o.{column} IN (
+                    SELECT f.id FROM {INVALID} f WHERE f.table_name = '{parent}' AND NOT EXISTS (
+                        SELECT FROM legacy_import_{parent} p WHERE p.id = f.id AND {is_valid(parent, "p")}
                     )
                 )
             """
-    yield _BROKEN_RESERVATIONS
-    yield _SEATS_LEFT_BEHIND
+    yield _INCOMPLETE_RESERVATIONS
+    yield _SEATS_OF_INVALID_RESERVATIONS
 
 
-def _add(query: str) -> int:
-    """Refuses what a SELECT of (table, place, id, reason, detail) finds. Returns how many rows."""
-    # Most often it finds nothing, and unlike an INSERT a SELECT by itself may use several cores.
-    if not fetch_one(f"SELECT count(*) AS rows FROM ({query}) found", {})["rows"]:
+def _mark_invalid(query: str) -> int:
+    """Marks the rows of a SELECT of (table, row_position, id, problem, detail). Returns how many."""
+    # Usually there are none, and unlike an INSERT a plain SELECT can use several cores.
+    if not fetch_one(f"SELECT count(*) AS rows FROM ({query}) checked", {})["rows"]:
         return 0
-    return run(f"INSERT INTO {REFUSED} (table_name, place, id, reason, detail) {query} ON CONFLICT DO NOTHING")
+    return execute(
+        f"INSERT INTO {INVALID} (table_name, row_position, id, problem, detail) {query} ON CONFLICT DO NOTHING"
+    )

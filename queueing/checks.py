@@ -5,12 +5,12 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from kernel.checks import POSSIBLE
+from kernel.checks import STARTUP
 from queueing.models import LIMITS
 from queueing.selectors import DEFAULTS
 
 
-@register(POSSIBLE)
+@register(STARTUP)
 def defaults_are_possible(**_: Any) -> list[CheckMessage]:
     limits = {DEFAULTS[column]: possible for column, possible in LIMITS.items()} | {"QUEUE_REBUILD_SECONDS": (0, 3_600)}
     return [

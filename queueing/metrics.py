@@ -10,7 +10,7 @@ from uuid import UUID
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from kernel.observability.exposition import read_at_scrape
+from kernel.observability.exposition import register_source
 from queueing import inspection, store
 
 # As in lua/admit.lua.
@@ -95,4 +95,4 @@ def _add(families: dict[str, Metric], event_id: UUID, counters: dict[str, float]
         families[family].add_metric([label], cumulative, counters[f"{kind}_sum"])  # type: ignore[attr-defined]
 
 
-read_at_scrape("waiting_rooms", WaitingRooms())
+register_source("waiting_rooms", WaitingRooms())

@@ -38,23 +38,21 @@ class QueuePolicy(models.Model):
     event = models.OneToOneField(
         Event, on_delete=models.CASCADE, primary_key=True, related_name="queue_policy", verbose_name=_("event")
     )
-    is_on = models.BooleanField(_("waiting room"), null=True, blank=True)
+    is_on = models.BooleanField(_("enabled"), null=True, blank=True)
     is_paused = models.BooleanField(_("paused"), db_default=False, default=False)
     # How many may be active at once.
-    threshold = models.IntegerField(_("how many may be inside"), null=True, blank=True)
+    threshold = models.IntegerField(_("maximum active users"), null=True, blank=True)
     # How many are admitted per second, and how many at once after a quiet time.
-    admissions_per_second = models.FloatField(_("let in per second"), null=True, blank=True)
-    burst = models.IntegerField(_("let in at once after a quiet time"), null=True, blank=True)
+    admissions_per_second = models.FloatField(_("admissions per second"), null=True, blank=True)
+    burst = models.IntegerField(_("admission burst"), null=True, blank=True)
     # How long an admission lasts.
-    admission_seconds = models.IntegerField(_("an admission lasts (seconds)"), null=True, blank=True)
+    admission_seconds = models.IntegerField(_("admission lifetime (seconds)"), null=True, blank=True)
     # After how much silence a waiting user is dropped, loses the kept position, and an active user's admission ends.
-    idle_seconds = models.IntegerField(_("dropped from the line after silence of (seconds)"), null=True, blank=True)
-    grace_seconds = models.IntegerField(_("place kept for another (seconds)"), null=True, blank=True)
-    active_idle_seconds = models.IntegerField(
-        _("put out from inside after silence of (seconds)"), null=True, blank=True
-    )
+    idle_seconds = models.IntegerField(_("queue idle timeout (seconds)"), null=True, blank=True)
+    grace_seconds = models.IntegerField(_("queue grace period (seconds)"), null=True, blank=True)
+    active_idle_seconds = models.IntegerField(_("active idle timeout (seconds)"), null=True, blank=True)
     # Visitors who come before this moment are drawn by lot at it. NULL: the queue is open from the beginning.
-    opens_at = models.DateTimeField(_("the line opens"), null=True, blank=True, validators=[validate_moment])
+    opens_at = models.DateTimeField(_("opens at"), null=True, blank=True, validators=[validate_moment])
     # When the queue was last cleared: passes and tickets issued before are void.
     cleared_at = models.DateTimeField(_("last cleared"), null=True, editable=False)
     updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from events.errors import EventNotFound
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, MessageSerializer, Timestamp, refused_with
+from kernel.openapi.schema import MessageSerializer, Timestamp, ViewDescription, raises
 from queueing.errors import NoDraw, QueueAlreadyOpen, QueueClosed, WaitingRoomUnavailable
 from queueing.serializers import PolicyChanges
 
@@ -138,19 +138,19 @@ class Draw(serializers.Serializer[Any]):
 # --- Operations -------------------------------------------------------------------------------------------------------
 
 _MALFORMED = InvalidInput("Invalid event ID format")
-_QUEUE_ERRORS = refused_with(_MALFORMED, EventNotFound, WaitingRoomUnavailable)
+_QUEUE_ERRORS = raises(_MALFORMED, EventNotFound, WaitingRoomUnavailable)
 _CHANGE: dict[str, Any] = {
     "summary": "Change the policy",
     "description": "Only the fields sent are changed; `null` restores the default. Applies at once.",
     "request": PolicyChanges,
     "responses": {200: PolicyOfEvent},
-    "extensions": refused_with(
+    "extensions": raises(
         _MALFORMED, InvalidInput("Nothing to change. There are isOn, isPaused, ..."), EventNotFound, QueueAlreadyOpen
     ),
 }
 
 
-class Queue(Described):
+class Queue(ViewDescription):
     target_class = "queueing.views.QueueViewSet"
     tag = "Waiting room"
     examples = EXAMPLES
@@ -162,7 +162,7 @@ class Queue(Described):
             parameters=[QUEUE_PASS, QUEUE_TICKET],
             request=None,
             responses={200: CheckResponse},
-            extensions=refused_with(_MALFORMED, EventNotFound, QueueClosed, WaitingRoomUnavailable),
+            extensions=raises(_MALFORMED, EventNotFound, QueueClosed, WaitingRoomUnavailable),
         ),
         "status": extend_schema(
             operation_id="getQueueStatus",
@@ -195,12 +195,12 @@ class Queue(Described):
                 OpenApiParameter("participants", enum=["all"], description="`all`: with the codes of all participants.")
             ],
             responses={200: Draw},
-            extensions=refused_with(_MALFORMED, InvalidInput("Invalid participants"), EventNotFound, NoDraw),
+            extensions=raises(_MALFORMED, InvalidInput("Invalid participants"), EventNotFound, NoDraw),
         ),
     }
 
 
-class QueueAdmin(Described):
+class QueueAdmin(ViewDescription):
     target_class = "queueing.views.QueueAdminViewSet"
     tag = "Waiting room, for administrators"
     examples = EXAMPLES
@@ -224,14 +224,14 @@ class QueueAdmin(Described):
             summary="Stop admissions for now",
             request=None,
             responses={200: MessageSerializer},
-            extensions=refused_with(_MALFORMED, EventNotFound),
+            extensions=raises(_MALFORMED, EventNotFound),
         ),
         "resume": extend_schema(
             operation_id="resumeQueue",
             summary="Resume admissions",
             request=None,
             responses={200: MessageSerializer},
-            extensions=refused_with(_MALFORMED, EventNotFound),
+            extensions=raises(_MALFORMED, EventNotFound),
         ),
         "policy": [
             extend_schema(
@@ -239,7 +239,7 @@ class QueueAdmin(Described):
                 operation_id="getQueuePolicy",
                 summary="Get the policy",
                 responses={200: PolicyOfEvent},
-                extensions=refused_with(_MALFORMED, EventNotFound),
+                extensions=raises(_MALFORMED, EventNotFound),
             ),
             extend_schema(methods=["POST"], operation_id="changeQueuePolicy", **_CHANGE),
             extend_schema(methods=["PATCH"], operation_id="patchQueuePolicy", **_CHANGE),

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from kernel.redis.client import was_away_since
+from kernel.redis.client import was_unavailable_since
 from kernel.redis.deferred import execute, execute_or_defer, run_command
 from kernel.redis.keys import tagged_key
 from kernel.redis.scripts import LuaScript
@@ -169,7 +169,7 @@ def _lost_epoch(event_id: UUID) -> int | Literal[""]:
     """The epoch of a queue that this process saw before an outage of Redis, or ''."""
     epoch, seen = _last_seen_queues.get(event_id, (0, 0.0))
     is_recent = epoch and time.monotonic() - seen < QUEUE_REMEMBERED_SECONDS
-    return epoch if is_recent and was_away_since(seen) else ""
+    return epoch if is_recent and was_unavailable_since(seen) else ""
 
 
 # --- Visitors ---------------------------------------------------------------------------------------------------------

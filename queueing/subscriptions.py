@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextvars import Context
 from uuid import UUID
 
-from kernel.concurrency.threads import in_thread
+from kernel.concurrency.threads import run_in_thread
 from kernel.errors import DomainError
 from kernel.realtime.channel import Recipient
 from kernel.realtime.close_codes import REPLACED
@@ -198,7 +198,7 @@ class QueueChannel:
         """In one round trip. A user whose state has changed is then looked up separately."""
         try:
             users = [subscriber.user_id for subscriber in subscribers]
-            queue, positions = await in_thread(services.get_positions, event_id=self.event_id, users=users)
+            queue, positions = await run_in_thread(services.get_positions, event_id=self.event_id, users=users)
         except DomainError:
             for subscriber in subscribers:
                 subscriber.set_due(FRONT_INTERVAL)
@@ -231,7 +231,7 @@ class QueueChannel:
         visitor = services.identify_visitor(
             event_id=self.event_id, user_id=UUID(subscriber.user_id), pass_=subscriber.pass_, ticket=subscriber.ticket
         )
-        status = await in_thread(services.get_status, event_id=self.event_id, visitor=visitor)
+        status = await run_in_thread(services.get_status, event_id=self.event_id, visitor=visitor)
         previous = subscriber.state
         queue = status.queue
         subscriber.state, subscriber.pass_, subscriber.ticket = _wire_state(queue), status.pass_, status.ticket
@@ -287,7 +287,7 @@ async def subscribe(*, event_id: UUID, user_id: str, recipient: Recipient) -> Ca
     Raises EventNotFound, WaitingRoomUnavailable.
     """
     if event_id not in _channels:
-        await in_thread(
+        await run_in_thread(
             services.get_queue_state, event_id=event_id
         )  # no subscription in Redis for events that do not exist
     return await _channels.setdefault(event_id, QueueChannel(event_id)).subscribe(user_id, recipient)

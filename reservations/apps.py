@@ -22,7 +22,7 @@ class ReservationsConfig(AppConfig):
     verbose_name = _("Reservations")
 
     def ready(self) -> None:
-        from reservations import metrics  # noqa: F401 - registers what is scraped
+        from reservations import checks, metrics  # noqa: F401 - importing them registers them
 
         post_migrate.connect(refer_to_users, sender=self)
 

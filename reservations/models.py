@@ -14,14 +14,14 @@ class Reservation(models.Model):
     """A buyer's claim on seats or tickets: pending until paid, and only until its deadline."""
 
     class Status(models.TextChoices):
-        PENDING = "pending", _("waiting for payment")
-        CONFIRMED = "confirmed", _("paid")
+        PENDING = "pending", _("pending")
+        CONFIRMED = "confirmed", _("confirmed")
         CANCELLED = "cancelled", _("cancelled")
         EXPIRED = "expired", _("expired")
 
     class PaymentStatus(models.TextChoices):
         PENDING = "pending", _("unpaid")
-        COMPLETED = "completed", _("completed")
+        COMPLETED = "completed", _("paid")
         FAILED = "failed", _("failed")
         REFUNDED = "refunded", _("refunded")
 
@@ -30,22 +30,22 @@ class Reservation(models.Model):
     event = models.ForeignKey(
         Event, on_delete=models.SET_NULL, null=True, related_name="reservations", verbose_name=_("event")
     )
-    reservation_number = models.CharField(_("number"), max_length=50, unique=True)
+    reservation_number = models.CharField(_("reservation number"), max_length=50, unique=True)
     total_amount = models.IntegerField(_("amount (won)"))
     status = models.CharField(_("status"), max_length=20, choices=Status, db_default=Status.PENDING)
     payment_status = models.CharField(
         _("payment"), max_length=20, choices=PaymentStatus, db_default=PaymentStatus.PENDING
     )
-    payment_method = models.CharField(_("paid with"), max_length=50, null=True, blank=True)
-    payment_id = models.CharField(_("payment id"), max_length=255, null=True, blank=True)
-    expires_at = models.DateTimeField(_("seats held until"), null=True, blank=True)
+    payment_method = models.CharField(_("payment method"), max_length=50, null=True, blank=True)
+    payment_id = models.CharField(_("payment ID"), max_length=255, null=True, blank=True)
+    expires_at = models.DateTimeField(_("seat hold deadline"), null=True, blank=True)
     # The deadline of a reservation by ticket type, whose `expires_at` has always been NULL: see docs/adr/0004.
-    held_until = models.DateTimeField(_("tickets held until"), null=True, blank=True)
+    held_until = models.DateTimeField(_("ticket hold deadline"), null=True, blank=True)
     deadline = models.GeneratedField(
         expression=Coalesce("expires_at", "held_until"),
         output_field=models.DateTimeField(null=True),
         db_persist=True,
-        verbose_name=_("held until"),
+        verbose_name=_("payment deadline"),
     )
     # Set when the event of a paid reservation was cancelled: the money is to be given back.
     refund_due_at = models.DateTimeField(_("refund due since"), null=True, blank=True)

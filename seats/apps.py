@@ -7,4 +7,4 @@ class SeatsConfig(AppConfig):
     verbose_name = _("Seats")
 
     def ready(self) -> None:
-        from seats import metrics  # noqa: F401 - registers what is scraped
+        from seats import checks, metrics  # noqa: F401 - importing them registers them

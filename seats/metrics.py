@@ -8,7 +8,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from kernel.observability.exposition import read_at_scrape
+from kernel.observability.exposition import register_source
 from seats.selectors import places_on_sale
 
 
@@ -50,4 +50,4 @@ class PlacesOnSale(Collector):
         return [*seats.values(), left, offered]
 
 
-read_at_scrape("places", PlacesOnSale())
+register_source("places", PlacesOnSale())

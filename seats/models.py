@@ -12,8 +12,8 @@ class Seat(models.Model):
     """One seat of one event. Who has it stands in `reservation_items`."""
 
     class Status(models.TextChoices):
-        AVAILABLE = "available", _("free")
-        LOCKED = "locked", _("held")
+        AVAILABLE = "available", _("available")
+        LOCKED = "locked", _("locked")
         SOLD = "sold", _("sold")
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)

@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, MessageSerializer, refused_with
+from kernel.openapi.schema import MessageSerializer, ViewDescription, raises
 from seats import errors
 from seats.models import Seat as SeatModel
 
@@ -58,7 +58,7 @@ class StatusesRecomputed(MessageSerializer):
     changed = serializers.IntegerField(help_text="How many events have another status now.")
 
 
-class SeatMaps(Described):
+class SeatMaps(ViewDescription):
     target_class = "seats.views.SeatMapViewSet"
     tag = "Seats"
     examples = EXAMPLES
@@ -77,14 +77,14 @@ class SeatMaps(Described):
                 )
             ],
             responses={200: SeatMap},
-            extensions=refused_with(
+            extensions=raises(
                 InvalidInput("Invalid event ID format"), errors.SeatMapEventNotFound, errors.NoSeatSelection
             ),
         ),
     }
 
 
-class EventStatus(Described):
+class EventStatus(ViewDescription):
     target_class = "seats.views.EventStatusViewSet"
     tag = "For other services"
     examples = EXAMPLES

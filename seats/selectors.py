@@ -15,7 +15,7 @@ from kernel.db.sql import fetch_all
 from kernel.redis import caching
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
-from kernel.wire import Packed, packed
+from kernel.wire import GzippedJSON, gzip_json
 from seats.errors import NoSeatSelection, SeatMapEventNotFound
 from seats.locks import count_versions, seat_map_key, seat_map_version_key
 from seats.models import Seat
@@ -32,7 +32,7 @@ class SeatMap:
 
     version: int
     tag: str
-    body: Packed
+    body: GzippedJSON
     cached: bytes  # as it stands in Redis
 
 
@@ -41,7 +41,7 @@ def seat_map(event_id: UUID) -> SeatMap:
     answer = caching.read_through(seat_map_key(event_id), lambda: _seat_map(event_id), seconds=SEAT_MAP_SECONDS)
     head, _, body = answer.partition(b"\n")
     version, tag = head.decode().split()
-    return SeatMap(int(version), tag, Packed(body), answer)
+    return SeatMap(int(version), tag, GzippedJSON(body), answer)
 
 
 def _seat_map(event_id: UUID) -> bytes:
@@ -54,8 +54,8 @@ def _seat_map(event_id: UUID) -> bytes:
     rows = Seat.objects.filter(event_id=event_id).order_by("section", "row_number", "seat_number")
     fields = ("id", "section", "row_number", "seat_number", "seat_label", "price", "status")
     shown = {"id": event["id"], "title": event["title"]}
-    body = caching.encoded({"event": shown, "layout": layout, "seats": _with_wire_status(rows.values(*fields))})
-    return f"{version} {hashlib.md5(body, usedforsecurity=False).hexdigest()}\n".encode() + packed(body)
+    body = caching.encode_json({"event": shown, "layout": layout, "seats": _with_wire_status(rows.values(*fields))})
+    return f"{version} {hashlib.md5(body, usedforsecurity=False).hexdigest()}\n".encode() + gzip_json(body)
 
 
 def _with_wire_status(seats: Iterable[Any]) -> list[dict[str, Any]]:

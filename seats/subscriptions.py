@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from kernel.concurrency.threads import in_thread
+from kernel.concurrency.threads import run_in_thread
 from kernel.realtime.channel import Subscriber
 from kernel.realtime.hub import Subscription, hub
 from kernel.realtime.publications import Message
@@ -24,8 +24,8 @@ class SeatChannelSource:
     async def current_version(self, *, redis_was_restarted: bool) -> int:
         """Raises SeatMapEventNotFound; RedisUnavailable after a restart."""
         if redis_was_restarted:
-            return await in_thread(selectors.seat_map_version_after_restart, self.event_id)
-        return await in_thread(selectors.seat_map_version, self.event_id)
+            return await run_in_thread(selectors.seat_map_version_after_restart, self.event_id)
+        return await run_in_thread(selectors.seat_map_version, self.event_id)
 
     def hello(self, version: int) -> Message:
         return realtime.hello(self.event_id, version)

@@ -10,16 +10,18 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from devtools.embedded import Servers
-from tests import tools
-from tests.harness import HALL, INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, new_user, running_web, wait_until
-from tests.round_trips import Counted, counting_proxy
+from tests.support import tools
+from tests.support.admin_pages import AdminPages
+from tests.support.background import BackgroundProcesses
+from tests.support.harness import HALL, INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, new_user, running_web, wait_until
+from tests.support.round_trips import Counted, counting_proxy
 
 worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 servers = Servers(ROOT / ".local" / f"test{worker and '-'}{worker}", durable=False)
@@ -176,49 +178,10 @@ def counted_web(database_url: str, logs) -> Iterator[Counted]:
             yield Counted(api, postgresql, redis_counter)
 
 
-class AdminPages:
-    """The Django admin, in this process, signed in."""
-
-    def __init__(self) -> None:
-        from django.contrib.auth import get_user_model
-        from django.test import Client
-
-        users = get_user_model().objects
-        self.client = Client()
-        found, _ = users.get_or_create(username="organiser", is_staff=True, is_superuser=True)
-        self.client.force_login(found)
-
-    def change_event(self, event_id: object, *, sale_start_in: float) -> None:
-        """Opens the event's page, sets the start of the sale, and saves."""
-        from datetime import UTC, datetime, timedelta
-
-        url = f"/admin/events/event/{event_id}/change/"
-        page = self.client.get(url)
-        assert page.status_code == 200
-        form = page.context["adminform"].form
-        data = {name: "" if value is None else value for name, value in form.initial.items()}
-        moments = {
-            "event_date": form.initial["event_date"],
-            "sale_start_date": datetime.now(UTC) + timedelta(seconds=sale_start_in),
-            "sale_end_date": form.initial["sale_end_date"],
-        }
-        from django.conf import settings
-
-        for name, at in moments.items():
-            moment = at.astimezone(ZoneInfo(settings.VENUE_TIME_ZONE))  # as an organiser enters it
-            data.pop(name)
-            data[f"{name}_0"], data[f"{name}_1"] = f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}"
-        for formset in page.context["inline_admin_formsets"]:
-            prefix = formset.formset.prefix
-            for key, value in formset.formset.management_form.initial.items():
-                data[f"{prefix}-{key}"] = value
-            for inline in formset.formset.initial_forms:
-                for field in inline:
-                    value = field.value()
-                    data[field.html_name] = "" if value is None else str(getattr(value, "pk", value))
-        saved = self.client.post(url, data)
-        errors = saved.context["adminform"].form.errors if saved.status_code == 200 else None
-        assert saved.status_code == 302, errors
+@pytest.fixture
+def background(world: Database, database_url: str, logs: Path) -> Iterator[BackgroundProcesses]:
+    with ExitStack() as stack:
+        yield BackgroundProcesses(stack, database_url, logs)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from events.openapi import TicketType
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, refused_with
+from kernel.openapi.schema import ViewDescription, raises
 from tickets.errors import TicketTypeNotFound
 
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
@@ -23,7 +23,7 @@ class Availability(serializers.Serializer[Any]):
     total_quantity = serializers.IntegerField()
 
 
-class Tickets(Described):
+class Tickets(ViewDescription):
     target_class = "tickets.views.TicketViewSet"
     tag = "Tickets"
     examples = EXAMPLES
@@ -32,13 +32,13 @@ class Tickets(Described):
             operation_id="listTicketTypes",
             summary="What can be bought for an event",
             responses={200: TicketTypes},
-            extensions=refused_with(InvalidInput("Invalid eventId format")),
+            extensions=raises(InvalidInput("Invalid eventId format")),
         ),
         "availability": extend_schema(
             operation_id="getAvailability",
             summary="How many tickets are left",
             description="Always the truth, never older than the last commit.",
             responses={200: Availability},
-            extensions=refused_with(InvalidInput("Invalid ticketTypeId format"), TicketTypeNotFound),
+            extensions=raises(InvalidInput("Invalid ticketTypeId format"), TicketTypeNotFound),
         ),
     }

@@ -11,17 +11,17 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.handlers.asgi import ASGIRequest
 
-from kernel.checks import refuse_impossible_settings
+from kernel.checks import raise_for_invalid_settings
 from kernel.observability.multiprocess import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 http = get_asgi_application()
 http.request_class = type("Request", (ASGIRequest,), {"urlconf": "ticketservice.realtime_urls"})
-refuse_impossible_settings()
+raise_for_invalid_settings()
 
 from gateway.socketio import server as socketio  # noqa: E402
-from kernel.observability.request_context import chosen_id, current_request_id  # noqa: E402
+from kernel.observability.request_context import accept_request_id, current_request_id  # noqa: E402
 from kernel.realtime import consumers  # noqa: E402 - what follows needs Django to be set up
 from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
@@ -80,7 +80,7 @@ SOCKETS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
 def _name(scope: dict[str, Any]) -> None:
     """Gives the log lines of a connection the id with which it came. The server runs each one in a context of its own."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    current_request_id.set(chosen_id(given.decode("latin-1")))
+    current_request_id.set(accept_request_id(given.decode("latin-1")))
 
 
 async def application(scope: dict[str, Any], receive: Receive, send: Send) -> None:

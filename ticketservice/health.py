@@ -12,7 +12,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 
-from kernel.http.problems import JSON, safe_only
+from kernel.http.problems import JSON, require_safe
 from kernel.redis.connection import client
 
 TIME_LIMIT = 0.8  # seconds; the answer is promised within one
@@ -77,7 +77,7 @@ def _state(found: dict[str, dict[str, Any]], *, works: bool) -> State:
 def _view(answer: Callable[[], State]) -> Callable[[HttpRequest], HttpResponse]:
     """Without DRF, which takes 6 MB of each `realtime` process."""
 
-    @safe_only
+    @require_safe
     def health(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
         status, said = answer()
         return HttpResponse(orjson.dumps(said), status=status, content_type=JSON)

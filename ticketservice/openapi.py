@@ -18,8 +18,8 @@ import reservations.openapi.operations  # noqa: F401
 import seats.openapi  # noqa: F401
 import tickets.openapi  # noqa: F401
 from kernel.http.problems import NotFound
-from kernel.openapi.components import responses_of
-from kernel.openapi.schema import Described, read_examples
+from kernel.openapi.components import error_responses
+from kernel.openapi.schema import ViewDescription, read_examples
 
 INTRODUCTION = Path(__file__).with_name("openapi.md")
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
@@ -57,7 +57,7 @@ class Health(serializers.Serializer[Any]):
 
 class HealthPage(APIView):  # is described only: what answers is `ticketservice.health`, without DRF
     openapi_examples = read_examples(EXAMPLES)
-    needs_the_database = False
+    uses_database = False
 
 
 @extend_schema(tags=["Operation"])
@@ -92,10 +92,10 @@ HEALTH_PAGES: dict[str, type[HealthPage]] = {
 }
 
 
-class DocumentPage(Described):
+class DocumentPage(ViewDescription):
     target_class = "ticketservice.api_docs.Document"
     tag = "This document"
-    needs_the_database = False
+    uses_database = False
     operations = {
         "get": extend_schema(
             operation_id="getApiDocument",
@@ -105,10 +105,10 @@ class DocumentPage(Described):
     }
 
 
-class DocumentationPage(Described):
+class DocumentationPage(ViewDescription):
     target_class = "ticketservice.api_docs.Page"
     tag = "This document"
-    needs_the_database = False
+    uses_database = False
     operations = {
         "get": extend_schema(
             operation_id="getApiPage",
@@ -154,6 +154,6 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     result["paths"]["/metrics"] = METRICS
     for path in ("/api/schema", "/api-docs"):
         result["paths"][path]["get"]["servers"] = NOT_UNDER_API
-    elsewhere = responses_of([NotFound, drf.MethodNotAllowed("PUT")])
+    elsewhere = error_responses([NotFound, drf.MethodNotAllowed("PUT")])
     result["components"]["responses"] = {"AnyOtherPath": elsewhere["404"], "AnyOtherMethod": elsewhere["405"]}
     return result

@@ -69,8 +69,8 @@ INSTALLED_APPS = [
     # Before staticfiles: runserver then serves sockets, too. Nobody else needs it, and it takes 17 MB of each process.
     *(["daphne"] if sys.argv[1:2] == ["runserver"] else []),
     "kernel",
-    "kernel.backoffice",  # before the admin, some of whose templates it replaces
-    "kernel.backoffice.site.ServiceAdmin",
+    "kernel.backoffice",  # before the admin, some of whose templates and translations it replaces
+    "kernel.backoffice.site.BackofficeAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -94,14 +94,14 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "kernel.http.middleware.request_id",
-    "kernel.http.middleware.read_to_the_end",
-    "kernel.http.middleware.observe",
+    "kernel.http.middleware.drain_request_body",
+    "kernel.http.middleware.measure_requests",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "kernel.http.middleware.compress_large",
+    "kernel.http.middleware.compress_responses",
     "django.middleware.http.ConditionalGetMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "kernel.http.middleware.pages",  # sessions, CSRF and messages for the admin: the API does without
+    "kernel.http.middleware.admin_middleware",  # sessions, CSRF and messages for the admin: the API does without
 ]
 ADMIN_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -202,7 +202,7 @@ CELERY_BROKER_URL = REDIS_URL
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["kernel.http.rest.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["kernel.http.rest.JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kernel.http.rest.AlwaysJSON",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "kernel.http.rest.JSONOnlyNegotiation",
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "EXCEPTION_HANDLER": "kernel.http.rest.exception_handler",
@@ -302,16 +302,16 @@ METRICS_DIR = Path(
 METRICS_PORT: int = env.int("METRICS_PORT", default=0)
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
-LOG_FORMAT: str = env.one_of("LOG_FORMAT", "json", "text", default="text" if DEBUG else "json")
-LOG_LEVEL: str = env.one_of("LOG_LEVEL", "DEBUG", "INFO", "WARNING", "ERROR", default="INFO")
+LOG_FORMAT: str = env.choice("LOG_FORMAT", "json", "text", default="text" if DEBUG else "json")
+LOG_LEVEL: str = env.choice("LOG_LEVEL", "DEBUG", "INFO", "WARNING", "ERROR", default="INFO")
 # How long an answer may take before a line in the log tells of it; 0: none does.
 SLOW_REQUEST_MS: int = env.int("SLOW_REQUEST_MS", default=1000)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "filters": {
-        "request_id": {"()": "kernel.observability.request_context.RequestIdFilter"},
-        "faults_of_clients": {"()": "kernel.observability.logging.FaultsOfClients"},
+        "request_id": {"()": "kernel.observability.request_context.RequestContextFilter"},
+        "client_errors": {"()": "kernel.observability.logging.ClientErrorFilter"},
     },
     "formatters": {
         "text": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
@@ -330,7 +330,7 @@ LOGGING = {
         "celery.beat": {"level": "WARNING"},
         # uvicorn has set up its own by now; granian's stand in granian-log.json.
         "uvicorn": {"handlers": [], "propagate": True},
-        "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["faults_of_clients"]},
+        "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["client_errors"]},
         "django.request": {
             "level": "CRITICAL"
         },  # refusals are answers, not log lines; crashes are logged by kernel.http.problems

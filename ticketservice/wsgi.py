@@ -17,20 +17,20 @@ if threading.current_thread() is threading.main_thread():
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
-from kernel.checks import refuse_errors_of, refuse_impossible_settings
+from kernel.checks import raise_check_errors, raise_for_invalid_settings
 from kernel.observability.multiprocess import share_metrics
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
 share_metrics(settings.METRICS_DIR)  # before Django loads the apps
 django_application = get_wsgi_application()
-refuse_impossible_settings()
+raise_for_invalid_settings()
 
 from kernel.fastpath.checks import FAST_PATH
 from kernel.fastpath.handler import FastPathHandler  # these count, too
 from kernel.fastpath.response_cache import ResponseCache
 from ticketservice.urls import router
 
-refuse_errors_of(FAST_PATH)
+raise_check_errors(FAST_PATH)
 for needed_later in ("jwt", "ticketservice.celery"):  # which no buyer should have to wait for
     import_module(needed_later)
 

@@ -16,7 +16,7 @@ from typing import Literal
 import psutil  # type: ignore[import-untyped]
 
 from bench.service import ROOT
-from kernel.tasks.processes import read_procfile
+from devtools.procfile import read_procfile
 
 USUAL = "websockets-sansio"  # uvicorn's own, the faster of its two
 WS = "8.23.0"  # of npm, for the row of Node

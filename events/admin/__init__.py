@@ -1,4 +1,4 @@
-"""Organisers' pages for layouts and the words of the search. Events have theirs in `reservations.admin`."""
+"""Admin pages of seat layouts and search keywords. Those of events are in `reservations.admin`."""
 
 from events.admin import layouts
 

@@ -1,4 +1,4 @@
-"""Layouts with a drawing of the hall, and the words that the search knows in two languages."""
+"""Seat layouts with a preview, and search keywords."""
 
 import json
 from typing import Any
@@ -20,7 +20,9 @@ from events.errors import ImpossibleLayout
 from events.models import KeywordMapping, SeatLayout
 from events.services.layouts import sections_of
 from events.services.seat_plan import plan_of
-from kernel.backoffice.actions import ActingAdmin, WhyForm, said
+from kernel.backoffice.actions import ObjectActionAdmin
+from kernel.backoffice.display import error_message
+from kernel.backoffice.forms import ReasonMixin
 
 EXAMPLE = {
     "sections": [
@@ -28,57 +30,57 @@ EXAMPLE = {
         {"name": "R", "rows": 8, "seatsPerRow": 24, "price": 110000, "startRow": 5},
     ]
 }
-TIERS = 6  # colours of the style sheet
+MAX_TIERS = 6  # price tiers that the style sheet has a colour for
 
 
-def drawn(layout_config: Any) -> str:
-    """The hall as SVG with a table of its sections, or what is wrong with the layout."""
+def render_seat_plan(layout_config: Any) -> str:
+    """The layout as SVG with a table of its sections, or an error message, as HTML."""
     try:
         sections = sections_of(layout_config)
-    except ImpossibleLayout as refusal:
-        return format_html('<p class="errornote">{}</p>', said(refusal))
+    except ImpossibleLayout as error:
+        return format_html('<p class="errornote">{}</p>', error_message(error))
     plan = plan_of(sections)
     prices = sorted({section.price for section in sections}, reverse=True)
-    tiers = {price: min(rank, TIERS) for rank, price in enumerate(prices, 1)}
+    tiers = {price: min(rank, MAX_TIERS) for rank, price in enumerate(prices, 1)}
     blocks = [(block, tiers[block.section.price]) for block in plan.blocks]
     total = sum(section.rows * section.seats_per_row for section in sections)
     return render_to_string(
-        "events/seat_plan.html", {"plan": plan, "blocks": blocks, "tiers": range(1, TIERS + 1), "total": total}
+        "events/seat_plan.html", {"plan": plan, "blocks": blocks, "tiers": range(1, MAX_TIERS + 1), "total": total}
     )
 
 
 class LayoutDecoder(json.JSONDecoder):
-    """Refuses also what can be read and not be stored: U+0000, halves of characters, NaN, brackets in brackets in ..."""
+    """Also rejects JSON that PostgreSQL cannot store: U+0000, lone surrogates, NaN, deep nesting."""
 
     def decode(self, text: str, *args: Any) -> Any:
         try:
-            found = super().decode(text, *args)
-            stored = json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+            value = super().decode(text, *args)
+            stored = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except json.JSONDecodeError:
             raise
         except (ValueError, RecursionError) as error:
             raise json.JSONDecodeError(str(error), text, 0) from error
         if b"\\u0000" in stored:
             raise json.JSONDecodeError("U+0000", text, 0)
-        return found
+        return value
 
 
 class LayoutWidget(forms.Textarea):
-    """JSON as somebody would write it: a section a line."""
+    """A text area with the layout as JSON, one section per line."""
 
     def format_value(self, value: Any) -> str:
         text = str(super().format_value(value) or "")
         try:
-            found = json.loads(text, cls=LayoutDecoder)
-            lines = ",\n".join(f"  {json.dumps(section, ensure_ascii=False)}" for section in found["sections"])
+            layout = json.loads(text, cls=LayoutDecoder)
+            lines = ",\n".join(f"  {json.dumps(section, ensure_ascii=False)}" for section in layout["sections"])
         except (ValueError, TypeError, KeyError):
             return text
-        others = {name: value for name, value in found.items() if name != "sections"}
+        others = {name: value for name, value in layout.items() if name != "sections"}
         rest = f", {json.dumps(others, ensure_ascii=False)[1:-1]}" if others else ""
         return f'{{"sections": [\n{lines}\n]{rest}}}'
 
 
-class SeatLayoutForm(WhyForm):
+class SeatLayoutForm(ReasonMixin):
     class Meta:
         widgets = {
             "description": forms.Textarea(attrs={"rows": 2, "class": "vLargeTextField"}),
@@ -87,21 +89,21 @@ class SeatLayoutForm(WhyForm):
         help_texts = {
             "layout_config": _(
                 "Each section has a name, rows, seatsPerRow, a price in won, and startRow, the number of its first row "
-                "(1 if left out). The drawing follows as you type."
+                "(1 by default). The preview updates as you type."
             )
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "layout_config" in self.fields:  # not that of a layout in use
-            self.fields["layout_config"].decoder = LayoutDecoder  # type: ignore[attr-defined]  # of a JSONField
+        if "layout_config" in self.fields:  # absent for layouts in use
+            self.fields["layout_config"].decoder = LayoutDecoder  # type: ignore[attr-defined]  # it is a JSONField
 
     def clean_layout_config(self) -> Any:
         layout_config = self.cleaned_data["layout_config"]
         try:
             sections_of(layout_config)
-        except ImpossibleLayout as refusal:
-            raise ValidationError(said(refusal)) from refusal
+        except ImpossibleLayout as error:
+            raise ValidationError(error_message(error)) from error
         return layout_config
 
 
@@ -110,9 +112,9 @@ def _is_in_use(layout: SeatLayout | None) -> bool:
 
 
 @admin.register(SeatLayout)
-class SeatLayoutAdmin(ActingAdmin):
+class SeatLayoutAdmin(ObjectActionAdmin):
     form = SeatLayoutForm
-    list_display = ("name", "description", "shown_total", "used_by")
+    list_display = ("name", "description", "seat_count", "event_count")
     search_fields = ("name", "description")
     ordering = ("total_seats", "name")
 
@@ -120,51 +122,53 @@ class SeatLayoutAdmin(ActingAdmin):
         js = ("events/layout_preview.js",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).annotate(event_count=Count("events"))
+        return super().get_queryset(request).annotate(events_using=Count("events"))
 
     def get_urls(self) -> list[URLPattern]:
         preview = self.admin_site.admin_view(self.preview_view)
         return [path("preview/", preview, name="events_seatlayout_preview"), *super().get_urls()]
 
     def get_readonly_fields(self, request: HttpRequest, obj: SeatLayout | None = None) -> tuple[str, ...]:  # noqa: ARG002
-        return ("preview", "in_use") if _is_in_use(obj) else ("preview",)
+        return ("preview", "sections_in_use") if _is_in_use(obj) else ("preview",)
 
     def get_fields(self, request: HttpRequest, obj: SeatLayout | None = None) -> tuple[str, ...]:  # noqa: ARG002
-        """The seats of events were made from its sections; they would not follow a change."""
-        sections = ("in_use", "preview") if _is_in_use(obj) else ("layout_config", "preview")
-        return ("name", "description", *sections, "why")
+        """Without the sections if events use them: seats that exist already would not follow a change."""
+        sections = ("sections_in_use", "preview") if _is_in_use(obj) else ("layout_config", "preview")
+        return ("name", "description", *sections, "reason")
 
     @admin.display(description=_("sections"))
-    def in_use(self, layout: SeatLayout) -> str:  # noqa: ARG002
-        return gettext("Events have seats of this layout, so its sections stay. An event may be given another layout.")
+    def sections_in_use(self, layout: SeatLayout) -> str:  # noqa: ARG002
+        return gettext(
+            "The sections cannot be changed because events use this layout. Assign another layout to an event instead."
+        )
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"layout_config": EXAMPLE, **super().get_changeform_initial_data(request)}
 
     @admin.display(description=_("seats"), ordering="total_seats")
-    def shown_total(self, layout: SeatLayout) -> str:
+    def seat_count(self, layout: SeatLayout) -> str:
         return f"{layout.total_seats:,}"
 
-    @admin.display(description=_("events"), ordering="event_count")
-    def used_by(self, layout: Any) -> int:
-        count: int = layout.event_count
+    @admin.display(description=_("events"), ordering="events_using")
+    def event_count(self, layout: Any) -> int:
+        count: int = layout.events_using
         return count
 
     @admin.display(description=_("preview"))
     def preview(self, layout: SeatLayout) -> SafeString:
-        found = drawn(layout.layout_config or EXAMPLE)
+        seat_plan = render_seat_plan(layout.layout_config or EXAMPLE)
         url = reverse("admin:events_seatlayout_preview")
-        return format_html('<div class="seat-plan" data-preview-url="{}">{}</div>', url, mark_safe(found))  # noqa: S308
+        return format_html('<div class="seat-plan" data-preview-url="{}">{}</div>', url, mark_safe(seat_plan))  # noqa: S308
 
     def preview_view(self, request: HttpRequest) -> HttpResponse:
-        """What the text that somebody is typing would look like."""
+        """The seat plan of a layout that is being edited."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         try:
             layout_config = json.loads(request.POST.get("layout_config", ""), cls=LayoutDecoder)
         except ValueError as error:
             return HttpResponse(format_html('<p class="errornote">JSON: {}</p>', str(error)))
-        return HttpResponse(drawn(layout_config))
+        return HttpResponse(render_seat_plan(layout_config))
 
     def save_model(self, request: HttpRequest, obj: SeatLayout, form: ModelForm, change: bool) -> None:  # noqa: FBT001
         obj.total_seats = sum(section.rows * section.seats_per_row for section in sections_of(obj.layout_config))
@@ -172,9 +176,9 @@ class SeatLayoutAdmin(ActingAdmin):
 
 
 @admin.register(KeywordMapping)
-class KeywordMappingAdmin(ActingAdmin):
-    form = WhyForm
-    fields = ("korean", "english", "entity_type", "why")
+class KeywordMappingAdmin(ObjectActionAdmin):
+    form = ReasonMixin
+    fields = ("korean", "english", "entity_type", "reason")
     list_display = ("korean", "english", "entity_type")
     list_filter = ("entity_type",)
     search_fields = ("korean", "english")

@@ -38,9 +38,9 @@ class Migration(migrations.Migration):
                         serialize=False,
                     ),
                 ),
-                ("korean", models.CharField(max_length=255, verbose_name="in Korean")),
-                ("english", models.CharField(max_length=255, verbose_name="in English")),
-                ("entity_type", models.CharField(db_default="general", max_length=50, verbose_name="what it names")),
+                ("korean", models.CharField(max_length=255, verbose_name="Korean")),
+                ("english", models.CharField(max_length=255, verbose_name="English")),
+                ("entity_type", models.CharField(db_default="general", max_length=50, verbose_name="type")),
                 (
                     "created_at",
                     models.DateTimeField(
@@ -49,8 +49,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "search word",
-                "verbose_name_plural": "search words",
+                "verbose_name": "search keyword",
+                "verbose_name_plural": "search keywords",
                 "db_table": "keyword_mappings",
                 "constraints": [models.UniqueConstraint(fields=("korean", "english"), name="keyword_mapping_once")],
             },
@@ -69,7 +69,7 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(max_length=255, verbose_name="name")),
                 ("description", models.TextField(blank=True, null=True, verbose_name="description")),
-                ("total_seats", models.IntegerField(db_default=0, verbose_name="seats")),
+                ("total_seats", models.IntegerField(db_default=0, verbose_name="total seats")),
                 ("layout_config", models.JSONField(verbose_name="sections")),
                 (
                     "created_at",
@@ -111,10 +111,10 @@ class Migration(migrations.Migration):
                 ("description", models.TextField(blank=True, null=True, verbose_name="description")),
                 ("venue", models.CharField(max_length=255, verbose_name="venue")),
                 ("address", models.CharField(blank=True, max_length=500, null=True, verbose_name="address")),
-                ("event_date", models.DateTimeField(verbose_name="begins")),
-                ("sale_start_date", models.DateTimeField(verbose_name="sale starts")),
-                ("sale_end_date", models.DateTimeField(verbose_name="sale ends")),
-                ("poster_image_url", models.TextField(blank=True, null=True, verbose_name="address of the poster")),
+                ("event_date", models.DateTimeField(verbose_name="event date")),
+                ("sale_start_date", models.DateTimeField(verbose_name="sale start")),
+                ("sale_end_date", models.DateTimeField(verbose_name="sale end")),
+                ("poster_image_url", models.TextField(blank=True, null=True, verbose_name="poster URL")),
                 (
                     "status",
                     models.CharField(
@@ -133,7 +133,7 @@ class Migration(migrations.Migration):
                 ("artist_name", models.CharField(blank=True, max_length=255, null=True, verbose_name="artist")),
                 (
                     "max_seats_per_reservation",
-                    models.SmallIntegerField(blank=True, null=True, verbose_name="seats a buyer may take at once"),
+                    models.SmallIntegerField(blank=True, null=True, verbose_name="maximum seats per reservation"),
                 ),
                 (
                     "search_text",

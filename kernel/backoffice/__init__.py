@@ -1,1 +1,1 @@
-"""The admin's site, its actions and its look."""
+"""The admin site: permissions, actions on objects, history and look."""

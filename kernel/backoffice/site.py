@@ -1,4 +1,4 @@
-"""The admin's site: what the service is about comes first, users and groups last."""
+"""The admin site and its app configuration."""
 
 from typing import Any
 
@@ -11,38 +11,38 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 
-class ServiceSite(admin.AdminSite):
+class BackofficeSite(admin.AdminSite):
     site_header = site_title = _("Ticket service")
     index_title = _("Overview")
     site_url = None
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Apps as in the settings, Django's own last; models in the order in which their pages are registered."""
-        places = {model: place for place, model in enumerate(self._registry)}
-        found = super().get_app_list(request, app_label)
-        for app in found:
-            app["models"].sort(key=lambda shown: places[shown["model"]])
-        configs = list(apps.app_configs)
+        """Apps in the order of INSTALLED_APPS, Django's own last; models in the order of their registration."""
+        model_order = {model: index for index, model in enumerate(self._registry)}
+        app_list = super().get_app_list(request, app_label)
+        for app in app_list:
+            app["models"].sort(key=lambda entry: model_order[entry["model"]])
+        app_order = list(apps.app_configs)
         return sorted(
-            found,
+            app_list,
             key=lambda app: (
                 apps.get_app_config(app["app_label"]).name.startswith("django."),
-                configs.index(app["app_label"]),
+                app_order.index(app["app_label"]),
             ),
         )
 
 
-class ServiceAdmin(SimpleAdminConfig):
-    """Its pages are loaded with the URLs: a process without pages, such as `realtime`, needs less memory."""
+class BackofficeAdminConfig(SimpleAdminConfig):
+    """Loads admin modules with the URLs, not at start: a process without pages, such as `realtime`, saves the memory."""
 
-    default_site = "kernel.backoffice.site.ServiceSite"
+    default_site = "kernel.backoffice.site.BackofficeSite"
 
     def ready(self) -> None:
         register(check_dependencies, Tags.admin)
-        register(pages_are_sound, Tags.admin)
+        register(check_registered_pages, Tags.admin)
 
 
-def pages_are_sound(app_configs: Any, **_: Any) -> list[CheckMessage]:
-    """Django's own check looks only at pages that are loaded by then."""
+def check_registered_pages(app_configs: Any, **_: Any) -> list[CheckMessage]:
+    """Django's own check sees only admin modules that are already loaded, so this one loads them first."""
     admin.autodiscover()
     return admin.site.check(app_configs)

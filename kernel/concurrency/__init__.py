@@ -1,1 +1,1 @@
-"""Threads that work together: batching, circuit breaker, calls from asynchronous code."""
+"""Concurrency: batching, a circuit breaker, thread offloading, background tasks, child processes."""

@@ -1,4 +1,4 @@
-"""asyncio tasks that nobody awaits."""
+"""Fire-and-forget asyncio tasks."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ _tasks: set[asyncio.Task[Any]] = set()  # the event loop itself holds only weak 
 
 
 def run_in_background(coroutine: Coroutine[Any, Any, Any]) -> None:
-    """Starts a task and holds a reference to it until it is done. Its exception, if any, is logged by asyncio."""
+    """Start a task and hold a reference to it until it is done. asyncio logs its exception, if any."""
     task = asyncio.create_task(coroutine)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)

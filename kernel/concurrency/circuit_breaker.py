@@ -1,6 +1,6 @@
-"""A circuit breaker for threads: a component that is down is asked seldom, so that it can not hold every thread.
+"""A circuit breaker for threads: calls to a component that is down fail at once instead of blocking every thread.
 
-Our own, because the libraries hold a lock while the call runs, which makes all threads take turns.
+Ours, because the libraries hold a lock for the duration of the call, which serializes all threads (docs/adr/0009).
 """
 
 import time
@@ -8,41 +8,46 @@ from threading import Lock
 
 
 class BreakerOpen(Exception):
-    """The component failed a moment ago and was not asked."""
+    """The component has just failed, and was not called."""
 
 
 class CircuitBreaker:
-    """A context manager around each call. After `failures` in a row calls are refused for `rest` seconds; then one caller
-    tries while others are refused.
+    """A context manager around each call to the component.
 
-    Only exceptions of the classes `counts` are failures. Raises BreakerOpen on entry while the breaker is open.
+    After `failure_threshold` failures in a row the breaker is open for `reset_timeout` seconds: entering it raises
+    BreakerOpen. Then one trial call passes, while others are still rejected; its success closes the breaker. Only
+    exceptions of `failure_types` are failures.
     """
 
-    def __init__(self, *, failures: int, rest: float, counts: tuple[type[BaseException], ...]) -> None:
-        self._limit = failures
-        self._rest = rest
-        self._counts = counts
-        self._failed = 0
-        self._closed_until = 0.0  # monotonic seconds; before it nobody asks
+    def __init__(
+        self, *, failure_threshold: int, reset_timeout: float, failure_types: tuple[type[BaseException], ...]
+    ) -> None:
+        self._failure_threshold = failure_threshold
+        self._reset_timeout = reset_timeout
+        self._failure_types = failure_types
+        self._failures = 0
+        self._next_trial_at = 0.0  # time.monotonic()
         self._lock = Lock()
 
+    # A closed breaker takes no lock: reading an int is atomic, and a race only lets one more call through.
+
     def __enter__(self) -> None:
-        if self._failed >= self._limit:
-            self._take_the_trial()
+        if self._failures >= self._failure_threshold:
+            self._acquire_trial()
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if error is None:
-            if self._failed:
-                self._failed = 0
-        elif isinstance(error, self._counts):
+            if self._failures:
+                self._failures = 0
+        elif isinstance(error, self._failure_types):
             with self._lock:
-                self._failed += 1
-                self._closed_until = time.monotonic() + self._rest
+                self._failures += 1
+                self._next_trial_at = time.monotonic() + self._reset_timeout
 
-    def _take_the_trial(self) -> None:
-        """Returns for the one caller who may try; raises BreakerOpen for everybody else."""
+    def _acquire_trial(self) -> None:
+        """Return for the one caller that may try; raise BreakerOpen for all others."""
         now = time.monotonic()
         with self._lock:
-            if now < self._closed_until:
+            if now < self._next_trial_at:
                 raise BreakerOpen
-            self._closed_until = now + self._rest
+            self._next_trial_at = now + self._reset_timeout

@@ -1,4 +1,4 @@
-"""Synchronous code called from asynchronous code."""
+"""Runs synchronous code from asynchronous code."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,19 +11,20 @@ from django.db import close_old_connections
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-# Fewer than DATABASE_POOL_SIZE: a thread never waits for a connection.
-_threads = ThreadPoolExecutor(16, "sync")
+# Fewer threads than DATABASE_POOL_SIZE, so that none ever waits for a connection.
+_executor = ThreadPoolExecutor(16, "sync")
 
 
-async def in_thread(
+async def run_in_thread(
     function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Result:
-    """`function(...)` in a thread that gives its database connection back. Not asgiref's: that has one thread for all."""
-    call = partial(_call, partial(function, *args, **kwargs))
-    return await asyncio.get_running_loop().run_in_executor(_threads, call)
+    """Return `function(...)`, called in a thread that releases its database connection afterwards."""
+    # Not asgiref's sync_to_async, which runs all calls in a single thread by default.
+    call = partial(_call_and_release_connections, partial(function, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(_executor, call)
 
 
-def _call(function: Callable[[], Result]) -> Result:
+def _call_and_release_connections(function: Callable[[], Result]) -> Result:
     try:
         return function()
     finally:

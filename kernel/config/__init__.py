@@ -1,1 +1,1 @@
-"""Reading the environment."""
+"""Configuration from environment variables."""

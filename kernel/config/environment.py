@@ -1,4 +1,4 @@
-"""Reading the environment so that a value that can not be is refused by the name of its variable."""
+"""Environment variables, validated: an invalid value raises ImproperlyConfigured with the name of its variable."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -7,11 +7,14 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 _BOOLEANS = {"true", "on", "ok", "y", "yes", "1", "false", "off", "n", "no", "0", ""}
-_KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
+_TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 class Environment(environ.Env):  # type: ignore[misc]  # it has no types
-    """django-environ, which says "invalid literal for int()" and takes any word that it does not know for false."""
+    """django-environ with useful errors.
+
+    By itself it reports "invalid literal for int()", and takes any word that it does not know for false.
+    """
 
     def get_value(
         self,
@@ -20,47 +23,47 @@ class Environment(environ.Env):  # type: ignore[misc]  # it has no types
         default: Any = environ.Env.NOTSET,
         parse_default: Any = False,  # noqa: FBT002 - its signature
     ) -> Any:
-        given = self.ENVIRON.get(var)
-        refusal = ImproperlyConfigured(f"{var} is {given!r}. Set it to {_KINDS.get(cast, 'another value')}.")
-        if cast is bool and given is not None and given.lower() not in _BOOLEANS:
-            raise refusal
+        value = self.ENVIRON.get(var)
+        invalid = ImproperlyConfigured(f"{var} is {value!r}. Set it to {_TYPE_NAMES.get(cast, 'another value')}.")
+        if cast is bool and value is not None and value.lower() not in _BOOLEANS:
+            raise invalid
         try:
             return super().get_value(var, cast, default, parse_default)
         except ValueError as error:
-            raise refusal from error
+            raise invalid from error
 
-    def one_of(self, var: str, *choices: str, default: str) -> str:
-        given: str = self.str(var, default=default)
-        if given not in choices:
-            raise ImproperlyConfigured(f"{var} is {given!r}. Set it to one of: {', '.join(choices)}.")
-        return given
+    def choice(self, var: str, *choices: str, default: str) -> str:
+        """Return one of `choices`."""
+        value: str = self.str(var, default=default)
+        if value not in choices:
+            raise ImproperlyConfigured(f"{var} is {value!r}. Set it to one of: {', '.join(choices)}.")
+        return value
 
     def address(self, var: str, *schemes: str, default: Any = environ.Env.NOTSET) -> str:
-        """A URL with one of these schemes and a host; empty only where that is the default."""
-        given: str = self.str(var, default=default)
-        parts = urlsplit(given)
-        if given != default and (parts.scheme not in schemes or not (parts.hostname or parts.path)):
-            raise ImproperlyConfigured(
-                f"{var} is no address. Set it to something like {schemes[0]}://host."
-            )  # no password
-        return given
+        """Return a URL with one of `schemes` and a host or path. Any other value is valid only as the default."""
+        value: str = self.str(var, default=default)
+        parts = urlsplit(value)
+        if value != default and (parts.scheme not in schemes or not (parts.hostname or parts.path)):
+            # The value itself is not shown: it may contain a password.
+            raise ImproperlyConfigured(f"{var} is not a URL. Set it to something like {schemes[0]}://host.")
+        return value
 
     def public_key(self, var: str) -> str:
-        """An RSA key as PEM, or nothing."""
-        given: str = self.str(var, default="", multiline=True)
-        if given and not _is_public_key(given):
+        """Return an RSA public key as PEM, or an empty string."""
+        value: str = self.str(var, default="", multiline=True)
+        if value and not _is_public_key(value):
             raise ImproperlyConfigured(
-                f"{var} is no public RSA key. Set it to one as PEM; line ends may be written as \\n."
+                f"{var} is not an RSA public key. Set it to one in PEM format; newlines may be written as \\n."
             )
-        return given
+        return value
 
 
-def _is_public_key(given: str) -> bool:
-    # Here, since it takes 8 MB of each process, and most need it not.
+def _is_public_key(pem: str) -> bool:
+    # Imported here: it takes 8 MB of each process, and most do not need it.
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
-        return isinstance(load_pem_public_key(given.encode()), RSAPublicKey)
+        return isinstance(load_pem_public_key(pem.encode()), RSAPublicKey)
     except ValueError:
         return False

@@ -1,1 +1,1 @@
-"""PostgreSQL: SQL in one round trip, prepared statements, effects that wait for the commit."""
+"""PostgreSQL: SQL in one round trip, prepared statements, effects after the commit."""

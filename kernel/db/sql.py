@@ -1,4 +1,4 @@
-"""PostgreSQL: statements in SQL where one round trip must do the work of many, and effects that wait for the commit."""
+"""Raw SQL in one round trip, and effects that run after the commit."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ Parameters = ParamSpec("Parameters")
 
 
 def fetch_one(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The only row of a statement, by column name. One round trip; outside a transaction it commits by itself."""
+    """Return the only row of a statement, by column name. See `fetch_all`; AssertionError unless there is one row."""
     rows = fetch_all(sql, parameters)
     if len(rows) != 1:
         raise AssertionError(f"{len(rows)} rows, not one")
@@ -24,26 +24,29 @@ def fetch_one(sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fetch_all(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All rows of a statement, by column name; jsonb is decoded.
+    """Return all rows of a statement with `%(name)s` placeholders, by column name; jsonb is decoded.
 
-    Outside a transaction it goes by a connection of the pool that is held for this statement only, without cursors.
+    One round trip. Inside a transaction it runs on Django's connection; outside it commits by itself. Raises Django's
+    database exceptions.
     """
-    ours: Any = connections[DEFAULT_DB_ALIAS]
-    if ours.connection is not None or (pool := ours.pool) is None:
-        with ours.cursor() as cursor:
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    if database.connection is not None or (pool := database.pool) is None:
+        with database.cursor() as cursor:
             cursor.execute(sql, parameters)
-            return statements.named(sql, cursor.pgresult, cursor.fetchall() if cursor.description is not None else ())
+            rows = cursor.fetchall() if cursor.description is not None else ()
+            return statements.to_dicts(sql, cursor.pgresult, rows)
+    # Outside a transaction a connection of the pool is held for this statement only, and without a cursor.
     started = time.perf_counter()
     try:
-        with ours.wrap_database_errors:
+        with database.wrap_database_errors:
             pool.open()
-            held = pool.getconn()
+            connection = pool.getconn()
             try:
-                if not held.autocommit:
-                    held.autocommit = True
-                return statements.fetch(held, sql, parameters)
+                if not connection.autocommit:
+                    connection.autocommit = True
+                return statements.fetch(connection, sql, parameters)
             finally:
-                pool.putconn(held)
+                pool.putconn(connection)
     except DatabaseError as error:
         errors_total.labels(*_LABELS, type(error).__name__).inc()
         raise
@@ -51,7 +54,7 @@ def fetch_all(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         _duration().observe(time.perf_counter() - started)
 
 
-_LABELS = ("default", "postgresql")
+_LABELS = ("default", "postgresql")  # of django-prometheus: alias and vendor
 
 
 @cache
@@ -59,23 +62,23 @@ def _duration() -> Any:
     return query_duration_seconds.labels(*_LABELS)
 
 
-def give_connection_back() -> None:
-    """At the end of a request that Django's handler has not seen."""
+def release_connection() -> None:
+    """Return this thread's connection to the pool, at the end of a request that bypassed Django's handler."""
     if connections[DEFAULT_DB_ALIAS].connection is not None:
         close_old_connections()
 
 
 def violated_constraint(error: IntegrityError) -> str | None:
-    """The name of the constraint that refused a write."""
+    """Return the name of the constraint that rejected a write."""
     diagnosis = getattr(error.__cause__, "diag", None)
     return diagnosis.constraint_name if diagnosis else None
 
 
 def after_commit(effect: Callable[Parameters, object], *args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
-    """Runs `effect` once the current transaction is durable; at once when there is none.
+    """Run `effect` after the current transaction has committed; at once if there is none.
 
-    Effects are hints (caches, messages, counters): one that fails is logged and lost, it never turns what is committed
-    into an error.
+    Effects (cache invalidation, messages, counters) must be safe to lose: an exception is logged, and does not turn
+    committed work into an error response.
     """
 
     def run() -> None:
@@ -84,7 +87,8 @@ def after_commit(effect: Callable[Parameters, object], *args: Parameters.args, *
         except Exception:
             logger.exception("effect %s failed", getattr(effect, "__qualname__", effect))
 
-    if connections[DEFAULT_DB_ALIAS].connection is None:  # no transaction, and Django would open one to find that out
+    # Without a connection there is no transaction. Asking Django for one would open a connection.
+    if connections[DEFAULT_DB_ALIAS].connection is None:
         run()
     else:
         transaction.on_commit(run)

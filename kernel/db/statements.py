@@ -1,6 +1,7 @@
-"""Statements in one round trip by libpq itself: psycopg converts what goes in and out, and its cursors stay out of the way.
+"""Prepared statements, executed by libpq without psycopg's cursors.
 
-For a short statement a cursor takes longer than PostgreSQL. Like psycopg we prepare what a connection has seen before.
+psycopg still converts parameters and results. For a short statement a cursor takes more CPU time than PostgreSQL does.
+Like psycopg, this module prepares a statement when a connection executes it for the second time.
 """
 
 import re
@@ -15,80 +16,85 @@ from psycopg import Connection, OperationalError, errors
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 
-JSONB = 3802  # the type's number in PostgreSQL
-MAX_STATEMENTS = 1000  # of a connection, and of this process; ours are constants
+JSONB_OID = 3802
+MAX_STATEMENTS = 1000  # for each connection, and for each cache of this process; our statements are constants
 
-_NO_SUCH_NAME = b"26000"  # psycopg takes back all that is prepared after a rollback, ours included
-_NAME_EXISTS = b"42P05"  # prepared on this connection by another client of a pooling proxy: the same statement
+_INVALID_STATEMENT_NAME = b"26000"  # after a rollback psycopg deallocates every statement, ours included
+_DUPLICATE_STATEMENT = b"42P05"  # another client of a pooling proxy has prepared it on this server connection
 
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%)")
 
 
 @lru_cache(MAX_STATEMENTS)
-def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
-    """`%(name)s` as `$1`, and the names in the order of their numbers."""
+def _to_positional(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return `sql` with `$1` for each `%(name)s`, and the names in that order."""
     names = list(dict.fromkeys(name for name in _PLACEHOLDER.findall(sql) if name))
 
-    def number(found: re.Match[str]) -> str:
-        return f"${names.index(found[1]) + 1}" if found[1] else "%"
+    def number(match: re.Match[str]) -> str:
+        return f"${names.index(match[1]) + 1}" if match[1] else "%"
 
     return _PLACEHOLDER.sub(number, sql).encode(), tuple(names)
 
 
-class _Prepared:
-    """What one connection knows."""
+class _ConnectionState:
+    """The converter of one connection, and the statements that are prepared on it."""
 
     def __init__(self, connection: "Connection[Any]") -> None:
-        self.transformer: Any = Transformer(connection.adapters)  # not the connection, which would never end then
-        self.names: dict[tuple[str, tuple[int, ...]], bytes] = {}  # by statement and types; empty: seen once
+        # With the adapters, not the connection: a reference to it would keep its entry of `_states` alive.
+        self.transformer: Any = Transformer(connection.adapters)
+        self.names: dict[tuple[str, tuple[int, ...]], bytes] = {}  # by SQL and parameter types; empty: seen once
 
 
-_known: "WeakKeyDictionary[Connection[Any], _Prepared]" = WeakKeyDictionary()
+_states: "WeakKeyDictionary[Connection[Any], _ConnectionState]" = WeakKeyDictionary()
 
 
 def fetch(connection: "Connection[Any]", sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All rows, by column name. The connection is nobody else's meanwhile. Raises psycopg's errors."""
-    if (known := _known.get(connection)) is None:
-        known = _known[connection] = _Prepared(connection)
-    text, names = _numbered(sql)
-    transformer = known.transformer
+    """Return all rows, by column name. Only one thread may use the connection meanwhile. Raises psycopg's errors."""
+    if (state := _states.get(connection)) is None:
+        state = _states[connection] = _ConnectionState(connection)
+    query, names = _to_positional(sql)
+    transformer = state.transformer
     values = transformer.dump_sequence([parameters[name] for name in names], [PyFormat.AUTO] * len(names))
     types, formats = transformer.types or (), transformer.formats
     libpq: Any = connection.pgconn
     result = None
-    if name := _name(connection, known, sql, text, types):
+    if name := _prepare(connection, state, sql, query, types):
         result = libpq.exec_prepared(name, values, formats)
-        if result.error_field(DiagnosticField.SQLSTATE) == _NO_SUCH_NAME:  # and so nothing was done
-            known.names.clear()
+        # PostgreSQL does nothing at all for an unknown name, so the statement can be executed again.
+        if result.error_field(DiagnosticField.SQLSTATE) == _INVALID_STATEMENT_NAME:
+            state.names.clear()
             result = None
     if result is None:
-        result = libpq.exec_params(text, values, types, formats)
-    return _rows(sql, transformer, _checked(connection, result))
+        result = libpq.exec_params(query, values, types, formats)
+    return _load(sql, transformer, _check(connection, result))
 
 
-def _name(connection: "Connection[Any]", known: _Prepared, sql: str, text: bytes, types: Sequence[int]) -> bytes:
-    """Of the prepared statement; empty if it is not worth preparing yet, or nothing is to be prepared."""
-    if connection.prepare_threshold is None:  # a proxy in between may not know what was prepared
+def _prepare(
+    connection: "Connection[Any]", state: _ConnectionState, sql: str, query: bytes, types: Sequence[int]
+) -> bytes:
+    """Return the name of the prepared statement, or nothing the first time, and where preparing is disabled."""
+    if connection.prepare_threshold is None:  # there is a proxy that does not track prepared statements
         return b""
     key = sql, tuple(types)
-    if (name := known.names.get(key)) is None:
-        if len(known.names) < MAX_STATEMENTS:
-            known.names[key] = b""
+    if (name := state.names.get(key)) is None:
+        if len(state.names) < MAX_STATEMENTS:
+            state.names[key] = b""
     elif not name:
-        name = _name_of(text, types)
-        result = connection.pgconn.prepare(name, text, types)
-        if result.error_field(DiagnosticField.SQLSTATE) != _NAME_EXISTS:
-            _checked(connection, result)
-        known.names[key] = name
+        name = _statement_name(query, types)
+        result = connection.pgconn.prepare(name, query, types)
+        if result.error_field(DiagnosticField.SQLSTATE) != _DUPLICATE_STATEMENT:
+            _check(connection, result)
+        state.names[key] = name
     return name or b""
 
 
-def _name_of(text: bytes, types: Sequence[int]) -> bytes:
-    """One name for one statement, whichever process prepares it: names that count up collide behind a pooling proxy."""
-    return b"ours_" + sha256(text + repr(tuple(types)).encode()).hexdigest()[:32].encode()
+def _statement_name(query: bytes, types: Sequence[int]) -> bytes:
+    """Return a name made from the statement itself, the same in every process."""
+    # Names that count up, such as psycopg's, collide behind a pooling proxy: one name, two statements.
+    return b"stmt_" + sha256(query + repr(tuple(types)).encode()).hexdigest()[:32].encode()
 
 
-def _checked(connection: "Connection[Any]", result: Any) -> Any:
+def _check(connection: "Connection[Any]", result: Any) -> Any:
     if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
         return result
     if connection.pgconn.status == ConnStatus.BAD or not result.error_field(DiagnosticField.SQLSTATE):
@@ -96,22 +102,22 @@ def _checked(connection: "Connection[Any]", result: Any) -> Any:
     raise errors.error_from_result(result)
 
 
-def _rows(sql: str, transformer: Any, result: Any) -> list[dict[str, Any]]:
+def _load(sql: str, transformer: Any, result: Any) -> list[dict[str, Any]]:
     transformer.set_pgresult(result)
     try:
         rows = transformer.load_rows(0, result.ntuples, tuple) if result.nfields else [()] * result.ntuples
-        return named(sql, result, rows)
+        return to_dicts(sql, result, rows)
     finally:
-        transformer.set_pgresult(None)
+        transformer.set_pgresult(None)  # or the last result would stay in memory
 
 
-_columns: dict[str, list[tuple[str, bool]]] = {}
+_columns: dict[str, list[tuple[str, bool]]] = {}  # by SQL: name, and whether it is jsonb
 
 
-def named(sql: str, result: Any, rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
-    """The rows of libpq's result, by column name; jsonb is decoded (Django has told psycopg to leave it as text)."""
+def to_dicts(sql: str, result: Any, rows: Iterable[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return the rows of a libpq result by column name, jsonb decoded. Django makes psycopg return jsonb as text."""
     if (columns := _columns.get(sql)) is None:
-        columns = [((result.fname(n) or b"").decode(), result.ftype(n) == JSONB) for n in range(result.nfields)]
+        columns = [((result.fname(n) or b"").decode(), result.ftype(n) == JSONB_OID) for n in range(result.nfields)]
         if len(_columns) < MAX_STATEMENTS:
             _columns[sql] = columns
     return [

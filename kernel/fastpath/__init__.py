@@ -1,1 +1,1 @@
-"""Answers in front of Django: what `kernel.fastpath.handler` and `kernel.fastpath.response_cache` honour."""
+"""Responses in front of Django's handler: the fast path, the response cache, and what both of them support."""

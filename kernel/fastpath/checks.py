@@ -1,8 +1,8 @@
-"""What the fast path and the response cache honour of Django and DRF. Anything else is a system check error.
+"""What the fast path and the response cache support of Django and DRF. Anything else is a system check error.
 
-Both answer in front of Django's handler. A middleware, a policy or an overridden method that they do not know of would
-be skipped without a word: a throttle would not throttle, a permission would let everybody in. `web` therefore does not
-start. Errors can be silenced, so a view with one also goes the long way, through Django, and is not cached.
+Both respond in front of Django's handler. A middleware, policy or overridden method that they do not know would be skipped
+silently: a throttle would not throttle, a permission would let everybody in. That is why `web` does not start then. Since
+system checks can be silenced, a view with such an error also takes the slow path, and is not cached.
 """
 
 import inspect
@@ -19,53 +19,53 @@ from rest_framework.permissions import AllowAny, OperandHolder, SingleOperandHol
 from rest_framework.settings import api_settings
 from rest_framework.viewsets import ViewSet
 
-from kernel.http.rest import AlwaysJSON, JSONParser, JSONRenderer, exception_handler
+from kernel.http.rest import JSONOnlyNegotiation, JSONParser, JSONRenderer, exception_handler
 from kernel.http.urls import FAST_PATH_POLICIES
 
-FAST_PATH = "fast_path"  # the tag of these checks; `web` makes them before it serves
+FAST_PATH = "fast_path"  # the tag of these checks; `web` runs them before it serves
 
-# --- What is honoured -------------------------------------------------------------------------------------------------
+# --- What is supported ------------------------------------------------------------------------------------------------
 
-# What each of these does for an API request, the fast path does itself.
+# The fast path does itself what each of these does for an API request.
 MIDDLEWARE = {
     "kernel.http.middleware.request_id",
-    "kernel.http.middleware.read_to_the_end",
-    "kernel.http.middleware.observe",
+    "kernel.http.middleware.drain_request_body",
+    "kernel.http.middleware.measure_requests",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
-    "kernel.http.middleware.compress_large",
+    "kernel.http.middleware.compress_responses",
     "django.middleware.http.ConditionalGetMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "kernel.http.middleware.pages",
+    "kernel.http.middleware.admin_middleware",
 }
-# Receivers of the signals around a request: Django's own, which close connections and reset what a thread remembers.
+# Receivers of request signals: Django's own, which close connections and reset the state of a thread.
 RECEIVERS = {
     "django.core.cache.close_caches",
     "django.core.handlers.base.reset_urlconf",
     "django.db.close_old_connections",
     "django.db.reset_queries",
 }
-# Attributes of a view that say how it is answered, each with the only value that is honoured.
+# Attributes that determine a view's response, each with the only value that is supported.
 VIEW_ATTRIBUTES: dict[str, Any] = {
     "renderer_classes": [JSONRenderer],
     "parser_classes": [JSONParser],
-    "content_negotiation_class": AlwaysJSON,
+    "content_negotiation_class": JSONOnlyNegotiation,
     "throttle_classes": [],
     "versioning_class": None,
 }
-# Attributes of which the view may have its own. Policies are judged by class; the others do not change a response.
+# Attributes that a view may override. Policies are checked class by class; the others do not change a response.
 FREE_VIEW_ATTRIBUTES = {
     "authentication_classes",
     "permission_classes",
-    "metadata_class",  # for OPTIONS, which goes the long way
+    "metadata_class",  # for OPTIONS, which takes the slow path
     "schema",
     *("name", "description", "suffix", "detail", "basename"),  # as_view() gives each class its own
 }
 
 
 def unsupported_settings() -> list[str]:
-    """Names of what is set for the whole project and not honoured: then nothing is answered in front of Django."""
-    honoured = {
+    """Return the names of project-wide settings that are not supported. With one, everything takes the slow path."""
+    supported = {
         "CORS_URLS_REGEX": (cors.CORS_URLS_REGEX, r"^.*$"),
         "CORS_ALLOW_PRIVATE_NETWORK": (cors.CORS_ALLOW_PRIVATE_NETWORK, False),
         "REST_FRAMEWORK['EXCEPTION_HANDLER']": (api_settings.EXCEPTION_HANDLER, exception_handler),
@@ -80,13 +80,13 @@ def unsupported_settings() -> list[str]:
     }
     return [
         *(f"middleware {path}" for path in sorted(MIDDLEWARE.symmetric_difference(settings.MIDDLEWARE))),
-        *(name for name, (value, only) in honoured.items() if value != only),
+        *(name for name, (value, only) in supported.items() if value != only),
         *(f"receiver {path}" for path in sorted(receivers - RECEIVERS)),
     ]
 
 
 def unsupported_on_fast_path(callback: Any, action: str) -> list[str]:
-    """Names of what this action's view has and the fast path does not honour. `callback` is what as_view() has made."""
+    """Return the names of what an action uses and the fast path does not support. `callback` is from as_view()."""
     policies = [
         f"{name} ({policy})"
         for name in ("authentication_classes", "permission_classes")
@@ -97,11 +97,11 @@ def unsupported_on_fast_path(callback: Any, action: str) -> list[str]:
 
 
 def unsupported_in_response_cache(callback: Any, action: str) -> list[str]:
-    """Names of what would have to be done for each request, but is not for a response that leaves from memory."""
+    """Return the names of what an action uses and a cached response would skip. `callback` is from as_view()."""
     policies = [
         name
-        for name, open_to_all in (("authentication_classes", []), ("permission_classes", [AllowAny]))
-        if any(policy not in open_to_all for policy in _attribute(callback, name))
+        for name, harmless in (("authentication_classes", []), ("permission_classes", [AllowAny]))
+        if any(policy not in harmless for policy in _attribute(callback, name))
     ]
     return [*policies, *_unsupported(callback, action, mark="cached_response")]
 
@@ -111,10 +111,10 @@ def _unsupported(callback: Any, action: str, *, mark: str) -> Iterator[str]:
         value = _attribute(callback, name)
         if (list(value) if isinstance(only, list) else value) != only:
             yield name
-    judged = {*VIEW_ATTRIBUTES, *FREE_VIEW_ATTRIBUTES}
+    known = {*VIEW_ATTRIBUTES, *FREE_VIEW_ATTRIBUTES}
     for name in dir(ViewSet):
         is_special = name.startswith("__") and name != "__init__"
-        if not is_special and name not in judged and _attribute(callback, name) is not _attribute_of(ViewSet, name):
+        if not is_special and name not in known and _attribute(callback, name) is not _attribute_of(ViewSet, name):
             yield name
     method = getattr(callback.cls, action)
     if method.__wrapped__ is not getattr(method, mark)[0]:
@@ -124,16 +124,16 @@ def _unsupported(callback: Any, action: str, *, mark: str) -> Iterator[str]:
 
 
 def _attribute(callback: Any, name: str) -> Any:
-    """As instances of the view have it: as_view() and @action() may replace what stands in the class."""
+    """Return the attribute that instances have: as_view() and @action() may override that of the class."""
     return callback.initkwargs[name] if name in callback.initkwargs else _attribute_of(callback.cls, name)
 
 
 def _attribute_of(viewset: type[Any], name: str) -> Any:
-    return inspect.getattr_static(viewset, name, None)  # not bound, so that it can be compared
+    return inspect.getattr_static(viewset, name, None)  # unbound, so that it can be compared
 
 
 def _leaves(policies: Iterable[Any]) -> Iterator[Any]:
-    """Policy classes, and those of which `A & B`, `A | B` and `~A` are made."""
+    """Yield policy classes, and the operands of `A & B`, `A | B` and `~A`."""
     for policy in policies:
         if isinstance(policy, SingleOperandHolder):
             yield from _leaves([policy.op1_class])
@@ -144,7 +144,8 @@ def _leaves(policies: Iterable[Any]) -> Iterator[Any]:
 
 
 def _layers(function: Any) -> list[Any]:
-    """The code of a function and of those that it wraps. Decorators pass on the attributes by which a view is known."""
+    """Return the code of a function and of the functions that it wraps."""
+    # Comparing attributes does not find a decorator: functools.wraps copies them.
     layers = []
     while function is not None:
         layers.append(getattr(function, "__code__", None))
@@ -158,7 +159,7 @@ Patterns = Iterable[URLPattern | URLResolver]
 
 
 def marked_actions(patterns: Patterns, mark: str) -> Iterator[tuple[Any, str]]:
-    """Each view of which a method has the mark `fast_path` or `cached_response`, with the method's name."""
+    """Yield each view and the name of each of its methods that has the mark `fast_path` or `cached_response`."""
     seen = set()
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
@@ -173,12 +174,12 @@ def marked_actions(patterns: Patterns, mark: str) -> Iterator[tuple[Any, str]]:
 
 
 @register(FAST_PATH)
-def settings_are_honoured(**_: Any) -> list[CheckMessage]:
+def check_settings(**_: Any) -> list[CheckMessage]:
     return [
         Error(
-            f"The fast path and the response cache do not honour this project's {name}.",
-            hint="Teach kernel.fastpath.handler and kernel.fastpath.response_cache what it does, and add it to "
-            "kernel.fastpath.checks; a middleware that is listed there must also be in MIDDLEWARE.",
+            f"The fast path and the response cache do not support this project's {name}.",
+            hint="Implement it in kernel.fastpath.handler and kernel.fastpath.response_cache, and add it to "
+            "kernel.fastpath.checks. A middleware that is listed there must also be in MIDDLEWARE.",
             id="ticketservice.E007",
         )
         for name in unsupported_settings()
@@ -186,22 +187,22 @@ def settings_are_honoured(**_: Any) -> list[CheckMessage]:
 
 
 @register(FAST_PATH)
-def views_are_honoured(**_: Any) -> list[CheckMessage]:
+def check_views(**_: Any) -> list[CheckMessage]:
     patterns = get_resolver().url_patterns
     return [
         *_errors(
             "fast path",
             unsupported_on_fast_path,
             marked_actions(patterns, "fast_path"),
-            hint="Take the mark `fast_path` away. An authentication or permission class that keeps to what is said of "
-            "kernel.http.urls.fast_path_policy gets that mark.",
+            hint="Remove the mark `fast_path`. An authentication or permission class that meets the conditions of "
+            "kernel.http.urls.fast_path_policy can be marked with it.",
             id="ticketservice.E008",
         ),
         *_errors(
             "response cache",
             unsupported_in_response_cache,
             marked_actions(patterns, "cached_response"),
-            hint="A cached response goes to everybody who asks for the path. Take the mark `cached_response` away.",
+            hint="A cached response is served to every client that requests the path. Remove the mark `cached_response`.",
             id="ticketservice.E009",
         ),
     ]
@@ -215,4 +216,4 @@ def _errors(
 ) -> Iterator[Error]:
     for callback, action in marked:
         for name in unsupported(callback, action):
-            yield Error(f"The {part} does not honour {name} of {callback.cls.__name__}.{action}.", **details)
+            yield Error(f"The {part} does not support {name} of {callback.cls.__name__}.{action}.", **details)

@@ -1,8 +1,8 @@
-"""Hot API calls, answered by their viewsets without Django's handler and DRF's request in between.
+"""The fast path: calls hot API views without Django's handler and DRF's request.
 
-A view that is marked `fast_path` is the same view, with the same authentication, permissions, errors, headers and metrics:
-this module calls it as DRF would, and costs a quarter. It sees a `FastRequest`, which has what such a view may use. Whatever
-is out of the ordinary (another method, another media type, an odd header) goes the long way, through Django.
+A view that is marked `fast_path` keeps its authentication, permissions, errors, headers and metrics. This module calls it
+as DRF would, for a quarter of the CPU time, with a `FastRequest` instead of DRF's Request. Everything unusual (another
+method or media type, an odd header) takes the slow path, through Django.
 """
 
 import hashlib
@@ -27,20 +27,21 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import APIException, AuthenticationFailed, NotAuthenticated
 from rest_framework.permissions import BasePermission
 
-from kernel.db.sql import give_connection_back
+from kernel.db.sql import release_connection
+from kernel.fastpath.cache_store import WSGIResponse
 from kernel.fastpath.checks import marked_actions, unsupported_on_fast_path, unsupported_settings
-from kernel.fastpath.response_cache import Answer, Application, Environment
-from kernel.http.middleware import LEAST_COMPRESSED, compress_large
-from kernel.http.problems import JSON, PROBLEM_JSON, logged_response_to, wants_problem
+from kernel.fastpath.response_cache import Application, Environment
+from kernel.http.middleware import MIN_COMPRESSED_BYTES, compress_responses
+from kernel.http.problems import JSON, PROBLEM_JSON, accepts_problem_json, render_and_log_error
 from kernel.http.rest import JSONParser
 from kernel.http.urls import first_segment
-from kernel.observability.request_context import chosen_id, current_request_id, observed
+from kernel.observability.request_context import accept_request_id, current_request_id, record_request
 
-MAX_NUMBER = 20  # digits; Python refuses to read thousands of them
+MAX_DIGITS = 20  # of Content-Length; int() raises ValueError for thousands of them
 
 
 class FastRequest:
-    """What hot views and their policies use of DRF's Request. `META` is the WSGI environment."""
+    """The part of DRF's Request that fast views and their policies may use. `META` is the WSGI environment."""
 
     authenticators: Sequence[BaseAuthentication] = ()
     successful_authenticator: BaseAuthentication | None = None
@@ -54,7 +55,7 @@ class FastRequest:
         self.path_info: str = environ["PATH_INFO"]
 
     def read(self) -> None:
-        """Also what no view asks for: what is left unread would be taken for the next request."""
+        # In full, even if no view uses it: unread bytes would be taken for the next request on the connection.
         if length := int(self.META.get("CONTENT_LENGTH") or 0):
             self.body = self.META["wsgi.input"].read(length)
 
@@ -64,26 +65,28 @@ class FastRequest:
 
     @cached_property
     def query_params(self) -> QueryDict:
-        return QueryDict(self.META.get("QUERY_STRING", "").encode("latin-1"))  # WSGI's str of the bytes that were sent
+        return QueryDict(self.META.get("QUERY_STRING", "").encode("latin-1"))  # WSGI: bytes as latin-1
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    view: Any  # one instance of the viewset for all requests: a new one for each takes 1 us, a twentieth of all this
+    """A fast action of a viewset."""
+
+    view: Any  # one instance for all requests: a new one for each would take 1 us, a twentieth of the whole
     method: Callable[..., Mapping[str, Any]]
     status: int
     name: str
-    allowed: str  # methods of the same path, as DRF tells them
+    allowed_methods: str  # the Allow header, as DRF sends it
     authenticators: tuple[BaseAuthentication, ...]
     permissions: tuple[BasePermission, ...]
 
-    def answer(self, request: FastRequest, arguments: Mapping[str, str]) -> Mapping[str, Any]:
-        """The data of the view's answer. Raises what it raises."""
+    def call(self, request: FastRequest, arguments: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return the data of the view's response. Raises what the view and its policies raise."""
         request.authenticators = self.authenticators
         for authenticator in self.authenticators:
-            if (found := authenticator.authenticate(request)) is not None:  # type: ignore[arg-type]
+            if (result := authenticator.authenticate(request)) is not None:  # type: ignore[arg-type]
                 request.successful_authenticator = authenticator
-                request.user, request.auth = found
+                request.user, request.auth = result
                 break
         for permission in self.permissions:
             if not permission.has_permission(request, self.view):  # type: ignore[arg-type]
@@ -91,7 +94,7 @@ class Route:
         return self.method(self.view, request, **arguments)
 
     def _deny(self, request: FastRequest, permission: Any) -> None:
-        """As APIView.check_permissions() does. Permissions on objects are asked by the view, as behind Django."""
+        """Raise what APIView.check_permissions() raises. Object permissions are checked by the view, as with DRF."""
         message, code = getattr(permission, "message", None), getattr(permission, "code", None)
         self.view.permission_denied(request, message=message, code=code)
 
@@ -99,51 +102,53 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class Pattern:
     match: Callable[[str], Any]
-    routes: dict[str, Route] = field(default_factory=dict)  # by method; empty: there is nothing hot, and Django knows
+    routes: dict[str, Route] = field(default_factory=dict)  # by method; empty: no fast action, ask Django
 
 
-MAX_PATHS = 2000
+MAX_CACHED_PATHS = 2000
 
 
 class FastPathHandler:
-    """A WSGI application around Django's, for the hot views among these URL patterns and below /api."""
+    """A WSGI application around Django's, for the fast views among these URL patterns, also below /api."""
 
     def __init__(self, application: Application, patterns: Iterable[URLPattern | URLResolver]) -> None:
         self._application = application
         self._patterns: dict[str, list[Pattern]] = defaultdict(list)
         for pattern in () if unsupported_settings() else patterns:
             self._patterns[first_segment(pattern)].append(_pattern(pattern))
-        self._found = lru_cache(MAX_PATHS)(self._find)
-        most_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        self._most_bytes = math.inf if most_bytes is None else most_bytes
-        self._says_secure = getattr(settings, "SECURE_PROXY_SSL_HEADER", None) or ("", "")
+        self._resolve_cached = lru_cache(MAX_CACHED_PATHS)(self._resolve)
+        max_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        self._max_bytes = math.inf if max_bytes is None else max_bytes
+        self._secure_header = getattr(settings, "SECURE_PROXY_SSL_HEADER", None) or ("", "")
 
-    def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> "Answer | Iterable[bytes]":
-        """An Answer, for `Remembering`; or what Django answers."""
-        if (found := self._route(environ)) is None:
+    def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> "WSGIResponse | Iterable[bytes]":
+        """Return a WSGIResponse without calling `start_response` (`ResponseCache` does), or Django's response."""
+        if (resolved := self._route(environ)) is None:
             return self._application(environ, start_response)
-        always = _headers_for(self._is_secure(environ), environ.get("HTTP_ORIGIN", ""))
-        if always is None:
+        middleware_headers = _middleware_headers(self._is_secure(environ), environ.get("HTTP_ORIGIN", ""))
+        if middleware_headers is None:
             return self._application(environ, start_response)
-        route, arguments = found
+        route, arguments = resolved
         started = time.perf_counter()
-        name = chosen_id(environ.get("HTTP_X_REQUEST_ID", ""))
-        token = current_request_id.set(name)
+        request_id = accept_request_id(environ.get("HTTP_X_REQUEST_ID", ""))
+        token = current_request_id.set(request_id)
         request = FastRequest(environ)
         try:
-            status, headers, body = _answer(route, request, arguments)
+            status, headers, body = _respond(route, request, arguments)
         finally:
-            give_connection_back()
+            release_connection()
             current_request_id.reset(token)
-        observed(route.name, request.method, status, time.perf_counter() - started, request.path_info)
+        record_request(route.name, request.method, status, time.perf_counter() - started, request.path_info)
         tag = ""
         if request.method == "GET":
             tag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
             headers.append(("ETag", tag))
-        answer = Answer(_STATUS_LINES[status], [*headers, *always, ("X-Request-Id", name)], tag, body)
-        return answer if len(body) < LEAST_COMPRESSED else _compressed(answer, environ)
+        headers = [*headers, *middleware_headers, ("X-Request-Id", request_id)]
+        response = WSGIResponse(_STATUS_LINES[status], headers, tag, body)
+        return response if len(body) < MIN_COMPRESSED_BYTES else _compress(response, environ)
 
     def _route(self, environ: Environment) -> tuple[Route, Mapping[str, str]] | None:
+        """Return the route and its path arguments, or None for a request that takes the slow path."""
         get = environ.get
         path: str = environ["PATH_INFO"]
         if get("SCRIPT_NAME") or not path.isascii():
@@ -151,63 +156,65 @@ class FastPathHandler:
         length = get("CONTENT_LENGTH") or "0"
         if length != "0":
             is_json = get("CONTENT_TYPE", "").partition(";")[0].strip().lower() == JSON
-            is_number = length.isdecimal() and len(length) < MAX_NUMBER
-            if not is_json or not is_number or int(length) > self._most_bytes:
+            is_number = length.isdecimal() and len(length) < MAX_DIGITS
+            if not is_json or not is_number or int(length) > self._max_bytes:
                 return None
         elif "HTTP_TRANSFER_ENCODING" in environ:
             return None
-        return self._found(environ["REQUEST_METHOD"], path)
+        return self._resolve_cached(environ["REQUEST_METHOD"], path)
 
-    def _find(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
+    def _resolve(self, method: str, path: str) -> tuple[Route, Mapping[str, str]] | None:
         path = path[5:] if path.startswith("/api/") else path[1:]
         for pattern in self._patterns.get(path.partition("/")[0], ()):
-            if matched := pattern.match(path):
+            if match := pattern.match(path):
                 if (route := pattern.routes.get(method)) is None:
                     return None
-                arguments = matched.groupdict()
-                if None in arguments.values():  # optional groups: Django leaves them out
+                arguments = match.groupdict()
+                if None in arguments.values():  # Django omits optional groups that did not match
                     arguments = {name: value for name, value in arguments.items() if value is not None}
                 return route, arguments
         return None
 
     def _is_secure(self, environ: Environment) -> bool:
-        header, value = self._says_secure
-        if (said := environ.get(header)) is None:
+        """As HttpRequest.is_secure()."""
+        header, secure_value = self._secure_header
+        if (value := environ.get(header)) is None:
             return bool(environ["wsgi.url_scheme"] == "https")
-        return bool(said.partition(",")[0].strip() == value)
+        return bool(value.partition(",")[0].strip() == secure_value)
 
 
-def _answer(
+def _respond(
     route: Route, request: FastRequest, arguments: Mapping[str, str]
 ) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Status, headers and body."""
+    """Return status, headers and body, also for an exception."""
     try:
         request.read()
-        body = orjson.dumps(route.answer(request, arguments), default=str)
-    except Exception as error:  # noqa: BLE001 - each becomes an answer, as with DRF
+        body = orjson.dumps(route.call(request, arguments), default=str)
+    except Exception as error:  # noqa: BLE001 - every exception becomes a response, as with DRF
         if isinstance(error, NotAuthenticated | AuthenticationFailed):
-            _challenge(error, route, request)
-        status, data, more = logged_response_to(error, wants_problem=wants_problem(request))
+            _add_challenge(error, route, request)
+        status, data, extra = render_and_log_error(error, as_problem=accepts_problem_json(request))
         content_type = PROBLEM_JSON if "type" in data else JSON
-        return status, [("Content-Type", content_type), ("Allow", route.allowed), *more.items()], orjson.dumps(data)
-    return route.status, [("Content-Type", JSON), ("Allow", route.allowed)], body
+        headers = [("Content-Type", content_type), ("Allow", route.allowed_methods), *extra.items()]
+        return status, headers, orjson.dumps(data)
+    return route.status, [("Content-Type", JSON), ("Allow", route.allowed_methods)], body
 
 
-def _challenge(error: APIException, route: Route, request: FastRequest) -> None:
-    """As APIView.handle_exception() has it: a 401 names a way to authenticate, and is a 403 if there is none to name."""
+def _add_challenge(error: APIException, route: Route, request: FastRequest) -> None:
+    """As APIView.handle_exception(): a 401 needs WWW-Authenticate; without an authenticator that has one it is a 403."""
     if header := route.view.get_authenticate_header(request):
         error.auth_header = header  # type: ignore[attr-defined]
     else:
         error.status_code = HTTPStatus.FORBIDDEN
 
 
-def _compressed(answer: Answer, environ: Environment) -> Answer:
-    """By the middleware that does it behind Django."""
+def _compress(response: WSGIResponse, environ: Environment) -> WSGIResponse:
+    """Apply the compression middleware, as it would be on the slow path."""
     request = HttpRequest()
     request.META = environ
-    response = HttpResponse(answer.body, headers=dict(answer.headers))
-    response = compress_large(lambda _: response)(request)
-    return answer._replace(headers=list(response.items()), body=response.content)
+    uncompressed = HttpResponse(response.body, headers=dict(response.headers))
+    compressed = compress_responses(lambda _: uncompressed)(request)
+    return response._replace(headers=list(compressed.items()), body=compressed.content)
 
 
 def _pattern(pattern: URLPattern | URLResolver) -> Pattern:
@@ -215,40 +222,44 @@ def _pattern(pattern: URLPattern | URLResolver) -> Pattern:
         return Pattern(pattern.pattern.match)
     callback: Any = pattern.callback
     actions: dict[str, str] = getattr(callback, "actions", None) or {}
-    methods = {*actions, *(("head",) if "get" in actions else ()), "options"}
-    allowed = ", ".join(method.upper() for method in View.http_method_names if method in methods)
-
-    def route(action: str) -> Route:
-        method, status = getattr(callback.cls, action).fast_path
-        of_as_view = {**callback.initkwargs, "action": action, "action_map": actions, "args": (), "format_kwarg": None}
-        shared: Any = type(callback.cls.__name__, (callback.cls,), {**of_as_view, "__setattr__": _keep_nothing})
-        return Route(
-            shared(),
-            method,
-            status,
-            pattern.name or "",
-            allowed,
-            tuple(authentication() for authentication in shared.authentication_classes),
-            tuple(permission() for permission in shared.permission_classes),
-        )
-
-    hot_ones = {
+    fast_actions = {
         action for _, action in marked_actions([pattern], "fast_path") if not unsupported_on_fast_path(callback, action)
     }
     return Pattern(
-        pattern.pattern.regex.fullmatch,  # as Django matches it, in a third of the time
-        {method.upper(): route(action) for method, action in actions.items() if action in hot_ones},
+        pattern.pattern.regex.fullmatch,  # equivalent to Django's match, in a third of the time
+        {
+            method.upper(): _make_route(pattern, action, actions)
+            for method, action in actions.items()
+            if action in fast_actions
+        },
     )
 
 
-def _keep_nothing(view: Any, name: str, _: object) -> None:
+def _make_route(pattern: URLPattern, action: str, actions: dict[str, str]) -> Route:
+    callback: Any = pattern.callback
+    method, status = getattr(callback.cls, action).fast_path
+    methods = {*actions, *(("head",) if "get" in actions else ()), "options"}
+    attributes = {**callback.initkwargs, "action": action, "action_map": actions, "args": (), "format_kwarg": None}
+    shared: Any = type(callback.cls.__name__, (callback.cls,), {**attributes, "__setattr__": _reject_state})
+    return Route(
+        view=shared(),
+        method=method,
+        status=status,
+        name=pattern.name or "",
+        allowed_methods=", ".join(method.upper() for method in View.http_method_names if method in methods),
+        authenticators=tuple(authentication() for authentication in shared.authentication_classes),
+        permissions=tuple(permission() for permission in shared.permission_classes),
+    )
+
+
+def _reject_state(view: Any, name: str, _: object) -> None:
     raise AttributeError(
-        f"{name}: a {type(view).__name__} on the fast path serves all requests, and keeps nothing of one"
+        f"{name}: a {type(view).__name__} on the fast path serves all requests, and cannot keep the state of one"
     )
 
 
 def _is_simple(pattern: URLPattern | URLResolver) -> TypeGuard[URLPattern]:
-    """Whether a regular expression and the names of its groups are all there is to it, as a router makes it."""
+    """Whether a pattern is just a regular expression with named groups, as DRF's routers make it."""
     if not isinstance(pattern, URLPattern) or not isinstance(pattern.pattern, RegexPattern) or pattern.default_args:
         return False
     regex = pattern.pattern.regex
@@ -259,10 +270,10 @@ _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in H
 
 
 @lru_cache(maxsize=1000)
-def _headers_for(is_secure: bool, origin: str) -> list[tuple[str, str]] | None:  # noqa: FBT001 - a key of the cache
-    """What Django's middleware adds to each answer; None if it does not let the request pass."""
+def _middleware_headers(is_secure: bool, origin: str) -> list[tuple[str, str]] | None:  # noqa: FBT001 - a cache key
+    """Return the headers that Django's middleware adds to every response; None if it would redirect instead."""
     if settings.SECURE_SSL_REDIRECT and not is_secure:
-        return None  # here, for the middleware would want to know to which host
+        return None  # decided here, because the middleware would need the request's host
     request = HttpRequest()
     request.method = "GET"
     request._get_scheme = lambda: "https" if is_secure else "http"  # type: ignore[attr-defined]

@@ -1,50 +1,40 @@
-"""Whole answers, kept in this process for as long as what they were made of stays the same in Redis.
+"""In-process HTTP response cache, invalidated by Redis client tracking.
 
-What everybody asks for leaves before Django looks at the request: the bytes and headers that Django gave the last one who
-asked for the same. A view says what its answer was made of (`cached_response`). That key is then read on a connection of
-our own, on which Redis tells when the key changes, expires or is deleted (`CLIENT TRACKING`). Before each answer from
-memory we ask Redis something, and hear what it has told before it replies: so the answer is as new as if its key had been
-read. Of requests that come at once one asks for all; and of those that miss what was kept before, one makes it for all.
-Without Redis nothing is kept.
+A view declares what its response depends on (`cached_response`): the value of a key in Redis. The key is then read on a
+connection with `CLIENT TRACKING`, on which Redis announces that it was changed, has expired or was deleted. Before each
+hit, one command is sent on this connection, and its reply arrives after all announcements: a hit is therefore as fresh as
+if the key had been read. Concurrent hits share that command, and concurrent misses of a known entry share one computation.
+Without Redis nothing is cached.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from http import HTTPStatus
-from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
-import hiredis
 from django.http import HttpResponse
 from django.urls import URLPattern, URLResolver
 from django.utils.http import parse_etags
-from redis.exceptions import RedisError, ResponseError
 from rest_framework.response import Response
 
 from kernel.concurrency.batching import Batcher
+from kernel.fastpath.cache_store import CacheEntry, CacheStore, Key, WSGIResponse
 from kernel.fastpath.checks import marked_actions, unsupported_in_response_cache, unsupported_settings
-from kernel.observability.request_context import chosen_id, observed
-from kernel.redis.connection import RedisConnection
+from kernel.observability.request_context import accept_request_id, record_request
 
-LIFE_SECONDS = 10.0  # the caches' own lives bound what is wrong when a change was not told; this one must not add much
-REST_SECONDS = 1.0  # after Redis could not be reached
-TIMEOUT_SECONDS = 0.2
-MAX_MAKERS = 10_000
-MAX_BYTES = 8_000_000
-OVERHEAD_BYTES = 2_000  # of each answer, roughly
+# If an invalidation was lost, the key in Redis is outdated until it expires. This must not add much to that.
+TTL_SECONDS = 10.0
+MAX_BATCHERS = 10_000
 
 Environment = dict[str, Any]
-Application = Callable[[Environment, Callable[..., Any]], "Answer | Iterable[bytes]"]
-Name = tuple[str, ...]
-logger = logging.getLogger(__name__)
+Application = Callable[[Environment, Callable[..., Any]], "WSGIResponse | Iterable[bytes]"]
 
 
 @dataclass(frozen=True, slots=True)
 class CacheDependency:
-    """What an answer was made of: the value of a key in Redis. `on_hit` is called whenever the answer is given again."""
+    """The key in Redis from whose `value` a response was made. `on_hit` is called for each cache hit."""
 
     key: str
     value: bytes
@@ -52,276 +42,172 @@ class CacheDependency:
 
 
 def cached_response(method: Callable[..., tuple[Response, CacheDependency]]) -> Callable[..., Response]:
-    """Marks a method of a viewset whose response may be given to all who ask for the same path.
+    """Mark a method of a viewset whose response may be served to every client that requests the same path.
 
-    The method returns its response and what that was made of: it is given for as long as the key has this value. What
-    else such a view may have: see `kernel.fastpath.checks`.
+    The method returns its response and the dependency; the response is served for as long as the key has this value.
+    `kernel.fastpath.checks` says what else such a view may use.
     """
 
     @wraps(method)
     def view(*args: Any, **kwargs: Any) -> Response:
-        response, source = method(*args, **kwargs)
-        response.cache_dependency = source  # type: ignore[attr-defined]  # an attribute of our own
+        response, dependency = method(*args, **kwargs)
+        response.cache_dependency = dependency  # type: ignore[attr-defined]  # an attribute of our own
         return response
 
     view.cached_response = (method,)  # type: ignore[attr-defined]
     return view
 
 
-class Answer(NamedTuple):
-    """As it goes to the server. `tag` is its ETag without a mark of weakness, empty if it has none."""
-
-    status: str
-    headers: list[tuple[str, str]]
-    tag: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CacheEntry:
-    answer: Answer  # without the id of the request
-    key: bytes  # what it was made of
-    on_hit: Callable[[], object] | None
-    view: str
-    until: float
-
-
 class ResponseCache:
-    """A WSGI application around Django's, for the views among these URL patterns with the mark `cached_response`."""
+    """A WSGI application around Django's, for the views among these URL patterns that are marked `cached_response`."""
 
     def __init__(self, application: Application, patterns: Iterable[URLPattern | URLResolver]) -> None:
         self._application = application
-        self._views = _views_for_everybody(patterns)
-        self._answers = CacheStore()
-        self._makers: dict[Name, Batcher[Callable[[], CacheEntry | None], CacheEntry | None]] = {}
+        self._views = _cacheable_views(patterns)
+        self._store = CacheStore()
+        # For keys that have been cached before: a batch of concurrent misses computes one entry.
+        self._batchers: dict[Key, Batcher[Callable[[], CacheEntry | None], CacheEntry | None]] = {}
 
     def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
-        name = _name(environ)
-        # Judged here: of a 304 nothing could be kept.
-        held_by_client = environ.pop("HTTP_IF_NONE_MATCH", "") if name else ""
+        key = _cache_key(environ)
+        # Taken away from the application, since a 304 from it could not be cached. Evaluated below.
+        if_none_match = environ.pop("HTTP_IF_NONE_MATCH", "") if key else ""
         started = time.perf_counter()
-        kept = self._answers.current(name) if name else None
-        if kept is None:
-            answer = self._made(name, environ, start_response)
-            if not isinstance(answer, Answer):
-                return answer
+        entry = self._store.get(key) if key else None
+        if entry is None:
+            response = self._compute(key, environ, start_response)
+            if not isinstance(response, WSGIResponse):
+                return response
         else:
-            answer = self._given_again(kept, environ, started)
-        status, headers, tag, body = answer
-        if held_by_client and tag and status == "200 OK" and _is_one_of(tag, held_by_client):
+            response = self._hit(entry, environ, started)
+        status, headers, tag, body = response
+        if if_none_match and tag and status == "200 OK" and _matches(tag, if_none_match):
             headers = [(field, value) for field, value in headers if not field.startswith(("Content-", "Allow"))]
             status, body = "304 Not Modified", b""
         start_response(status, headers)
-        return [body]  # a list: the server then knows that there is no more to come
+        return [body]  # a list: the server then knows the length, and that there is no more to come
 
-    def _given_again(self, kept: CacheEntry, environ: Environment, started: float) -> Answer:
-        if kept.on_hit:
-            kept.on_hit()
-        status, headers, tag, body = kept.answer
-        headers = [*headers, ("X-Request-Id", chosen_id(environ.get("HTTP_X_REQUEST_ID", "")))]
-        observed(kept.view, "GET", 200, time.perf_counter() - started, environ["PATH_INFO"])
-        return Answer(status, headers, tag, body)
+    def _hit(self, entry: CacheEntry, environ: Environment, started: float) -> WSGIResponse:
+        if entry.on_hit:
+            entry.on_hit()
+        status, headers, tag, body = entry.response
+        headers = [*headers, ("X-Request-Id", accept_request_id(environ.get("HTTP_X_REQUEST_ID", "")))]
+        record_request(entry.view, "GET", 200, time.perf_counter() - started, environ["PATH_INFO"])
+        return WSGIResponse(status, headers, tag, body)
 
-    def _made(
-        self, name: Name | None, environ: Environment, start_response: Callable[..., Any]
-    ) -> Answer | Iterable[bytes]:
-        """Of those who miss at once what was kept before, one makes it for all who came before that one began."""
-        makers = self._makers.get(name) if name else None
-        if name is None or makers is None:
-            return self._ask_application(name, environ, start_response)[0]
+    def _compute(
+        self, key: Key | None, environ: Environment, start_response: Callable[..., Any]
+    ) -> WSGIResponse | Iterable[bytes]:
+        """Return the application's response, or that of a concurrent request for the same key."""
+        batcher = self._batchers.get(key) if key else None
+        if key is None or batcher is None:
+            return self._call_application(key, environ, start_response)[0]
         started = time.perf_counter()
-        own: list[Answer | Iterable[bytes]] = []
+        own: list[WSGIResponse | Iterable[bytes]] = []
 
-        def make() -> CacheEntry | None:
-            answer, kept = self._ask_application(name, environ, start_response)
-            own.append(answer)
-            return kept
+        def compute() -> CacheEntry | None:
+            response, entry = self._call_application(key, environ, start_response)
+            own.append(response)
+            return entry
 
-        kept = makers.ask(make)
+        entry = batcher.submit(compute)
         if own:
             return own[0]
-        if kept is None:
-            return self._ask_application(name, environ, start_response)[0]
-        return self._given_again(kept, environ, started)
+        if entry is None:
+            return self._call_application(key, environ, start_response)[0]
+        return self._hit(entry, environ, started)
 
-    def _ask_application(
-        self, name: Name | None, environ: Environment, start_response: Callable[..., Any]
-    ) -> tuple[Answer | Iterable[bytes], CacheEntry | None]:
-        begun: list[Any] = []
-        response = self._application(environ, lambda *begins: begun.extend(begins))
+    def _call_application(
+        self, key: Key | None, environ: Environment, start_response: Callable[..., Any]
+    ) -> tuple[WSGIResponse | Iterable[bytes], CacheEntry | None]:
+        """Return the application's response, and its entry if it is cached now."""
+        start: list[Any] = []  # the arguments of start_response
+        response = self._application(environ, lambda *arguments: start.extend(arguments))
         if isinstance(response, HttpResponse) and not response.streaming:
-            return self._answered_by_django(name, response, *begun)
-        if not isinstance(response, Answer):
-            start_response(*begun)
+            return self._cache_if_possible(key, response, *start)
+        if not isinstance(response, WSGIResponse):
+            start_response(*start)
         return response, None
 
-    def _answered_by_django(
-        self, name: Name | None, response: HttpResponse, status: str, headers: list[tuple[str, str]]
-    ) -> tuple[Answer, CacheEntry | None]:
-        answer = Answer(status, headers, _tag(response.get("ETag", "")), response.content)
-        kept = None
-        source: CacheDependency | None = getattr(response, "cache_dependency", None)
+    def _cache_if_possible(
+        self, key: Key | None, response: HttpResponse, status: str, headers: list[tuple[str, str]]
+    ) -> tuple[WSGIResponse, CacheEntry | None]:
+        complete = WSGIResponse(status, headers, _strong(response.get("ETag", "")), response.content)
+        entry = None
+        dependency: CacheDependency | None = getattr(response, "cache_dependency", None)
         view = getattr(response, "view_name", "")
-        if name and source and view in self._views and _is_for_everybody(response):
-            again = answer._replace(headers=[(field, value) for field, value in headers if field != "X-Request-Id"])
-            kept = CacheEntry(again, source.key.encode(), source.on_hit, view, time.monotonic() + LIFE_SECONDS)
-            if self._answers.keep(name, kept, value=source.value):
-                self._remember_makers(name)
+        if key and dependency and view in self._views and _is_public(response):
+            shared = complete._replace(headers=[(field, value) for field, value in headers if field != "X-Request-Id"])
+            expires_at = time.monotonic() + TTL_SECONDS
+            entry = CacheEntry(shared, dependency.key.encode(), dependency.on_hit, view, expires_at)
+            if self._store.put(key, entry, value=dependency.value):
+                self._add_batcher(key)
         response.close()
-        return answer, kept
+        return complete, entry
 
-    def _remember_makers(self, name: Name) -> None:
-        if name in self._makers:
+    def _add_batcher(self, key: Key) -> None:
+        if key in self._batchers:
             return
-        if len(self._makers) >= MAX_MAKERS:
-            self._makers.clear()
+        if len(self._batchers) >= MAX_BATCHERS:
+            self._batchers.clear()
 
-        def make_for_all(who: list[Callable[[], CacheEntry | None]]) -> Sequence[CacheEntry | None]:
-            kept = None
-            if self._makers.get(name) is makers:
-                kept = self._answers.current(name) or who[0]()
-            if kept is None:  # it failed, or is no longer something for everybody: from now on each makes its own
-                self._makers.pop(name, None)
-            return [kept] * len(who)
+        def compute_once(computations: list[Callable[[], CacheEntry | None]]) -> Sequence[CacheEntry | None]:
+            entry = None
+            if self._batchers.get(key) is batcher:
+                entry = self._store.get(key) or computations[0]()
+            if entry is None:  # it failed, or can no longer be shared: from now on each request computes its own
+                self._batchers.pop(key, None)
+            return [entry] * len(computations)
 
-        self._makers[name] = makers = Batcher(make_for_all)
+        self._batchers[key] = batcher = Batcher(compute_once)
 
 
-def _views_for_everybody(patterns: Iterable[URLPattern | URLResolver]) -> set[str]:
-    """Names of the views whose responses may be kept: GET has the mark, and nothing about them is not honoured."""
+def _cacheable_views(patterns: Iterable[URLPattern | URLResolver]) -> set[str]:
+    """Return the names of the views whose GET is marked, and which use nothing that the cache does not support."""
     if unsupported_settings():
         return set()
-    found: dict[str, bool] = {}
+    cacheable: dict[str, bool] = {}
     for pattern in patterns:
         callback: Any = getattr(pattern, "callback", None)
         marked = [action for _, action in marked_actions([pattern], "cached_response")]
         action = (getattr(callback, "actions", None) or {}).get("get")
         name = getattr(pattern, "name", "") or ""
-        may_be_kept = action in marked and not unsupported_in_response_cache(callback, action)
-        found[name] = may_be_kept and found.get(name, True)  # of two with one name, both
-    return {name for name, may_be_kept in found.items() if name and may_be_kept}
+        is_cacheable = action in marked and not unsupported_in_response_cache(callback, action)
+        cacheable[name] = is_cacheable and cacheable.get(name, True)  # of two views with one name, both must be
+    return {name for name, is_cacheable in cacheable.items() if name and is_cacheable}
 
 
-def _is_for_everybody(response: HttpResponse) -> bool:
-    """Whether it says nothing else by its headers."""
+def _is_public(response: HttpResponse) -> bool:
+    """Whether the headers allow to serve the response to other clients."""
     varies = {field.strip().lower() for field in response.get("Vary", "").split(",") if field.strip()}
-    kept_by_caches = {"no-store", "no-cache", "private"}.isdisjoint(
+    is_storable = {"no-store", "no-cache", "private"}.isdisjoint(
         directive.partition("=")[0].strip().lower() for directive in response.get("Cache-Control", "").split(",")
     )
-    return (
-        response.status_code == HTTPStatus.OK and not response.cookies and kept_by_caches and varies <= _NAMED_BY_VARY
-    )
+    return response.status_code == HTTPStatus.OK and not response.cookies and is_storable and varies <= _VARY_IN_KEY
 
 
-def _is_one_of(tag: str, held: str) -> bool:
-    return tag in map(_tag, parse_etags(held))
+def _matches(tag: str, if_none_match: str) -> bool:
+    return tag in map(_strong, parse_etags(if_none_match))
 
 
-def _tag(etag: str) -> str:
-    """Without its mark of weakness: compressed and not, it is the same answer."""
+def _strong(etag: str) -> str:
+    """Return an ETag without `W/`. If-None-Match compares weakly: compressed or not, it is the same response."""
     return etag.removeprefix("W/")
 
 
-_NAMED_BY_VARY = {"accept-encoding", "origin"}  # request headers that are in the name
+_VARY_IN_KEY = {"accept-encoding", "origin"}  # request headers that are part of the cache key
 
 
-def _name(environ: Environment) -> Name | None:
-    """Equal for requests that get the same answer."""
+def _cache_key(environ: Environment) -> Key | None:
+    """Return what distinguishes responses: equal for requests that get the same one. None: not cacheable."""
     if environ["REQUEST_METHOD"] != "GET":
         return None
     get = environ.get
-    packed = "gzip" if "gzip" in get("HTTP_ACCEPT_ENCODING", "") else ""
+    encoding = "gzip" if "gzip" in get("HTTP_ACCEPT_ENCODING", "") else ""
     return (
         environ["PATH_INFO"],
         get("QUERY_STRING", ""),
-        packed,
+        encoding,
         get("HTTP_ORIGIN", ""),
         get("HTTP_X_FORWARDED_PROTO", ""),
     )
-
-
-class CacheStore:
-    """The answers of one process, for all of its threads."""
-
-    def __init__(self) -> None:
-        self._answers: dict[Name, CacheEntry] = {}
-        self._bytes = 0
-        self._redis: TrackingConnection | None = None
-        self._lock = Lock()  # of all of these
-        self._rests_until = 0.0
-        self._asked = 0  # questions that have been begun
-        self._heard = 0  # and the last one that was replied to
-
-    def current(self, name: Name) -> CacheEntry | None:
-        """The answer, if nothing has changed before this call."""
-        if name not in self._answers:
-            return None
-        before = self._asked
-        with self._lock:
-            if self._heard <= before:  # else somebody has asked since we came
-                self._ask(b"PING\r\n")
-            kept = self._answers.get(name)
-        return kept if kept and kept.until > time.monotonic() else None
-
-    def keep(self, name: Name, kept: CacheEntry, *, value: bytes) -> bool:
-        """Keeps the answer if Redis still has what it was made of. Not while Redis keeps the other threads waiting."""
-        if time.monotonic() < self._rests_until or not self._lock.acquire(timeout=TIMEOUT_SECONDS):
-            return False
-        try:
-            if self._ask(b"*2\r\n$3\r\nGET\r\n$%d\r\n%s\r\n" % (len(kept.key), kept.key)) != value:
-                return False
-            self._drop(name)
-            self._answers[name] = kept
-            self._bytes += len(kept.answer.body) + OVERHEAD_BYTES
-            while self._bytes > MAX_BYTES:
-                self._drop(next(iter(self._answers)))
-            return True
-        finally:
-            self._lock.release()
-
-    def _drop(self, name: Name) -> None:
-        if (kept := self._answers.pop(name, None)) is not None:
-            self._bytes -= len(kept.answer.body) + OVERHEAD_BYTES
-
-    def _ask(self, command: bytes) -> Any:
-        """Redis' reply; what it has told before was heard by then. None when it can not be reached."""
-        self._asked += 1
-        try:
-            if self._redis is None:
-                self._redis = TrackingConnection(self._forget)
-            reply = self._redis.ask(command)
-        except (RedisError, hiredis.HiredisError, OSError) as error:
-            self._lose(error)
-            return None
-        self._heard = self._asked
-        return reply
-
-    def _forget(self, keys: set[bytes] | None) -> None:
-        for name, kept in list(self._answers.items()):
-            if keys is None or kept.key in keys:
-                self._drop(name)
-
-    def _lose(self, error: Exception) -> None:
-        logger.warning("answers are no longer remembered: %s", error)
-        self._answers.clear()
-        self._bytes = 0
-        self._rests_until = time.monotonic() + REST_SECONDS
-        if self._redis is not None:
-            self._redis.close()
-            self._redis = None
-
-
-class TrackingConnection(RedisConnection):
-    """A connection that remembers what was read on it: `forget` is called with keys that have changed.
-
-    With None when all may have: somebody has emptied the database.
-    """
-
-    def __init__(self, forget: Callable[[set[bytes] | None], None]) -> None:
-        def push(said: list[Any]) -> None:
-            if said[0] == b"invalidate":
-                forget(None if said[1] is None else set(said[1]))
-
-        super().__init__(timeout=TIMEOUT_SECONDS, protocol=3, push=push)
-        if isinstance(refusal := self.ask(b"CLIENT TRACKING ON\r\n"), hiredis.ReplyError):
-            raise ResponseError(str(refusal))

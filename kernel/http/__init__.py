@@ -1,1 +1,1 @@
-"""The REST conventions: JSON, errors, middleware, authentication, permissions."""
+"""REST conventions: JSON, errors, middleware, authentication, permissions."""

@@ -1,9 +1,9 @@
-"""Who is asking: bearer tokens to users.
+"""Authentication: bearer tokens to users.
 
-With AUTH_SERVICE_URL the Auth Service is asked, and its word on the user and the role counts; otherwise tokens are
-verified here, HS256 with JWT_SECRET or RS256 with JWT_PUBLIC_KEY. Verified tokens are remembered for at most a minute
-and never past their own expiry: in Redis by a hash (so that all processes share one question to the Auth Service), and in
-this process (so that a burst from one user costs no round trip at all; for 5 s only if the Auth Service has said it).
+With AUTH_SERVICE_URL the Auth Service verifies tokens and names the user and their role. Otherwise tokens are verified
+here: HS256 with JWT_SECRET, or RS256 with JWT_PUBLIC_KEY. Verified tokens are cached for at most a minute, and never beyond
+their expiry: in Redis by their hash, so that all processes share one request to the Auth Service, and in this process, so
+that a burst of requests from one user costs no round trip.
 """
 
 import base64
@@ -26,9 +26,10 @@ from kernel.errors import DomainError, Kind, Unavailable
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
 
-REMEMBER_SECONDS = 60  # the wire contract's most
-REMEMBER_HERE_SECONDS = 5  # what the Auth Service has said; what was verified here stays true
-REMEMBER_HERE_TOKENS = 10_000
+CACHE_SECONDS = 60  # the maximum that the wire contract allows
+# Replies of the Auth Service are cached for less time in the process: they may change, and a signature does not.
+PROCESS_CACHE_SECONDS = 5
+PROCESS_CACHE_TOKENS = 10_000
 AUTH_SERVICE_TIMEOUT = 2.0  # seconds
 
 ADMINISTRATOR = "admin"
@@ -90,42 +91,44 @@ class User:
 
 
 def verify(token: str) -> User:
-    """The user of a token. Raises InvalidToken, UserNotFound or AuthServiceUnavailable."""
+    """Return the user of a token. Raises InvalidToken, UserNotFound or AuthServiceUnavailable."""
     if settings.AUTH_SERVICE_URL:
-        return _remembered_here(token, _ask_auth_service, seconds=REMEMBER_HERE_SECONDS)
-    return _remembered_here(token, _verify_locally, seconds=REMEMBER_SECONDS)
+        return _cached_in_process(token, _verify_by_auth_service, seconds=PROCESS_CACHE_SECONDS)
+    return _cached_in_process(token, _verify_locally, seconds=CACHE_SECONDS)
 
 
 def _verify_locally(token: str) -> tuple[User, float]:
-    import jwt  # here, since it brings cryptography (8 MB), which nobody needs where the Auth Service verifies
+    import jwt  # here: it imports cryptography (8 MB), which is not needed where the Auth Service verifies
 
     key, algorithm = (settings.JWT_SECRET, "HS256") if settings.JWT_SECRET else (settings.JWT_PUBLIC_KEY, "RS256")
     try:
         claims = jwt.decode(token, key, algorithms=[algorithm], options={"verify_aud": False})
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise InvalidToken from error
-    return _user(claims), _expiry(claims)
+    return _user(claims), _cache_until(claims)
 
 
-def _ask_auth_service(token: str) -> tuple[User, float]:
-    """The Auth Service's answer, from Redis if it was given within the last minute."""
+def _verify_by_auth_service(token: str) -> tuple[User, float]:
+    """Return the Auth Service's user, from Redis if it was cached within the last minute."""
     key = f"auth:token:{hashlib.sha256(token.encode()).hexdigest()}"
     try:
-        if (known := execute(lambda redis: redis.get(key))) is not None:
-            *fields, until = orjson.loads(known)
+        if (cached := execute(lambda redis: redis.get(key))) is not None:
+            *fields, until = orjson.loads(cached)
             return User(*fields), until
     except RedisUnavailable:
         pass
-    user = _verified_by_auth_service(token)
-    until = min(time.time() + REMEMBER_SECONDS, _unverified_expiry(token))
-    life_ms = int((until - time.time()) * 1000)
-    if life_ms > 0:
+    user = _fetch_user(token)
+    until = min(time.time() + CACHE_SECONDS, _unverified_expiry(token))
+    ttl_ms = int((until - time.time()) * 1000)
+    if ttl_ms > 0:
         with contextlib.suppress(RedisUnavailable):
-            execute(lambda redis: redis.set(key, orjson.dumps([*asdict(user).values(), until]), px=life_ms))
+            execute(lambda redis: redis.set(key, orjson.dumps([*asdict(user).values(), until]), px=ttl_ms))
     return user, until
 
 
-_breaker = CircuitBreaker(failures=3, rest=2.0, counts=(urllib3.exceptions.HTTPError, Unavailable))
+_breaker = CircuitBreaker(
+    failure_threshold=3, reset_timeout=2.0, failure_types=(urllib3.exceptions.HTTPError, Unavailable)
+)
 
 
 @cache
@@ -135,20 +138,11 @@ def _http() -> urllib3.PoolManager:
     )
 
 
-def _verified_by_auth_service(token: str) -> User:
-    """POST /auth/verify-token: 200 with the user, 401 bad token, 404 no such user; anything else is no answer."""
-
-    def ask() -> tuple[int, bytes]:
-        url = f"{settings.AUTH_SERVICE_URL}/auth/verify-token"
-        body = orjson.dumps({"token": token})
-        answer = _http().request("POST", url, body=body, headers={"Content-Type": "application/json"})
-        if answer.status not in (200, 400, 401, 403, 404):
-            raise AuthServiceUnavailable
-        return answer.status, answer.data
-
+def _fetch_user(token: str) -> User:
+    """POST /auth/verify-token: 200 with the user, 4xx for a bad token, 404 for an unknown user, else unavailable."""
     try:
         with _breaker:
-            status, data = ask()
+            status, data = _post_token(token)
     except (BreakerOpen, urllib3.exceptions.HTTPError) as error:
         raise AuthServiceUnavailable from error
     if status == 404:
@@ -156,8 +150,8 @@ def _verified_by_auth_service(token: str) -> User:
     if status != 200:
         raise InvalidToken
     try:
-        answer = orjson.loads(data)
-        valid, user = answer.get("valid"), answer.get("user")
+        reply = orjson.loads(data)
+        valid, user = reply.get("valid"), reply.get("user")
     except (orjson.JSONDecodeError, AttributeError) as error:
         raise AuthServiceUnavailable from error
     if not valid:
@@ -165,8 +159,17 @@ def _verified_by_auth_service(token: str) -> User:
     return _user(user if isinstance(user, dict) else {})
 
 
+def _post_token(token: str) -> tuple[int, bytes]:
+    url = f"{settings.AUTH_SERVICE_URL}/auth/verify-token"
+    body = orjson.dumps({"token": token})
+    response = _http().request("POST", url, body=body, headers={"Content-Type": "application/json"})
+    if response.status not in (200, 400, 401, 403, 404):
+        raise AuthServiceUnavailable
+    return response.status, response.data
+
+
 def _user(claims: dict[str, Any]) -> User:
-    """The user that claims name. Raises UserNotFound when they name none."""
+    """Return the user that the claims name. Raises UserNotFound if they do not contain a user id."""
     try:
         user_id = str(UUID(str(claims["userId"])))
     except (KeyError, ValueError) as error:
@@ -179,34 +182,34 @@ def _user(claims: dict[str, Any]) -> User:
     )
 
 
-def _expiry(claims: dict[str, Any]) -> float:
-    """Seconds since the epoch until which a verified token may be remembered."""
-    return min(time.time() + REMEMBER_SECONDS, float(claims.get("exp", "inf")))
+def _cache_until(claims: dict[str, Any]) -> float:
+    """Return the Unix time until which a verified token may be cached."""
+    return min(time.time() + CACHE_SECONDS, float(claims.get("exp", "inf")))
 
 
 def _unverified_expiry(token: str) -> float:
-    """`exp` of a token that the Auth Service has found good; its signature is not ours to check."""
+    """Return `exp` (Unix time) of a token that the Auth Service has verified, without checking its signature."""
     try:
         claims = token.split(".")[1]
         decoded = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))
         return float(orjson.loads(decoded).get("exp", "inf"))
     except (IndexError, ValueError, TypeError, AttributeError):
-        return float("inf")  # not a JWT: the Auth Service may use opaque tokens
+        return float("inf")  # not a JWT: the Auth Service may issue opaque tokens
 
 
-# --- Remembering in this process --------------------------------------------------------------------------------------
+# --- The cache of this process ----------------------------------------------------------------------------------------
 
-_here: dict[str, tuple[User, float]] = {}
-_here_lock = Lock()
+_users: dict[str, tuple[User, float]] = {}  # by token, with the Unix time of expiry
+_users_lock = Lock()
 
 
-def _remembered_here(token: str, verify_token: Callable[[str], tuple[User, float]], *, seconds: float) -> User:
+def _cached_in_process(token: str, verify_token: Callable[[str], tuple[User, float]], *, seconds: float) -> User:
     now = time.time()
-    if (known := _here.get(token)) and known[1] > now:
-        return known[0]
+    if (cached := _users.get(token)) and cached[1] > now:
+        return cached[0]
     user, until = verify_token(token)
-    with _here_lock:
-        if len(_here) >= REMEMBER_HERE_TOKENS:
-            _here.clear()
-        _here[token] = user, min(until, now + seconds)
+    with _users_lock:
+        if len(_users) >= PROCESS_CACHE_TOKENS:
+            _users.clear()
+        _users[token] = user, min(until, now + seconds)
     return user

@@ -1,12 +1,12 @@
-"""GET /metrics, in the format of Prometheus."""
+"""GET /metrics, in Prometheus' text format."""
 
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from kernel.http.problems import safe_only
-from kernel.observability.exposition import Everything
+from kernel.http.problems import require_safe
+from kernel.observability.exposition import ServiceCollector
 
 
-@safe_only
+@require_safe
 def metrics(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
-    return HttpResponse(generate_latest(Everything()), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(ServiceCollector()), content_type=CONTENT_TYPE_LATEST)

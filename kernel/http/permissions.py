@@ -1,4 +1,4 @@
-"""Who may call a view."""
+"""Authentication and permission classes for DRF views."""
 
 import hmac
 from typing import cast
@@ -14,13 +14,13 @@ from kernel.http.urls import fast_path_policy
 
 
 def user_of(request: Request) -> User:
-    """The signed-in user. Only behind IsAuthenticated."""
+    """Return the authenticated user. Only for views with IsAuthenticated."""
     return cast("User", request.user)
 
 
 @fast_path_policy
 class BearerToken(BaseAuthentication):
-    """`Authorization: Bearer <token>`. Without it the request has no user."""
+    """`Authorization: Bearer <token>`. Without the header `request.user` is None."""
 
     def authenticate(self, request: Request) -> tuple[User, None] | None:
         scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -49,10 +49,10 @@ class IsAdministrator(IsAuthenticated):
 
 @fast_path_policy
 class IsInternalService(BasePermission):
-    """`X-Internal-Token`, shared with the payment service. With no INTERNAL_API_TOKEN set nobody is let in."""
+    """`X-Internal-Token` equals INTERNAL_API_TOKEN. If that is not set, every request is denied."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - DRF's signature
-        given = request.META.get("HTTP_X_INTERNAL_TOKEN", "").encode()
-        if not settings.INTERNAL_API_TOKEN or not hmac.compare_digest(given, settings.INTERNAL_API_TOKEN.encode()):
+        token = request.META.get("HTTP_X_INTERNAL_TOKEN", "").encode()
+        if not settings.INTERNAL_API_TOKEN or not hmac.compare_digest(token, settings.INTERNAL_API_TOKEN.encode()):
             raise InternalOnly
         return True

@@ -1,4 +1,4 @@
-"""Refusals as answers: of the API, and of what answers without DRF."""
+"""Exceptions to error responses, for the API and for views without DRF."""
 
 import logging
 from collections.abc import Callable
@@ -21,10 +21,8 @@ from kernel.observability.request_context import current_request_id
 
 logger = logging.getLogger(__name__)
 
-refusals = Counter(
-    "ticketservice_errors_total", "Requests that were refused or failed, by the code of docs/errors.md", ["code"]
-)
-refusals.labels("INTERNAL_ERROR")  # from 0: Prometheus would not see the first one rise
+errors = Counter("ticketservice_errors_total", "Error responses, by the code of docs/errors.md", ["code"])
+errors.labels("INTERNAL_ERROR")  # exported as 0 from the start: rate() does not see the first increase otherwise
 
 JSON = "application/json"
 PROBLEM_JSON = "application/problem+json"
@@ -54,58 +52,58 @@ class PayloadTooLarge(DomainError):
 
 
 def error_response(request: HttpRequest, error: Exception) -> HttpResponse:
-    """For code that runs outside of DRF; in its views see `kernel.http.rest.exception_handler`."""
-    status, body, headers = logged_response_to(error, wants_problem=wants_problem(request))
+    """Return the response to an exception outside of DRF; in its views `kernel.http.rest.exception_handler` makes it."""
+    status, body, headers = render_and_log_error(error, as_problem=accepts_problem_json(request))
     content_type = PROBLEM_JSON if "type" in body else JSON
     return HttpResponse(orjson.dumps(body), status=status, headers=headers, content_type=content_type)
 
 
-def safe_only(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """A view for GET and HEAD. Refuses other methods in the API's shape."""
+def require_safe(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Allow GET and HEAD only. Like Django's decorator, but with the API's error response."""
 
     @wraps(view)
     def checked(request: HttpRequest) -> HttpResponse:
         if request.method in ("GET", "HEAD"):
             return view(request)
-        refused = error_response(request, MethodNotAllowed(str(request.method)))
-        refused["Allow"] = "GET, HEAD"
-        return refused
+        response = error_response(request, MethodNotAllowed(str(request.method)))
+        response["Allow"] = "GET, HEAD"
+        return response
 
     return checked
 
 
-def wants_problem(request: Any) -> bool:
-    """`request` has META."""
+def accepts_problem_json(request: Any) -> bool:
+    """Whether the client asks for RFC 9457. `request` is anything with META."""
     return PROBLEM_JSON in request.META.get("HTTP_ACCEPT", "")
 
 
-def logged_response_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """`response_to`, and a line in the log for what is no refusal."""
-    answer = response_to(error, wants_problem=wants_problem)
-    if answer[0] == 500:
-        logger.error("unexpected failure", exc_info=error)
-    return answer
+def render_and_log_error(error: Exception, *, as_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """`render_error`, with a traceback in the log for unexpected exceptions (500)."""
+    rendered = render_error(error, as_problem=as_problem)
+    if rendered[0] == 500:
+        logger.error("unexpected exception", exc_info=error)
+    return rendered
 
 
-def response_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
-    """Status, body and headers for an exception; a 500 for one that is no refusal."""
-    refusal = _as_refusal(error)
-    if isinstance(refusal, APIException):  # wrong method, wrong media type, a permission of DRF
-        status, message = refusal.status_code, str(refusal.detail)
-        code = getattr(refusal.detail, "code", refusal.default_code).upper()
+def render_error(error: Exception, *, as_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
+    """Return status, body and headers for an exception, and count it. Unexpected exceptions become a 500."""
+    error = _translate(error)
+    if isinstance(error, APIException):  # DRF: a wrong method or media type, a permission
+        status, message = error.status_code, str(error.detail)
+        code = getattr(error.detail, "code", error.default_code).upper()
         body: dict[str, Any] = {"error": message}
-        headers = _headers_of(refusal)
-    elif isinstance(refusal, DomainError):
-        status, code, message = HTTP_STATUS[refusal.kind], refusal.code, refusal.message
-        body = {"success": False, "message": message} if refusal.result_envelope else {"error": message}
-        if refusal.shows_code:
+        headers = _headers_of(error)
+    elif isinstance(error, DomainError):
+        status, code, message = HTTP_STATUS[error.kind], error.code, error.message
+        body = {"success": False, "message": message} if error.result_envelope else {"error": message}
+        if error.shows_code:
             body["code"] = code
-        headers = {"Retry-After": str(refusal.retry_after)} if refusal.retry_after is not None else {}
+        headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
     else:
         status, code, message, headers = 500, "INTERNAL_ERROR", "서버 오류가 발생했습니다.", {}
         body = {"error": message, "requestId": current_request_id.get()}
-    refusals.labels(code).inc()
-    if wants_problem:
+    errors.labels(code).inc()
+    if as_problem:
         body = {
             "type": f"urn:ticketservice:{code.lower()}",
             "title": code,
@@ -117,7 +115,7 @@ def response_to(error: Exception, *, wants_problem: bool) -> tuple[int, dict[str
 
 
 def _headers_of(error: APIException) -> dict[str, str]:
-    """As rest_framework.views.exception_handler() gives them."""
+    """Return the headers that rest_framework.views.exception_handler() sets."""
     headers = {}
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
@@ -126,8 +124,8 @@ def _headers_of(error: APIException) -> dict[str, str]:
     return headers
 
 
-def _as_refusal(error: Exception) -> Exception:
-    """Framework and driver exceptions that are refusals, too."""
+def _translate(error: Exception) -> Exception:
+    """Return the domain error that an exception of the framework or of a driver stands for, or the exception itself."""
     if isinstance(error, Http404):
         return NotFound()
     if isinstance(error, PermissionDenied):
@@ -135,7 +133,8 @@ def _as_refusal(error: Exception) -> Exception:
     if isinstance(error, RequestDataTooBig):
         return PayloadTooLarge()
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
-        # Gone, restarting, out of connections, or a lock or statement time-out: nothing was committed that was not answered.
+        # Down, restarting, out of connections, or a lock or statement timeout. The transaction was not committed, unless
+        # the connection was lost during the commit itself: then the client's retry finds out.
         logger.warning("database unavailable: %s", error)
         return Unavailable()
     return error
@@ -147,9 +146,10 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 @receiver(got_request_exception)
 def log_crash(request: HttpRequest, **_: Any) -> None:
-    """Of what is not answered by DRF: the admin. A signal, for with DEBUG Django answers by itself."""
-    logger.exception("unexpected failure at %s", request.path)
-    refusals.labels("INTERNAL_ERROR").inc()
+    """Log an exception of a view outside of DRF, that is, of the admin."""
+    # By signal instead of `server_error`, which Django does not call with DEBUG.
+    logger.exception("unexpected exception at %s", request.path)
+    errors.labels("INTERNAL_ERROR").inc()
 
 
 def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's hook
@@ -157,5 +157,5 @@ def server_error(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    refusal = PayloadTooLarge() if isinstance(exception, RequestDataTooBig) else InvalidInput("Bad request")
-    return error_response(request, refusal)
+    error = PayloadTooLarge() if isinstance(exception, RequestDataTooBig) else InvalidInput("Bad request")
+    return error_response(request, error)

@@ -1,4 +1,4 @@
-"""The REST conventions that all apps share: JSON in and out, parameters, and refusals as answers."""
+"""REST conventions that all apps share: JSON, query parameters, error responses."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,15 +12,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kernel.errors import InvalidInput
-from kernel.http.problems import JSON, PROBLEM_JSON, logged_response_to, wants_problem
-from kernel.wire import Packed
+from kernel.http.problems import JSON, PROBLEM_JSON, accepts_problem_json, render_and_log_error
+from kernel.wire import GzippedJSON
 
-# --- What was sent ----------------------------------------------------------------------------------------------------
+# --- Parameters -------------------------------------------------------------------------------------------------------
 
 
 def single_parameters(request: Request, *names: str) -> dict[str, str]:
-    """The named query parameters that are present. Raises InvalidInput when one is there twice or holds a NUL."""
-    found = {}
+    """Return the named query parameters that are present. Raises InvalidInput if one is repeated or contains NUL."""
+    parameters = {}
     for name in names:
         values = request.query_params.getlist(name)
         if len(values) > 1:
@@ -28,27 +28,27 @@ def single_parameters(request: Request, *names: str) -> dict[str, str]:
         if values:
             if "\x00" in values[0]:
                 raise InvalidInput(f"Invalid {name}")
-            found[name] = values[0]
-    return found
+            parameters[name] = values[0]
+    return parameters
 
 
 def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent; empty when there was none (see JSONParser)."""
+    """Return the JSON object in the body, or an empty one (see JSONParser)."""
     return request.data if isinstance(request.data, dict) else {}
 
 
 def positive_integer(text: str, name: str) -> int:
-    """A decimal without sign, greater than zero. Raises InvalidInput."""
+    """Parse an unsigned decimal greater than zero, of up to 15 digits. Raises InvalidInput."""
     if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) == 0:
         raise InvalidInput(f"{name} must be a positive integer")
     return int(text)
 
 
-# --- Requests and answers ---------------------------------------------------------------------------------------------
+# --- DRF's hooks ------------------------------------------------------------------------------------------------------
 
 
 class JSONRenderer(BaseRenderer):
-    """Renders data as UTF-8 JSON; bytes are JSON already (a cached answer)."""
+    """Renders data as JSON in UTF-8. Bytes are sent as they are: they come from a cache, and are JSON already."""
 
     media_type = JSON
     format = "json"
@@ -62,13 +62,13 @@ class JSONRenderer(BaseRenderer):
     ) -> bytes:
         if data is None:
             return b""
-        if isinstance(data, Packed) and renderer_context:
+        if isinstance(data, GzippedJSON) and renderer_context:
             renderer_context["response"]["Content-Encoding"] = "gzip"
         return data if isinstance(data, bytes) else orjson.dumps(data, default=str)
 
 
 class JSONParser(BaseParser):
-    """Parses a JSON object. Any other JSON value counts as an empty object, so that the view names what is missing."""
+    """Parses a JSON object. Other JSON values become an empty object, so that the view reports what is missing."""
 
     media_type = JSON
 
@@ -85,8 +85,8 @@ class JSONParser(BaseParser):
         return value if isinstance(value, dict) else {}
 
 
-class AlwaysJSON(BaseContentNegotiation):
-    """There is only JSON to give, whatever the client would rather have."""
+class JSONOnlyNegotiation(BaseContentNegotiation):
+    """Responds with JSON whatever the Accept header says; accepts JSON only."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         content_type = (request.content_type or "").partition(";")[0].strip().lower()
@@ -102,9 +102,9 @@ class AlwaysJSON(BaseContentNegotiation):
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
-    """DRF's hook: every exception of a view becomes an answer here, and only here."""
+    """DRF's EXCEPTION_HANDLER. Every exception of a DRF view becomes a response here, and only here."""
     request: Request = context["request"]
-    status, body, headers = logged_response_to(error, wants_problem=wants_problem(request))
+    status, body, headers = render_and_log_error(error, as_problem=accepts_problem_json(request))
     response = Response(body, status=status, headers=headers)
     if isinstance(body, dict) and "type" in body:
         response.content_type = PROBLEM_JSON

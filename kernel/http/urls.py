@@ -1,4 +1,4 @@
-"""Which views are hot, and by which first segment of a path they are found."""
+"""The fast path's marks for views and policies, and the index of URL patterns by their first segment."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,17 +10,17 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 
 Policy = TypeVar("Policy", bound=type[Any])
-Asked = Callable[..., Mapping[str, Any]]
+DataMethod = Callable[..., Mapping[str, Any]]
 
 
-def fast_path(status: int = 200) -> Callable[[Asked], Callable[..., Response]]:
-    """Marks a method of a viewset that is called often enough to be spared the detour, see `kernel.fastpath.handler`.
+def fast_path(status: int = 200) -> Callable[[DataMethod], Callable[..., Response]]:
+    """Mark a hot method of a viewset for the fast path (`kernel.fastpath.handler`).
 
-    The method returns the data of its answer, and keeps nothing in its viewset. Of its request it uses what is said of
-    `fast_path_policy`. What else such a view may have: see `kernel.fastpath.checks`.
+    The method returns the data of its response, and must not store anything in its viewset. It may use what
+    `fast_path_policy` says of the request. `kernel.fastpath.checks` says what else such a view may use.
     """
 
-    def mark(method: Asked) -> Callable[..., Response]:
+    def mark(method: DataMethod) -> Callable[..., Response]:
         @wraps(method)
         def view(*args: Any, **kwargs: Any) -> Response:
             return Response(method(*args, **kwargs), status=status)
@@ -35,11 +35,11 @@ FAST_PATH_POLICIES: set[type[Any]] = {AllowAny, IsAuthenticated}
 
 
 def fast_path_policy(policy: Policy) -> Policy:
-    """Marks an authentication or permission class that views on the fast path may have. Subclasses need a mark of their own.
+    """Mark an authentication or permission class that views on the fast path may use. Subclasses are not marked.
 
-    One instance serves all requests, and keeps nothing of them. It uses only what the fast path gives: of the request
-    `META`, `method`, `path_info`, `query_params`, `data`, `user`, `auth`, `authenticators` and `successful_authenticator`;
-    of the view `action`.
+    One instance serves all requests, so it must not store anything. It may use only what the fast path provides: `META`,
+    `method`, `path_info`, `query_params`, `data`, `user`, `auth`, `authenticators` and `successful_authenticator` of the
+    request, and `action` of the view.
     """
     FAST_PATH_POLICIES.add(policy)
     return policy
@@ -49,7 +49,7 @@ _SEGMENT = re.compile(r"\^?([a-z-]+)")
 
 
 def first_segment(pattern: URLPattern | URLResolver) -> str:
-    """Raises ValueError if it is not letters."""
+    """Return the first path segment of a pattern. Raises ValueError if it does not begin with letters."""
     segment = _SEGMENT.match(str(pattern.pattern))
     if segment is None:
         raise ValueError(f"{pattern} does not begin with a segment of letters")

@@ -1,1 +1,1 @@
-"""Request context, logs and metrics."""
+"""Request context, logging and metrics."""

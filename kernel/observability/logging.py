@@ -1,4 +1,4 @@
-"""How lines of the log look where Django has not set it up, and what is not worth one."""
+"""Log formatting for servers that start before Django configures logging, and filters."""
 
 import logging
 import os
@@ -9,15 +9,16 @@ from pythonjsonlogger.json import JsonFormatter
 JSON: dict[str, Any] = {"rename_fields": {"levelname": "level", "name": "logger"}, "timestamp": True}
 
 
-def of_granian() -> logging.Formatter:
-    """For granian's own lines: it starts before there are settings, and `manage.py run` sets LOG_FORMAT for it."""
+def granian_formatter() -> logging.Formatter:
+    """Return the formatter of granian's own lines, for ticketservice/granian-log.json."""
+    # From the environment: granian starts before there are settings, and `manage.py run` sets LOG_FORMAT for it.
     if os.environ.get("LOG_FORMAT") == "text":
         return logging.Formatter("%(asctime)s %(levelname)s %(name)s [-] %(message)s")
     return JsonFormatter("%(levelname)s %(name)s %(message)s", **JSON)
 
 
-class FaultsOfClients(logging.Filter):
-    """uvicorn logs a text frame that is not UTF-8 as a crash. The client is at fault, and its socket is closed (1007)."""
+class ClientErrorFilter(logging.Filter):
+    """Drops uvicorn's log of a text frame that is not UTF-8: the client is at fault, and its socket is closed (1007)."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.msg != "Invalid UTF-8 sequence received from client."

@@ -1,1 +1,1 @@
-"""What the OpenAPI document says about operations of all apps."""
+"""OpenAPI: components that all apps share, and how operations are described."""

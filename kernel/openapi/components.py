@@ -1,14 +1,14 @@
-"""What all operations share in the OpenAPI document: shapes, headers, security schemes, and refusals as responses."""
+"""Components that all operations of the OpenAPI document share: schemas, headers, security schemes, error responses."""
 
 import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from kernel.http.problems import JSON, PROBLEM_JSON, response_to
+from kernel.http.problems import JSON, PROBLEM_JSON, render_error
 
 Schema = dict[str, Any]
-Refusal = Exception | type[Exception]
+DocumentedError = Exception | type[Exception]
 
 
 def _text(description: str, **more: Any) -> Schema:
@@ -19,27 +19,27 @@ _CODE = _text("Stable, for programs.")
 SCHEMAS: Mapping[str, Schema] = {
     "Error": {
         "type": "object",
-        "description": "Refused before the work started.",
+        "description": "Rejected before the operation started.",
         "required": ["error"],
         "properties": {
             "error": _text("For people."),
-            "code": {**_CODE, "description": "Only where a program has to decide."},
-            "requestId": _text("Of an unexpected failure (500): the log has it, too."),
+            "code": {**_CODE, "description": "Only where a program depends on it."},
+            "requestId": _text("Only with 500. The log has it, too."),
         },
     },
-    "Refusal": {
+    "Rejection": {
         "type": "object",
-        "description": "Refused by the work itself. Nothing has changed.",
+        "description": "Rejected by the operation. Nothing has changed.",
         "required": ["success", "message"],
         "properties": {
             "success": {"const": False},
             "message": _text("For people."),
-            "code": {**_CODE, "description": "Only where a program has to decide."},
+            "code": {**_CODE, "description": "Only where a program depends on it."},
         },
     },
     "Problem": {
         "type": "object",
-        "description": "Any refusal, for who sends `Accept: application/problem+json` (RFC 9457).",
+        "description": "Any error, with `Accept: application/problem+json` (RFC 9457).",
         "required": ["type", "title", "status", "detail", "code"],
         "properties": {
             "type": _text("`urn:ticketservice:` and the code in lower case.", format="uri"),
@@ -52,12 +52,12 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 HEADERS: Mapping[str, Schema] = {
     "ETag": {
-        "description": "Names this answer. Sent back in `If-None-Match`, it gets a 304 for as long as nothing changes.",
+        "description": "Version of this response. In `If-None-Match` it gets a 304 while nothing has changed.",
         "schema": {"type": "string"},
     },
-    "Retry-After": {"description": "Seconds to wait before trying again.", "schema": {"type": "integer"}},
+    "Retry-After": {"description": "Seconds to wait before another try.", "schema": {"type": "integer"}},
     "X-Request-Id": {
-        "description": "The caller's own, or one that was made. In every answer.",
+        "description": "The client's own, or a generated one. In every response.",
         "schema": {"type": "string"},
     },
 }
@@ -65,7 +65,7 @@ PARAMETERS: Mapping[str, Schema] = {
     "If-None-Match": {
         "name": "If-None-Match",
         "in": "header",
-        "description": "The `ETag` of an earlier answer: 304 if it still holds.",
+        "description": "The `ETag` of an earlier response: 304 if it is still current.",
         "schema": {"type": "string"},
     },
 }
@@ -80,7 +80,7 @@ SECURITY_SCHEMES: Mapping[str, Schema] = {
         "type": "apiKey",
         "in": "header",
         "name": "X-Internal-Token",
-        "description": "Shared with other services (`INTERNAL_API_TOKEN`).",
+        "description": "Shared secret of the services (`INTERNAL_API_TOKEN`).",
     },
 }
 
@@ -89,55 +89,56 @@ def ref(kind: str, name: str) -> Schema:
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
-# --- Refusals ---------------------------------------------------------------------------------------------------------
+# --- Errors -----------------------------------------------------------------------------------------------------------
 
 
-def responses_of(refusals: Sequence[Refusal]) -> dict[str, Schema]:
-    """The responses by status, with an example for each code and shape."""
-    raised = [refusal() if isinstance(refusal, type) else refusal for refusal in refusals]
-    by_status = sorted(raised, key=lambda refusal: response_to(refusal, wants_problem=True)[0])
-    return {
-        str(status): _response_of(list(group))
-        for status, group in groupby(by_status, lambda refusal: response_to(refusal, wants_problem=True)[0])
-    }
+def error_responses(errors: Sequence[DocumentedError]) -> dict[str, Schema]:
+    """Return the responses to these exceptions by status, with an example for each code and body."""
+    raised = [error() if isinstance(error, type) else error for error in errors]
+    by_status = sorted(raised, key=_status_of)
+    return {str(status): _response_to(list(group)) for status, group in groupby(by_status, _status_of)}
 
 
-def _response_of(refusals: Sequence[Exception]) -> Schema:
-    """The response of one status."""
+def _status_of(error: Exception) -> int:
+    return render_error(error, as_problem=True)[0]
+
+
+def _response_to(errors: Sequence[Exception]) -> Schema:
+    """Return the response of one status."""
     plain: dict[str, Schema] = {}
     problems: dict[str, Schema] = {}
-    shapes: dict[str, Schema] = {}
+    schemas: dict[str, Schema] = {}
     headers: dict[str, Schema] = {}
-    for refusal in refusals:
-        _, problem, sent = response_to(refusal, wants_problem=True)
-        _, body, _ = response_to(refusal, wants_problem=False)
+    for error in errors:
+        _, problem, error_headers = render_error(error, as_problem=True)
+        _, body, _ = render_error(error, as_problem=False)
         if "requestId" in body:
             body["requestId"] = "6f1f0b0c9d0e4c3f8a4f2f9d1c3b5a77"
             headers["X-Request-Id"] = ref("headers", "X-Request-Id")
         name = _unused(problem["code"], plain)
         plain[name], problems[name] = {"value": body}, {"value": problem}
-        _add_shape(shapes, body)
-        headers |= {header: ref("headers", header) for header in sent}
+        _add_schema(schemas, body)
+        headers |= {header: ref("headers", header) for header in error_headers}
     codes = sorted({example["value"]["code"] for example in problems.values()})
     problem_schema = {"allOf": [ref("schemas", "Problem"), {"properties": {"code": {"enum": codes}}}]}
-    (_, any_shape), *others = shapes.items()
+    (_, schema), *others = schemas.items()
     return {
         "description": ", ".join(f"`{code}`" for code in codes),
         **({"headers": headers} if headers else {}),
         "content": {
-            JSON: {"schema": {"anyOf": list(shapes.values())} if others else any_shape, "examples": plain},
+            JSON: {"schema": {"anyOf": list(schemas.values())} if others else schema, "examples": plain},
             PROBLEM_JSON: {"schema": problem_schema, "examples": problems},
         },
     }
 
 
-def _add_shape(shapes: dict[str, Schema], body: Mapping[str, Any]) -> None:
-    """Adds the schema of a body. One that shows its code promises it, and which ones there are."""
-    name = "Error" if "error" in body else "Refusal"
+def _add_schema(schemas: dict[str, Schema], body: Mapping[str, Any]) -> None:
+    """Add the schema of a body. For bodies with a code, `code` is required, and its values are listed."""
+    name = "Error" if "error" in body else "Rejection"
     if "code" not in body:
-        shapes[name] = ref("schemas", name)
+        schemas[name] = ref("schemas", name)
         return
-    coded = shapes.setdefault(
+    coded = schemas.setdefault(
         f"{name} with code",
         {"allOf": [ref("schemas", name), {"required": ["code"], "properties": {"code": {"enum": []}}}]},
     )
@@ -145,7 +146,7 @@ def _add_shape(shapes: dict[str, Schema], body: Mapping[str, Any]) -> None:
 
 
 def _unused(code: str, names: Mapping[str, Any]) -> str:
-    """A code may have several messages at one status."""
+    """Return a name for an example: a code may have several messages at one status."""
     count = sum(re.fullmatch(rf"{code}(\.\d+)?", name) is not None for name in names)
     return f"{code}.{count + 1}" if count else code
 

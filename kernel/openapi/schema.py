@@ -1,7 +1,7 @@
-"""How operations are described in the OpenAPI document; what each one does stands in the apps' own `openapi.py`.
+"""How operations are described in the OpenAPI document. What each of them does is in the apps' own `openapi.py`.
 
-Nothing here runs when a request is answered. What can be read off the code is: who may call comes from a view's
-permissions, and a refusal's status, bodies and headers are made by the very code that answers with it.
+Nothing here runs when a request is served. What follows from the code is derived from it: security from the permissions of
+a view, and the status, bodies and headers of errors from the function that renders them.
 """
 
 import re
@@ -36,26 +36,30 @@ from kernel.http.auth import (
 )
 from kernel.http.permissions import IsAdministrator, IsAuthenticated, IsInternalService
 from kernel.http.problems import PayloadTooLarge
-from kernel.openapi.components import Refusal, Schema, ref, responses_of
+from kernel.openapi.components import DocumentedError, Schema, error_responses, ref
 
-REFUSALS = "x-refusals"  # taken out again before the document is shown
+ERRORS = "x-errors"  # removed again before the document is served
 
-# What a view's permission says about who calls: the security scheme, and how they may be refused.
-_SIGNED_IN: Sequence[Refusal] = (NotAuthenticated, UserNotFound, InvalidToken, AuthServiceUnavailable)
-ACCESS: Mapping[Any, tuple[str, Sequence[Refusal]]] = {
+# For each permission class: the security scheme, and the errors that it may raise.
+_SIGNED_IN: Sequence[DocumentedError] = (NotAuthenticated, UserNotFound, InvalidToken, AuthServiceUnavailable)
+ACCESS: Mapping[Any, tuple[str, Sequence[DocumentedError]]] = {
     IsAuthenticated: ("bearer", _SIGNED_IN),
     IsAdministrator: ("bearer", (*_SIGNED_IN, AdministratorsOnly)),
     IsInternalService: ("internalToken", (InternalOnly,)),
 }
-OF_A_BODY: Sequence[Refusal] = (InvalidInput("Invalid JSON"), PayloadTooLarge, drf.UnsupportedMediaType("text/plain"))
+_BODY_ERRORS: Sequence[DocumentedError] = (
+    InvalidInput("Invalid JSON"),
+    PayloadTooLarge,
+    drf.UnsupportedMediaType("text/plain"),
+)
 
 
-# --- Shapes -----------------------------------------------------------------------------------------------------------
+# --- Fields -----------------------------------------------------------------------------------------------------------
 
 
 @extend_schema_field({"type": "string", "format": "date-time", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"})
 class Timestamp(serializers.DateTimeField):
-    """A moment as `kernel.wire.timestamp` writes it."""
+    """A moment in the format of `kernel.wire.timestamp`."""
 
 
 class MessageSerializer(serializers.Serializer[Any]):
@@ -65,24 +69,24 @@ class MessageSerializer(serializers.Serializer[Any]):
 # --- Operations -------------------------------------------------------------------------------------------------------
 
 
-def refused_with(*refusals: Refusal) -> dict[str, Any]:
-    """What else an operation may answer, for the `extensions` of `extend_schema`.
+def raises(*errors: DocumentedError) -> dict[str, Any]:
+    """Return the errors of an operation, for the `extensions` of `extend_schema`.
 
-    Those that all operations of a view share are known: see `OperationSchema`.
+    Those of permissions, bodies and the database are added by `OperationSchema`.
     """
-    return {REFUSALS: refusals}
+    return {ERRORS: errors}
 
 
 class OperationSchema(AutoSchema):
-    """Adds to an operation what all of its kind have."""
+    """Adds errors, security and conditional requests to the operations that they apply to."""
 
     def get_operation_id(self) -> str:
-        """Only for views that are served at several paths; the others have names."""
+        """Return an id made from method and path, for views that are served at several paths. Others have explicit ids."""
         words = re.split(r"\W+", f"{self.method} {self.path}".lower())
         return words[0] + "".join(word.title() for word in words[1:])
 
     def get_override_parameters(self) -> list[Any]:
-        """Whatever is in a path is an id."""
+        """Describe every path parameter as a UUID."""
         return [
             OpenApiParameter(name, OpenApiTypes.UUID, OpenApiParameter.PATH)
             for name in re.findall(r"{(\w+)}", self.path)
@@ -98,21 +102,21 @@ class OperationSchema(AutoSchema):
     def get_operation(self, *args: Any, **kwargs: Any) -> Schema | None:
         if (operation := super().get_operation(*args, **kwargs)) is None:
             return None
-        refusals = [*operation.pop(REFUSALS, ()), *(refusal for _, found in self._access() for refusal in found)]
+        errors = [*operation.pop(ERRORS, ()), *(error for _, denials in self._access() for error in denials)]
         if "requestBody" in operation:
             operation["requestBody"]["required"] = True
-            refusals += OF_A_BODY
-        if getattr(self.view, "needs_the_database", True):
-            refusals.append(Unavailable)
+            errors += _BODY_ERRORS
+        if getattr(self.view, "uses_database", True):
+            errors.append(Unavailable)
         for status, response in operation["responses"].items():
             response["description"] = response["description"] or HTTPStatus(int(status)).phrase
         if self.method == "GET":
             _add_conditional_get(operation)
-        responses = operation["responses"] | responses_of([*refusals, Exception()])
+        responses = operation["responses"] | error_responses([*errors, Exception()])
         operation["responses"] = dict(sorted(responses.items()))
         return operation
 
-    def _access(self) -> list[tuple[str, Sequence[Refusal]]]:
+    def _access(self) -> list[tuple[str, Sequence[DocumentedError]]]:
         return [ACCESS[permission] for permission in self.view.permission_classes]
 
 
@@ -121,33 +125,33 @@ def _add_conditional_get(operation: Schema) -> None:
     for response in operation["responses"].values():
         response["headers"] = tag | response.get("headers", {})
     operation.setdefault("parameters", []).append(ref("parameters", "If-None-Match"))
-    operation["responses"]["304"] = {"description": "As `If-None-Match` says.", "headers": tag}
+    operation["responses"]["304"] = {"description": "`If-None-Match` is current.", "headers": tag}
 
 
-class Described(OpenApiViewExtension):
-    """Describes a view from outside. A subclass names the view (`target_class`) and describes its methods."""
+class ViewDescription(OpenApiViewExtension):
+    """Describes a view from outside of it. A subclass names the view (`target_class`) and describes its methods."""
 
     tag: str
-    operations: Mapping[str, Callable[[Any], Any] | Sequence[Callable[[Any], Any]]]  # made by extend_schema
+    operations: Mapping[str, Callable[[Any], Any] | Sequence[Callable[[Any], Any]]]  # decorators from extend_schema
     examples: Path | None = None  # see `read_examples`
-    needs_the_database = True
+    uses_database = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[no-untyped-call]
 
     def view_replacement(self) -> type[APIView]:
-        found: Any = self.target_class
-        own = {
+        view: Any = self.target_class
+        attributes = {
             "openapi_examples": read_examples(self.examples) if self.examples else {},
-            "needs_the_database": self.needs_the_database,
+            "uses_database": self.uses_database,
         }
-        described = type(found.__name__, (found,), own)
+        described = type(view.__name__, (view,), attributes)
         extend_schema_view(**self.operations)(described)
         return extend_schema(tags=[self.tag])(described)
 
 
 def read_examples(path: Path) -> dict[str, list[OpenApiExample]]:
-    """Examples by operation id, from `{operationId: {"request": body, "200": body, "200 and a name": body}}`."""
+    """Read examples by operation id from `{operationId: {"request": body, "200": body, "200 and a name": body}}`."""
     return {
         operation_id: [_example(key, value) for key, value in bodies.items()]
         for operation_id, bodies in orjson.loads(path.read_bytes()).items()

@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from kernel.concurrency.threads import in_thread
+from kernel.concurrency.threads import run_in_thread
 from kernel.errors import DomainError, InvalidInput, Kind
 from kernel.http.auth import InvalidToken, NotAuthenticated, User, verify
 from kernel.realtime import metrics
@@ -155,7 +155,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             raise NotAuthenticated
         if len(token) > MAX_FRAME_BYTES:
             raise InvalidToken
-        user = await in_thread(verify, token)
+        user = await run_in_thread(verify, token)
         if not self.quota.allow_user(user.user_id):
             raise CloseConnection(TOO_MANY, "too many connections")
         return user

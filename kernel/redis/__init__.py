@@ -1,1 +1,1 @@
-"""Redis: client, connection, scripts, deferred commands, read-through caches."""
+"""Redis: client, connection, scripts, deferred commands, read-through cache."""

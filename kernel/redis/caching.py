@@ -1,13 +1,12 @@
-"""Read-through caches in Redis that are never older than the last commit.
+"""A read-through cache in Redis that is never older than the last commit.
 
-Three promises, kept by three small scripts:
-- one computation: of many who miss at once one gets a lease and computes, the others wait for it a moment;
-- no stale fill: whoever changes what is cached deletes the answer *and* the lease after the commit, so that a reader who
-  computed from before the commit can no longer store it;
-- no Redis, no problem: then everybody computes.
+- Single flight: of many concurrent misses one takes a lease and computes, while the others wait for its result.
+- No stale writes: whoever changes cached data deletes the entry and its lease after the commit, so that a reader that
+  computed its value before the commit cannot store it.
+- Without Redis every reader computes its own.
 
-A process that is killed between its commit and its `forget` leaves an old answer, and so, until it can, does one that can
-not reach Redis. It lives at most `seconds`, which is therefore short.
+Accepted imperfection: a process that is killed between its commit and `forget`, or that cannot reach Redis, leaves an
+outdated entry until it can, and at most until the entry expires. That is why entries live for seconds.
 """
 
 import secrets
@@ -22,17 +21,17 @@ from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute_or_defer
 from kernel.redis.scripts import LuaScript
 
-LEASE_MS = 3000  # a computation that takes longer loses its lease: the answer is right, but not stored
-WAIT_SECONDS = 2.0
+LEASE_MS = 3000  # the result of a computation that takes longer is returned, but not stored
+WAIT_SECONDS = 2.0  # then a reader that waits for another's computation makes its own
 POLL_SECONDS = 0.01
 
 lookups = Counter(
     "ticketservice_cache_lookups_total",
-    "Cached answers that were asked for, by the first part of their key",
+    "Lookups in the read-through cache, by the first part of the key",
     ["cache", "outcome"],
 )
 
-# response: the cached bytes; is_leased: 1 if there are none and the caller got the lease, that is, computes them.
+# response: the cached bytes. is_leased: 1 if there are none, and the caller has got the lease and must compute them.
 _look_up = LuaScript(
     """
 local response = redis.call('GET', response_key)
@@ -49,7 +48,7 @@ return result({is_leased = 1})
     result=("response", "is_leased"),
 )
 
-# is_stored: 0 if the lease was lost meanwhile.
+# is_stored: 0 if the lease has been lost, by expiry or by `forget`.
 _store = LuaScript(
     """
 if redis.call('GET', lease_key) ~= token then return result({is_stored = 0}) end
@@ -75,7 +74,7 @@ return result({forgotten = #response_keys})
 
 
 def plain_key(key: str, prefix: str, version: int) -> str:  # noqa: ARG001 - django-redis' signature
-    """django-redis' KEY_FUNCTION: keys stand in Redis as the plan names them."""
+    """Return the key without django-redis' prefix and version. This is its KEY_FUNCTION."""
     return key
 
 
@@ -84,15 +83,15 @@ def lease_key(key: str) -> str:
 
 
 def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index: str | None = None) -> bytes:
-    """The cached answer under `key`, or `compute()`, which is then cached for `seconds`.
+    """Return the bytes cached under `key`, or `compute()`, which is then cached for `seconds`.
 
-    With `index` (the key of a set) the answer can be forgotten together with others, by `forget_all(index)`.
+    With `index` (the key of a Redis set) the entry can be deleted together with others, by `forget_all(index)`.
     """
     keys = {"response_key": key, "lease_key": lease_key(key), "index_keys": [index] if index else []}
     token = secrets.token_hex(8)
     args = {"token": token, "lease_ms": LEASE_MS, "index_seconds": 2 * seconds}
     deadline = time.monotonic() + WAIT_SECONDS
-    outcome = "bypass"  # Redis is down, or the computation of another process takes too long
+    outcome = "bypass"  # Redis is down, or another computation takes too long
     try:
         while (found := _look_up(keys=keys, args=args))["response"] is None:
             if found["is_leased"]:
@@ -114,26 +113,26 @@ def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index:
 
 def _compute_and_store(key: str, compute: Callable[[], bytes], *, token: str, seconds: int) -> bytes:
     try:
-        answer = compute()
+        response = compute()
     except Exception:
-        forget(key)  # let the next one try at once
+        forget(key)  # the next reader can take the lease at once
         raise
     with suppress(RedisUnavailable):
         keys = {"response_key": key, "lease_key": lease_key(key)}
-        _store(keys=keys, args={"token": token, "response": answer, "seconds": seconds})
-    return answer
+        _store(keys=keys, args={"token": token, "response": response, "seconds": seconds})
+    return response
 
 
 def forget(*keys: str) -> None:
-    """Deletes answers, and the leases of those who are computing them. Call after the commit."""
+    """Delete entries and their leases. Call it after the commit. Deferred if Redis is unavailable."""
     execute_or_defer(f"forget {keys}", lambda redis: redis.delete(*keys, *map(lease_key, keys)))
 
 
 def forget_all(index: str) -> None:
-    """`forget` for every answer that was cached with this index."""
+    """Delete every entry that was cached with this index, like `forget`."""
     execute_or_defer(f"forget all {index}", lambda redis: _forget_all.run(redis, keys={"index_key": index}))
 
 
-def encoded(answer: object) -> bytes:
-    """JSON as it goes over the wire: UTF-8, UUIDs as text, timestamps as `kernel.http.rest.timestamp` writes them."""
-    return orjson.dumps(answer, default=str)
+def encode_json(data: object) -> bytes:
+    """Return data as JSON in UTF-8. Values that JSON does not know are written by `str`."""
+    return orjson.dumps(data, default=str)

@@ -1,11 +1,5 @@
-"""Redis: the shared client, and what happens when it does not answer.
+"""Redis behind a circuit breaker: a server that hangs costs a few requests one timeout each, then calls fail at once."""
 
-Everything that talks to Redis goes through `execute`: a server that hangs costs a few requests one time-out each, then a
-circuit breaker answers at once until it is back. What must not be lost meanwhile (that something cached is old) is owed,
-and done before anything else as soon as Redis answers again.
-"""
-
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -19,45 +13,46 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from kernel.concurrency.batching import Batcher
 from kernel.concurrency.circuit_breaker import BreakerOpen, CircuitBreaker
-from kernel.redis.connection import SharedConnection
-from kernel.redis.connection import client as client
+from kernel.redis.connection import SharedConnection, client
 
 Result = TypeVar("Result")
-logger = logging.getLogger(__name__)
 
 
 class RedisUnavailable(Exception):
-    """Redis does not answer, or answers that it can not work."""
+    """Redis cannot be reached, or replies that it cannot serve commands now."""
 
 
-# A refused command is a bug or a busy server, not a dead one: only lost connections and time-outs open the breaker.
-_breaker = CircuitBreaker(failures=3, rest=1.0, counts=(RedisConnectionError, RedisTimeoutError, OSError))
-_CAN_NOT_WORK = ("LOADING", "BUSY", "MISCONF", "OOM", "READONLY")
+# An error reply is a bug or a busy server, not a dead one: only lost connections and timeouts open the breaker.
+_breaker = CircuitBreaker(
+    failure_threshold=3, reset_timeout=1.0, failure_types=(RedisConnectionError, RedisTimeoutError, OSError)
+)
+_NOT_SERVING = ("LOADING", "BUSY", "MISCONF", "OOM", "READONLY")  # error replies that mean "unavailable"
 
 
 def execute_now(command: Callable[["Redis"], Result]) -> Result:
+    """Return `command(client)` without flushing deferred commands first. Raises RedisUnavailable."""
     with guard:
         return command(client())
 
 
 class _Guard:
-    """A context manager around all commands: the circuit breaker, with RedisUnavailable for its failures."""
+    """A context manager around every command: the circuit breaker, with RedisUnavailable for its failures."""
 
     def __enter__(self) -> None:
         try:
             _breaker.__enter__()
         except BreakerOpen as error:
-            self._refuse(error)
+            self._raise_unavailable(error)
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         _breaker.__exit__(kind, error, traceback)
         if isinstance(error, RedisError | hiredis.HiredisError | OSError) and not (
-            isinstance(error, ResponseError) and not str(error).startswith(_CAN_NOT_WORK)
+            isinstance(error, ResponseError) and not str(error).startswith(_NOT_SERVING)
         ):
-            self._refuse(error)
+            self._raise_unavailable(error)
 
     @staticmethod
-    def _refuse(error: BaseException) -> None:
+    def _raise_unavailable(error: BaseException) -> None:
         global _last_outage
         _last_outage = time.monotonic()
         raise RedisUnavailable(str(error)) from error
@@ -67,25 +62,26 @@ guard = _Guard()
 _last_outage = float("-inf")
 
 
-def ask(command: bytes) -> Any:
-    """The reply to one packed command, from any thread; it shares a round trip with others that are sent just then.
+def execute_packed(command: bytes) -> Any:
+    """Return the reply to a packed command, from any thread. Concurrent commands share a round trip.
 
-    An error reply is returned as hiredis.ReplyError. Raises RedisError or OSError.
+    An error reply is returned as hiredis.ReplyError. Raises RedisError or OSError; call it within `guard`.
     """
-    return _batcher.ask(command)
+    return _batcher.submit(command)
 
 
-_batcher = Batcher(SharedConnection().ask_all)
+_batcher = Batcher(SharedConnection().execute_many)
 
 
-def _connect_again() -> None:
+def _reset_after_fork() -> None:
+    """A connection that parent and child both used would mix up their replies."""
     global _batcher
-    _batcher = Batcher(SharedConnection().ask_all)
+    _batcher = Batcher(SharedConnection().execute_many)
 
 
-os.register_at_fork(after_in_child=_connect_again)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def was_away_since(moment: float) -> bool:
-    """Whether this process has found Redis unreachable since then (`time.monotonic`). It may have forgotten everything."""
+def was_unavailable_since(moment: float) -> bool:
+    """Whether this process has found Redis unavailable since `moment` (time.monotonic). Its data may be lost then."""
     return _last_outage >= moment

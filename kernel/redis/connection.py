@@ -1,7 +1,7 @@
-"""A connection to Redis for what is asked with every request: redis-py opens it, and stays out of the way from then on.
+"""A thin connection to Redis for the commands of every request: opened by redis-py, then used without it.
 
-Of the CPU time of a short command redis-py takes two thirds (retries, events, metrics, parsing in layers); Django answers
-an empty view in that time. What is left here is: pack, send, receive, parse, all of which is done in C.
+For a short command, two thirds of the CPU time is redis-py's own (retries, events, metrics, layers of parsing). Here a
+command is packed, sent, received and parsed, all of it in C.
 """
 
 import socket
@@ -17,20 +17,21 @@ from django_redis import get_redis_connection
 from redis import Redis
 from redis.exceptions import RedisError
 
-_NOT_ALL = object()
+_INCOMPLETE = object()  # what the parser returns until a reply is complete
 
 
 @cache
 def client() -> "Redis":
-    """The client on django-redis' connection pool, shared by all threads. Answers are bytes."""
+    """The redis-py client on django-redis' connection pool, shared by all threads. Replies are bytes."""
     redis: Redis = get_redis_connection("default")
     return redis
 
 
 class RedisConnection:
-    """Not for two threads at once. Raises RedisError or OSError, and is of no use then.
+    """One connection, for one thread at a time.
 
-    `push` is called with what Redis says unasked, which needs `protocol` 3.
+    `on_push` is called with each push message, which needs `protocol` 3. `timeout` is in seconds. Methods raise RedisError
+    or OSError; afterwards the connection must be closed, since replies could belong to earlier commands.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class RedisConnection:
         *,
         timeout: float | None = None,
         protocol: int | None = None,
-        push: Callable[[list[Any]], None] | None = None,
+        on_push: Callable[[list[Any]], None] | None = None,
     ) -> None:
         pool = client().connection_pool
         options = dict(pool.connection_kwargs)
@@ -46,69 +47,74 @@ class RedisConnection:
             options |= {"socket_timeout": timeout, "socket_connect_timeout": timeout}
         if protocol is not None:
             options["protocol"] = protocol
-        self._push = push
-        self._opened: Any = pool.connection_class(**options)
-        self._opened.connect()
-        self._socket: socket.socket = self._opened._sock
-        self._reader = hiredis.Reader(notEnoughData=_NOT_ALL)
+        self._on_push = on_push
+        self._connection: Any = pool.connection_class(**options)
+        self._connection.connect()
+        self._socket: socket.socket = self._connection._sock
+        self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
         if not isinstance(self._socket, ssl.SSLSocket):
-            _let_the_kernel_keep_time(self._socket, options.get("socket_timeout"))
+            _set_kernel_timeout(self._socket, options.get("socket_timeout"))
 
-    def ask(self, command: bytes) -> Any:
-        """The reply, which may be a hiredis.ReplyError. What Redis has said before it has been passed on."""
-        return self.ask_all([command])[0]
+    def execute(self, command: bytes) -> Any:
+        """Return the reply to a packed command, which may be a hiredis.ReplyError.
 
-    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
-        """The replies, in one round trip."""
+        Push messages that Redis sent before the reply have been handled by then.
+        """
+        return self.execute_many([command])[0]
+
+    def execute_many(self, commands: Sequence[bytes]) -> list[Any]:
+        """Return the replies to packed commands, in one round trip (a pipeline)."""
         replies: list[Any] = []
         try:
             self._socket.sendall(b"".join(commands))
             while len(replies) < len(commands):
                 reply = self._reader.gets()
-                if reply is _NOT_ALL:
+                if reply is _INCOMPLETE:
                     if not (received := self._socket.recv(65536)):
                         raise ConnectionResetError("Redis has closed the connection")
                     self._reader.feed(received)
                 elif not isinstance(reply, hiredis.PushNotification):
                     replies.append(reply)
-                elif self._push is not None:
-                    self._push(reply)
-        except BlockingIOError as error:  # what the kernel calls it
-            raise TimeoutError("Redis did not answer in time") from error
+                elif self._on_push is not None:
+                    self._on_push(reply)
+        except BlockingIOError as error:  # EAGAIN: SO_RCVTIMEO or SO_SNDTIMEO has expired
+            raise TimeoutError("Redis did not reply in time") from error
         return replies
 
     def close(self) -> None:
         with suppress(RedisError, OSError, hiredis.HiredisError):
-            self._opened.disconnect()
+            self._connection.disconnect()
 
 
-def _let_the_kernel_keep_time(its_socket: socket.socket, timeout: float | None) -> None:
-    """Python's own time-outs cost a system call for each time that is waited."""
-    its_socket.settimeout(None)
+def _set_kernel_timeout(sock: socket.socket, timeout: float | None) -> None:
+    """Let the operating system enforce the timeout: Python's own makes a system call before each read."""
+    sock.settimeout(None)
     if timeout:
         limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            its_socket.setsockopt(socket.SOL_SOCKET, option, limit)
+            sock.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 class SharedConnection:
-    """One connection for all threads of this process, made when it is first used. Not for two threads at once."""
+    """The connection that all threads of this process share, opened at the first use. For one thread at a time."""
 
     def __init__(self) -> None:
         self._connection: RedisConnection | None = None
 
-    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
-        """A connection that has died (Redis was restarted) is replaced by a new one, once; nothing else is tried again."""
+    def execute_many(self, commands: Sequence[bytes]) -> list[Any]:
+        """Return the replies to packed commands, in one round trip."""
         connection, self._connection = self._connection, None
         is_new = connection is None
         connection = connection or RedisConnection()
         try:
-            replies = connection.ask_all(commands)
+            replies = connection.execute_many(commands)
         except BaseException as error:
             connection.close()
+            # A connection that died while idle (Redis was restarted) is replaced once. A timeout is not retried: the
+            # commands may have been executed, and a hanging server would get them twice.
             if is_new or not isinstance(error, ConnectionError):
                 raise
             connection = RedisConnection()
-            replies = connection.ask_all(commands)
+            replies = connection.execute_many(commands)
         self._connection = connection
         return replies

@@ -1,14 +1,12 @@
-"""Keys."""
+"""Redis keys that may carry a hash tag."""
 
 from django.conf import settings
 
-from kernel.redis.connection import client as client
 
+def tagged_key(template: str, tag: object, *rest: object) -> str:
+    """Fill in a template such as `queue:{}`. With REDIS_HASH_TAGS its first value becomes a hash tag: `queue:{id}`.
 
-def tagged_key(template: str, event_id: object, *rest: object) -> str:
-    """`queue:{event_id}` and the like: the id goes in the first place of the template, with a hash tag if so set.
-
-    With REDIS_HASH_TAGS all keys of an event live in one slot of a Redis Cluster.
+    Keys with the same hash tag live in one slot of a Redis Cluster, so that one script may use them together.
     """
-    tagged = f"{{{event_id}}}" if settings.REDIS_HASH_TAGS else str(event_id)
-    return template.format(tagged, *rest)
+    hash_tag = f"{{{tag}}}" if settings.REDIS_HASH_TAGS else str(tag)
+    return template.format(hash_tag, *rest)

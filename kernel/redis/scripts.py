@@ -12,10 +12,10 @@ from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
 from kernel.redis import deferred
-from kernel.redis.client import ask, guard
-from kernel.redis.connection import client as client
+from kernel.redis.client import execute_packed, guard
+from kernel.redis.connection import client
 
-Named = Mapping[str, Any]  # by name; of a name that is declared with `*` a sequence
+Named = Mapping[str, Any]  # values by name; a sequence for a name that is declared with `*`
 
 _SLICE = """local function slice(all, first, length)
     local part = {}
@@ -27,13 +27,13 @@ _RESULT = "local function result(fields) return {%s} end\n"
 
 
 class LuaScript:
-    """A Lua script, sent by its hash; loaded again by itself after Redis was restarted.
+    """A Lua script, called by its hash (EVALSHA), and loaded again after Redis was restarted.
 
-    `keys` and `args` are the names under which the script finds KEYS and ARGV, as local variables; `*name` is a list of
-    any length. With `result`, the script ends with `return result({name = value, ...})`, and a call returns those fields by
-    name. As everywhere in Redis, Lua's false and nil arrive as None, true as 1, and numbers lose what is after the point.
+    `keys` and `args` name the local variables in which the script finds KEYS and ARGV; `*name` is a list of any length.
+    With `result`, the script ends with `return result({name = value, ...})`, and a call returns those fields by name. As
+    always in Redis, Lua's false and nil arrive as None, true as 1, and numbers are truncated to integers.
 
-    `source` is the script as Redis gets it: the generated declarations, then `body`.
+    `source` is the script as it is sent: the generated declarations, then `body`.
     """
 
     def __init__(
@@ -46,26 +46,26 @@ class LuaScript:
         self._hash = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     def __call__(self, *, keys: Any, args: Any = None) -> Any:
-        """Runs in one round trip. Raises RedisUnavailable."""
+        """Run the script in one round trip. Raises RedisUnavailable, and ResponseError for an error of the script."""
         if deferred.pending:
             deferred.flush()
         flat_keys, flat_args = self.flatten(keys, args)
         with guard:
-            reply = self._ask(flat_keys, flat_args)
+            reply = self._execute(flat_keys, flat_args)
         return self.parse(reply)
 
     def run(self, redis: "Redis", *, keys: Any, args: Any = None) -> Any:
-        """The same by a given client or in its pipeline, inside of an `execute`. What comes back needs `parse`."""
+        """Run the script with a redis-py client or pipeline, within `execute`. Pass the reply to `parse`."""
         flat_keys, flat_args = self.flatten(keys, args)
         return self._registered(keys=flat_keys, args=flat_args, client=redis)
 
     def parse(self, reply: Any) -> Any:
-        """The fields of a reply by name; the reply itself when the script declares none, or has returned something else."""
+        """Return the fields of a reply by name, or the reply itself if the script declares or returned none."""
         if self.result and isinstance(reply, list) and len(reply) == len(self.result):
             return dict(zip(self.result, reply, strict=True))
         return reply
 
-    # Lists are sent one after the other; their lengths are the first arguments.
+    # Lists are flattened into KEYS and ARGV. Their lengths are the first arguments.
 
     def _declarations(self) -> Iterator[str]:
         lists = [name for name in (*self.keys, *self.args) if name.startswith("*")]
@@ -75,22 +75,22 @@ class LuaScript:
         yield from _locals("KEYS", self.keys, lengths, first=1)
         yield from _locals("ARGV", self.args, lengths, first=1 + len(lists))
         if self.result:
-            # A nil would end Redis' reply there: false stands for it.
+            # Redis ends a reply at the first nil; false arrives as None, too.
             yield _RESULT % ", ".join(f"fields.{name} or false" for name in self.result)
 
     def flatten(self, keys: Any, args: Any) -> tuple[list[Any], list[Any]]:
-        """KEYS and ARGV as the script gets them. Raises TypeError when a name is missing or is not declared."""
-        if not isinstance(keys, Mapping):  # TODO: goes when all scripts declare their names
+        """Return KEYS and ARGV. Raises TypeError if a name is missing or not declared."""
+        if not isinstance(keys, Mapping):  # TODO: remove when all scripts declare their names
             return list(keys), list(args or ())
         lengths: list[Any] = []
         flat_keys = self._key_order.flatten(keys, lengths)
         flat_args = self._arg_order.flatten({} if args is None else args, lengths)
         return flat_keys, lengths + flat_args
 
-    def _ask(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        reply = ask(hiredis.pack_command(("EVALSHA", self._hash, len(keys), *keys, *args)))
+    def _execute(self, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        reply = execute_packed(hiredis.pack_command(("EVALSHA", self._hash, len(keys), *keys, *args)))
         if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("NOSCRIPT"):
-            reply = ask(hiredis.pack_command(("EVAL", self.source, len(keys), *keys, *args)))
+            reply = execute_packed(hiredis.pack_command(("EVAL", self.source, len(keys), *keys, *args)))
         if isinstance(reply, hiredis.ReplyError):
             raise ResponseError(str(reply))
         return reply
@@ -101,27 +101,28 @@ class LuaScript:
 
 
 def _locals(table: str, names: Iterable[str], lengths: Mapping[str, str], *, first: int) -> Iterator[str]:
-    """A local variable for each name. After a list an index is no longer a number that is known here."""
-    fixed, after = first, ""
+    """Yield the Lua declaration of a local variable for each name."""
+    position, preceding = first, ""  # after a list, an index is known only when the script runs
     for name in names:
-        here = f"{fixed}{after}"
+        index = f"{position}{preceding}"
         if name.startswith("*"):
-            yield f"local {name[1:]} = slice({table}, {here}, {lengths[name]})\n"
-            after += f" + {lengths[name]}"
+            yield f"local {name[1:]} = slice({table}, {index}, {lengths[name]})\n"
+            preceding += f" + {lengths[name]}"
         else:
-            yield f"local {name} = {table}[{here}]\n"
-            fixed += 1
+            yield f"local {name} = {table}[{index}]\n"
+            position += 1
 
 
 class _Order:
-    """Puts values by name in the order of the declared names. A call costs a microsecond, where a loop would take five."""
+    """Flattens values by name into the order of the declared names."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.is_list = {name.lstrip("*"): name.startswith("*") for name in names}
+        # Takes a microsecond for each call, where a loop would take five.
         self._get_all = itemgetter(*names) if len(names) > 1 and not any(self.is_list.values()) else None
 
     def flatten(self, values: Named, lengths: list[Any]) -> list[Any]:
-        """Appends the length of each list to `lengths`. Raises TypeError when a name is missing or is not declared."""
+        """Return the values; append the length of each list to `lengths`. Raises TypeError for a wrong set of names."""
         if len(values) != len(self.is_list):
             raise self._mismatch(values)
         try:
@@ -141,4 +142,4 @@ class _Order:
         return flat
 
     def _mismatch(self, values: Named) -> TypeError:
-        return TypeError(f"declared are {sorted(self.is_list)}, given are {sorted(values)}")
+        return TypeError(f"expected {sorted(self.is_list)}, got {sorted(values)}")

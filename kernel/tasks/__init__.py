@@ -1,1 +1,1 @@
-"""Celery: the base of all tasks, and how they are enqueued."""
+"""Celery: the base class of all tasks, and how to enqueue them."""

@@ -1,4 +1,4 @@
-"""How to ask for background work.
+"""Enqueues Celery tasks by name.
 
 Nothing depends on a task for correctness: a task tidies up what is already right, and may run twice, late or never.
 """
@@ -17,14 +17,17 @@ logger = logging.getLogger(__name__)
 REQUEST_ID = "caused_by_request"  # a header of the message
 
 
-def enqueue(job: str, *, at: datetime | None = None, expires: float | None = None, **parameters: Any) -> None:
-    """Asks for a task by its name, at once or at a moment. Without a broker nothing happens: a sweep makes up for it."""
-    cause = current_request_id.get()
-    headers = {} if cause == "-" else {REQUEST_ID: cause}
+def enqueue(task: str, *, at: datetime | None = None, expires: float | None = None, **parameters: Any) -> None:
+    """Enqueue a task, to run at once or `at` a moment. It is dropped if it has not started after `expires` seconds.
+
+    If the broker is unavailable, this is logged, and a periodic sweep does the work later.
+    """
+    request_id = current_request_id.get()
+    headers = {} if request_id == "-" else {REQUEST_ID: request_id}
     try:
-        # Loaded where something is asked for: `realtime` never asks, and Celery takes 7 MB.
+        # Imported at the first use: Celery takes 7 MB, and `realtime` never enqueues anything.
         import_string(settings.CELERY_APPLICATION).send_task(
-            job, kwargs=parameters, eta=at, expires=expires, headers=headers, retry=False, ignore_result=True
+            task, kwargs=parameters, eta=at, expires=expires, headers=headers, retry=False, ignore_result=True
         )
-    except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport does
-        logger.warning("could not enqueue %s: %s", job, error)
+    except Exception as error:  # noqa: BLE001 - kombu raises whatever its transport raises
+        logger.warning("could not enqueue %s: %s", task, error)

@@ -54,30 +54,29 @@ class Migration(migrations.Migration):
                         verbose_name="event",
                     ),
                 ),
-                ("is_on", models.BooleanField(blank=True, null=True, verbose_name="waiting room")),
+                ("is_on", models.BooleanField(blank=True, null=True, verbose_name="enabled")),
                 ("is_paused", models.BooleanField(db_default=False, default=False, verbose_name="paused")),
-                ("threshold", models.IntegerField(blank=True, null=True, verbose_name="how many may be inside")),
-                ("admissions_per_second", models.FloatField(blank=True, null=True, verbose_name="let in per second")),
-                ("burst", models.IntegerField(blank=True, null=True, verbose_name="let in at once after a quiet time")),
+                ("threshold", models.IntegerField(blank=True, null=True, verbose_name="maximum active users")),
+                (
+                    "admissions_per_second",
+                    models.FloatField(blank=True, null=True, verbose_name="admissions per second"),
+                ),
+                ("burst", models.IntegerField(blank=True, null=True, verbose_name="admission burst")),
                 (
                     "admission_seconds",
-                    models.IntegerField(blank=True, null=True, verbose_name="an admission lasts (seconds)"),
+                    models.IntegerField(blank=True, null=True, verbose_name="admission lifetime (seconds)"),
                 ),
                 (
                     "idle_seconds",
-                    models.IntegerField(
-                        blank=True, null=True, verbose_name="dropped from the line after silence of (seconds)"
-                    ),
+                    models.IntegerField(blank=True, null=True, verbose_name="queue idle timeout (seconds)"),
                 ),
                 (
                     "grace_seconds",
-                    models.IntegerField(blank=True, null=True, verbose_name="place kept for another (seconds)"),
+                    models.IntegerField(blank=True, null=True, verbose_name="queue grace period (seconds)"),
                 ),
                 (
                     "active_idle_seconds",
-                    models.IntegerField(
-                        blank=True, null=True, verbose_name="put out from inside after silence of (seconds)"
-                    ),
+                    models.IntegerField(blank=True, null=True, verbose_name="active idle timeout (seconds)"),
                 ),
                 (
                     "opens_at",
@@ -85,7 +84,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         null=True,
                         validators=[queueing.models.validate_moment],
-                        verbose_name="the line opens",
+                        verbose_name="opens at",
                     ),
                 ),
                 ("cleared_at", models.DateTimeField(editable=False, null=True, verbose_name="last cleared")),

@@ -1,4 +1,4 @@
-"""Organisers' pages. Events are administered here and not in `events`, because cancelling one ends reservations."""
+"""Admin pages of events and reservations. Events are here and not in `events`, because cancelling one ends reservations."""
 
 from django.contrib import admin
 

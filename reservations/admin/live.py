@@ -1,6 +1,6 @@
-"""An event's live page: the seat map, what is sold, and the line, as they change; with the waiting room's buttons.
+"""An event's live page: the seat map, sales and the queue as they change, with the waiting room's actions.
 
-The browser hears of seats and stock over `/ws/seats/<eventId>`, and asks here for the line and for what is sold.
+The browser receives seats and stock over `/ws/seats/<eventId>`, and polls this module for the queue and for sales.
 """
 
 from typing import Any
@@ -20,112 +20,113 @@ from events.errors import EventNotFound
 from events.models import Event
 from events.services.layouts import sections_of
 from events.services.seat_plan import plan_of
-from kernel.backoffice.actions import badge, capital
+from kernel.backoffice.display import badge, capitalize
 from kernel.errors import DomainError
-from kernel.http.middleware import content_policy
+from kernel.http.middleware import content_security_policy
 from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
 from queueing.selectors import policy_of
-from reservations.statistics import places_of, sales_over_time, sections_with_seats
+from reservations.statistics import StateCounts, count_by_state, sales_over_time, sections_with_seats
 from tickets.models import TicketType
 
-KINDS = {
+STATUS_BADGES = {
     Event.Status.UPCOMING: "info",
-    Event.Status.ON_SALE: "good",
-    Event.Status.SOLD_OUT: "warm",
+    Event.Status.ON_SALE: "success",
+    Event.Status.SOLD_OUT: "warning",
     Event.Status.ENDED: "",
-    Event.Status.CANCELLED: "bad",
+    Event.Status.CANCELLED: "danger",
 }
-LATEST_ACTS = 6
+QUEUE_ACTIONS = ("pause", "resume", "clear", "limits")
+MAX_LOG_ENTRIES = 6
 
 
-def urls(events: ModelAdmin) -> list[URLPattern]:
-    """`live/`, and what its script asks for."""
+def get_urls(event_admin: ModelAdmin) -> list[URLPattern]:
+    """`live/`, and the endpoints that its script polls."""
 
     def admin_view(view: Any) -> Any:
-        def seen_by_staff(request: HttpRequest, event_id: UUID) -> HttpResponse:
-            if not events.has_view_permission(request):
+        def permitted_view(request: HttpRequest, event_id: UUID) -> HttpResponse:
+            if not event_admin.has_view_permission(request):
                 raise PermissionDenied
-            response: HttpResponse = view(events, request, event_id)
+            response: HttpResponse = view(event_admin, request, event_id)
             return response
 
-        return events.admin_site.admin_view(seen_by_staff)
+        return event_admin.admin_site.admin_view(permitted_view)
 
     return [
         path("<uuid:event_id>/live/", admin_view(live_page), name="events_event_live"),
-        path("<uuid:event_id>/live/line/", admin_view(line), name="events_event_live_line"),
+        path("<uuid:event_id>/live/queue/", admin_view(queue), name="events_event_live_queue"),
         path("<uuid:event_id>/live/sales/", admin_view(sales), name="events_event_live_sales"),
     ]
 
 
 def status_badge(event: Event) -> SafeString:
     status = Event.Status(event.status)
-    return badge(status.label, KINDS[status])
+    return badge(status.label, STATUS_BADGES[status])
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
 
 
-def live_page(events: ModelAdmin, request: HttpRequest, event_id: UUID) -> HttpResponse:
+def live_page(event_admin: ModelAdmin, request: HttpRequest, event_id: UUID) -> HttpResponse:
     event = Event.objects.select_related("seat_layout").filter(id=event_id).first()
     if event is None:
         raise Http404
-    realtime = realtime_url(request)
-    may_act = request.user.has_perm("queueing.change_queuepolicy")
-    here = reverse("admin:events_event_live", args=[event_id])
+    realtime_url = get_realtime_url(request)
+    can_act = request.user.has_perm("queueing.change_queuepolicy")
+    page_url = reverse("admin:events_event_live", args=[event_id])
     context = {
-        **events.admin_site.each_context(request),
+        **event_admin.admin_site.each_context(request),
         "title": event.title,
         "subtitle": None,
-        "opts": events.opts,
+        "opts": event_admin.opts,
         "event": event,
         "status": status_badge(event),
         "policy": policy_of(event_id),
-        "acts": {act: _act_url(act, event_id) for act in ("pause", "resume", "clear", "limits")} if may_act else None,
-        "here": here,
-        "latest": _latest_acts(event_id),
+        "action_urls": {name: _action_url(name, event_id) for name in QUEUE_ACTIONS} if can_act else None,
+        "page_url": page_url,
+        "log_entries": _latest_log_entries(event_id),
         "page": {
             "event": str(event_id),
-            "socket": f"{realtime}/ws/seats/{event_id}",
+            "socket": f"{realtime_url}/ws/seats/{event_id}",
             "map": f"/api/seats/events/{event_id}",
-            "line": f"{here}line/",
-            "sales": f"{here}sales/",
-            "plan": _plan(event),
-            "statuses": {status: (capital(status.label), KINDS[status]) for status in Event.Status},
+            "queue": f"{page_url}queue/",
+            "sales": f"{page_url}sales/",
+            "plan": _seat_plan(event),
+            "statuses": {status: (capitalize(status.label), STATUS_BADGES[status]) for status in Event.Status},
             "zone": settings.VENUE_TIME_ZONE,
-            "texts": _texts(),
+            "texts": _script_texts(),
         },
     }
     response = TemplateResponse(request, "reservations/live.html", context)
-    response.headers["Content-Security-Policy"] = content_policy(connect_to=realtime)
+    response.headers["Content-Security-Policy"] = content_security_policy(connect_to=realtime_url)
     return response
 
 
-def realtime_url(request: HttpRequest) -> str:
-    """Where the sockets are, as the browser that asks reaches them."""
-    where = settings.REALTIME_URL
-    if not where or where.startswith(":"):
-        host = request.get_host().rpartition(":")[0] or request.get_host() if where else request.get_host()
-        return f"{'wss' if request.is_secure() else 'ws'}://{host}{where}"
-    return f"ws{where[4:]}" if where.startswith("http") else where
+def get_realtime_url(request: HttpRequest) -> str:
+    """The base URL of the WebSockets as this browser reaches them: `ws://...` or `wss://...`."""
+    url = settings.REALTIME_URL
+    if not url or url.startswith(":"):
+        host = request.get_host().rpartition(":")[0] or request.get_host() if url else request.get_host()
+        return f"{'wss' if request.is_secure() else 'ws'}://{host}{url}"
+    return f"ws{url[4:]}" if url.startswith("http") else url
 
 
-def _act_url(act: str, event_id: UUID) -> str:
-    return reverse(f"admin:queueing_queuepolicy_{act}", args=[event_id])
+def _action_url(name: str, event_id: UUID) -> str:
+    return reverse(f"admin:queueing_queuepolicy_{name}", args=[event_id])
 
 
-def _latest_acts(event_id: UUID) -> list[LogEntry]:
-    """What staff did to the event and to its waiting room."""
-    about = LogEntry.objects.filter(
+def _latest_log_entries(event_id: UUID) -> list[LogEntry]:
+    """Of the event and of its waiting room."""
+    entries = LogEntry.objects.filter(
         object_id=str(event_id),
         content_type__app_label__in=("events", "queueing"),
         content_type__model__in=("event", "queuepolicy"),
     )
-    return list(about.select_related("user").order_by("-action_time")[:LATEST_ACTS])
+    return list(entries.select_related("user").order_by("-action_time")[:MAX_LOG_ENTRIES])
 
 
-def _plan(event: Event) -> dict[str, Any]:
-    """Where the script puts seats: by section, the place of the first seat of its first row."""
+def _seat_plan(event: Event) -> dict[str, Any]:
+    """Where the script draws seats: by section, the coordinates of the first seat of its first row."""
     try:
         order = [section.name for section in sections_of(event.seat_layout.layout_config)] if event.seat_layout else []
     except DomainError:
@@ -145,76 +146,80 @@ def _plan(event: Event) -> dict[str, Any]:
     return {"width": plan.width, "height": plan.height, "middle": plan.middle, "blocks": blocks}
 
 
-def _texts() -> dict[str, str]:
-    """What the script says."""
+def _script_texts() -> dict[str, str]:
     return {
-        "live": _("live"),
-        "polled": _("every 5 seconds"),
-        "connecting": _("connecting …"),
-        "lost": _("no connection"),
-        "free": _("free"),
-        "held": _("held"),
+        "live": _("Live"),
+        "polled": _("Every 5 seconds"),
+        "connecting": _("Connecting…"),
+        "lost": _("Disconnected"),
+        "available": _("available"),
+        "locked": _("locked"),
         "sold": _("sold"),
         "stage": _("STAGE"),
-        "open": _("open"),
-        "off": _("off"),
-        "paused": _("paused"),
-        "closed": _("closed"),
-        "notOpen": _("not open yet"),
-        "notAdmitting": _("nobody is let in just now"),
-        "unavailable": _("not available"),
-        "nobodyWaits": _("nobody waits"),
+        "open": _("Open"),
+        "off": _("Off"),
+        "paused": _("Paused"),
+        "closed": _("Closed"),
+        "notOpen": _("Not open yet"),
+        "notAdmitting": _("Not admitting"),
+        "unavailable": _("Unavailable"),
+        "nobodyWaits": _("Nobody is waiting"),
         "seconds": _("%s s"),
         "minutes": _("%s min"),
         "hours": _("%s h"),
-        "measured": _("as measured"),
-        "byTheLimits": _("as the limits allow"),
-        "noSales": _("Nothing has been reserved yet."),
-        "soldInAll": _("sold in all"),
-        "reservedPerStep": _("reserved"),
-        "perMinute": _("%s a minute"),
+        "measured": _("Measured"),
+        "byTheLimits": _("Estimated from the limits"),
+        "noSales": _("No reservations yet."),
+        "totalSold": _("Total sold"),
+        "reservedPerStep": _("Reserved"),
+        "perMinute": _("%s per minute"),
         "won": _("₩%s"),
     }
 
 
-# --- What the page asks for -------------------------------------------------------------------------------------------
+# --- Endpoints of the script ------------------------------------------------------------------------------------------
 
 
-def line(_events: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResponse:
-    """The waiting room, in one round trip to Redis."""
+def queue(_event_admin: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResponse:
+    """The waiting room's numbers. One round trip to Redis."""
     try:
-        found = queueing.get_queue_state(event_id=event_id)
+        state = queueing.get_queue_state(event_id=event_id)
     except EventNotFound as error:
         raise Http404 from error
     except WaitingRoomUnavailable:
         return JsonResponse({"state": "unavailable"})
-    wait = queueing.estimate_for_newcomer(found)
-    is_admitting = found.can_admit and not found.is_paused and not found.is_rebuilding
+    wait = queueing.estimate_for_newcomer(state)
+    is_admitting = state.can_admit and not state.is_paused and not state.is_rebuilding
+    shown_state = "notOpen" if state.is_before_opening else "paused" if state.is_paused else state.state
     return JsonResponse(
         {
-            "state": "notOpen" if found.is_before_opening else "paused" if found.is_paused else found.state,
-            "line": found.size,
-            "inside": found.active,
-            "threshold": found.threshold,
-            "rate": found.rate,
-            "outflow": found.outflow * 60_000_000 / found.outflow_us if found.outflow_us else 0,
-            "isAdmitting": is_admitting or found.size == 0,
+            "state": shown_state,
+            "waiting": state.size,
+            "active": state.active,
+            "threshold": state.threshold,
+            "rate": state.rate,
+            "admittedPerMinute": state.outflow * 60_000_000 / state.outflow_us if state.outflow_us else 0,
+            "isAdmitting": is_admitting or state.size == 0,
             "wait": wait.seconds,
             "waitIsMeasured": wait.is_measured,
         }
     )
 
 
-def sales(_events: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResponse:
-    """What was sold when, and what is left."""
-    places = places_of([event_id])[event_id]
-    tickets = TicketType.objects.filter(event_id=event_id).order_by("-price", "name", "id")
+def sales(_event_admin: ModelAdmin, _request: HttpRequest, event_id: UUID) -> JsonResponse:
+    """Sales over time, counts by state, and stock. Three queries."""
+    counts = count_by_state([event_id])[event_id]
+    ticket_types = TicketType.objects.filter(event_id=event_id).order_by("-price", "name", "id")
     columns = ("id", "name", "available_quantity", "total_quantity")
     return JsonResponse(
         {
             "sales": sales_over_time(event_id),
-            "seats": {"free": places.seats.free, "held": places.seats.held, "sold": places.seats.sold},
-            "tickets": {"free": places.tickets.free, "held": places.tickets.held, "sold": places.tickets.sold},
-            "stock": list(tickets.values(*columns)),
+            "seats": _counts_as_json(counts.seats),
+            "tickets": _counts_as_json(counts.tickets),
+            "stock": list(ticket_types.values(*columns)),
         }
     )
+
+
+def _counts_as_json(counts: StateCounts) -> dict[str, int]:
+    return {"available": counts.available, "locked": counts.locked, "sold": counts.sold}

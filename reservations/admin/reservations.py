@@ -1,4 +1,4 @@
-"""Reservations: to look at, with what happened to each. They change by operations, never by editing rows."""
+"""Reservations: read-only pages with a timeline. Changes are object actions, never edits of rows."""
 
 from contextlib import suppress
 from typing import Any
@@ -15,27 +15,40 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from kernel.backoffice.actions import Act, ActingAdmin, ReasonForm, StaffMayLook, badge, moment
+from kernel.backoffice.actions import ObjectAction, ObjectActionAdmin
+from kernel.backoffice.display import badge, format_time
+from kernel.backoffice.forms import ReasonForm
+from kernel.backoffice.permissions import StaffReadOnlyMixin
 from reservations import services
-from reservations.admin.timeline import timeline
+from reservations.admin.timeline import build_timeline
 from reservations.models import Reservation, ReservationItem
 
-Status, Payment = Reservation.Status, Reservation.PaymentStatus
-KINDS = {Status.PENDING: "warm", Status.CONFIRMED: "good", Status.CANCELLED: "bad", Status.EXPIRED: ""}
-PAYMENT_KINDS = {Payment.PENDING: "", Payment.COMPLETED: "good", Payment.FAILED: "", Payment.REFUNDED: "info"}
+Status, PaymentStatus = Reservation.Status, Reservation.PaymentStatus
+STATUS_BADGES = {
+    Status.PENDING: "warning",
+    Status.CONFIRMED: "success",
+    Status.CANCELLED: "danger",
+    Status.EXPIRED: "",
+}
+PAYMENT_BADGES = {
+    PaymentStatus.PENDING: "",
+    PaymentStatus.COMPLETED: "success",
+    PaymentStatus.FAILED: "",
+    PaymentStatus.REFUNDED: "info",
+}
 MAX_AMOUNT = 2**31 - 1
 
 
-# --- Acts -------------------------------------------------------------------------------------------------------------
+# --- Object actions ---------------------------------------------------------------------------------------------------
 
 
 class PaymentForm(ReasonForm):
-    """What the payment provider says. The amount is typed, not filled in: it is compared with the reservation's."""
+    """A payment as its provider reports it. The amount is typed, not prefilled, so that comparing it means something."""
 
-    payment_id = forms.CharField(label=_("payment id"), max_length=255)
+    payment_id = forms.CharField(label=_("payment ID"), max_length=255)
     amount = forms.IntegerField(label=_("amount (won)"), min_value=0, max_value=MAX_AMOUNT)
     payment_method = forms.CharField(
-        label=_("paid with"), max_length=50, help_text=_("As the provider calls it: card, kakao_pay …")
+        label=_("payment method"), max_length=50, help_text=_("The provider's name for it, such as card or kakao_pay.")
     )
     field_order = ("payment_id", "amount", "payment_method", "reason")
 
@@ -44,51 +57,52 @@ def _confirm(reservation: Reservation, *, payment_id: str, amount: int, payment_
     services.confirm_reservation(
         reservation_id=reservation.id, amount=amount, payment_method=payment_method, payment_id=payment_id
     )
-    return gettext("paid, the places are sold.")
+    return gettext("payment confirmed.")
 
 
 def _cancel(reservation: Reservation) -> str:
     services.cancel_reservation(user_id=reservation.user_id, reservation_id=reservation.id)
-    return gettext("cancelled, the places are free again.")
+    return gettext("reservation cancelled.")
 
 
 def _refund(reservation: Reservation) -> str:
     services.refund_reservation(reservation_id=reservation.id)
-    return gettext("refunded, the places are free.")
+    return gettext("refund recorded.")
 
 
-def _is_to_refund(reservation: Reservation) -> bool:
+def _can_refund(reservation: Reservation) -> bool:
     return reservation.status == Status.CONFIRMED or reservation.refund_due_at is not None
 
 
-def _about(reservation: Reservation) -> str:
+def _describe(reservation: Reservation) -> str:
     event = reservation.event.title if reservation.event else "-"
-    return f"{event} · {reservation.total_amount:,} · {Status(reservation.status).label}"
+    amount = gettext("₩%s") % f"{reservation.total_amount:,}"
+    return f"{event} · {amount} · {Status(reservation.status).label}"
 
 
-# --- The pages --------------------------------------------------------------------------------------------------------
+# --- Pages ------------------------------------------------------------------------------------------------------------
 
 
 class RefundDueFilter(admin.SimpleListFilter):
-    title = _("refund due")
+    title = _("refund")
     parameter_name = "refund"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ARG002
-        return [("due", _("due"))]
+        return [("due", _("Refund due"))]
 
-    def queryset(self, request: HttpRequest, found: QuerySet[Reservation]) -> QuerySet[Reservation]:  # noqa: ARG002
-        return found.filter(refund_due_at__isnull=False) if self.value() == "due" else found
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Reservation]) -> QuerySet[Reservation]:  # noqa: ARG002
+        return queryset.filter(refund_due_at__isnull=False) if self.value() == "due" else queryset
 
 
-class ReservationItemInline(StaffMayLook, admin.TabularInline):
+class ReservationItemInline(StaffReadOnlyMixin, admin.TabularInline):
     model = ReservationItem
     extra = 0
     can_delete = False
     fields = readonly_fields = ("seat", "ticket_type", "quantity", "price", "amount")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReservationItem]:
-        found: QuerySet[ReservationItem] = super().get_queryset(request).select_related("seat", "ticket_type")
-        return found
+        items: QuerySet[ReservationItem] = super().get_queryset(request).select_related("seat", "ticket_type")
+        return items
 
     @admin.display(description=_("price (won)"))
     def price(self, item: ReservationItem) -> str:
@@ -106,49 +120,65 @@ class ReservationItemInline(StaffMayLook, admin.TabularInline):
 
 
 @admin.register(Reservation)
-class ReservationAdmin(ActingAdmin):
-    list_display = ("reservation_number", "shown_event", "user", "shown_status", "shown_payment", "amount", "created")
+class ReservationAdmin(ObjectActionAdmin):
+    list_display = (
+        "reservation_number",
+        "event_link",
+        "user",
+        "status_badge",
+        "payment_badge",
+        "amount",
+        "created",
+    )
     list_filter = ("status", "payment_status", RefundDueFilter, "created_at")
     list_select_related = ("event",)
     list_per_page = 50
     show_full_result_count = False
     search_fields = ("reservation_number",)
-    search_help_text = _("Reservation number or its beginning, the id of a user, a payment or a reservation")
+    search_help_text = _("Reservation number or its beginning, user ID, payment ID, or reservation ID")
     ordering = ("-created_at", "id")
     fieldsets = (
-        (None, {"fields": (("reservation_number", "shown_event"), ("user_id", "created"))}),
-        (_("State"), {"fields": (("shown_status", "deadline_moment"), ("shown_payment", "amount"))}),
+        (None, {"fields": (("reservation_number", "event_link"), ("user_id", "created"))}),
+        (capfirst(_("status")), {"fields": (("status_badge", "deadline_time"), ("payment_badge", "amount"))}),
         (capfirst(_("payment")), {"fields": (("payment_method", "payment_id"), "refund_due")}),
     )
     inlines = (ReservationItemInline,)
-    acts = (
-        Act(
+    object_actions = (
+        ObjectAction(
             name="confirm",
-            label=_("confirm the payment"),
-            question=_("The provider has the money, but this service was not told. The places become sold."),
+            label=_("Confirm payment"),
+            question=_(
+                "Records a payment that the provider received but did not report to this service. "
+                "The seats and tickets are then sold."
+            ),
             run=_confirm,
-            may=lambda reservation: reservation.status == Status.PENDING,
-            about=_about,
+            is_available=lambda reservation: reservation.status == Status.PENDING,
+            describe=_describe,
             form=PaymentForm,
         ),
-        Act(
+        ObjectAction(
             name="refund",
-            label=_("record the refund"),
-            question=_("The money has been given back. The places become free, if they are not yet."),
+            label=_("Record refund"),
+            question=_(
+                "Records that the buyer has been refunded. Seats and tickets that are still sold become available again."
+            ),
             run=_refund,
-            may=_is_to_refund,
-            about=_about,
-            for_many=True,
+            is_available=_can_refund,
+            describe=_describe,
+            in_changelist=True,
         ),
-        Act(
+        ObjectAction(
             name="cancel",
-            label=_("cancel the reservation"),
-            question=_("As if the buyer had given it back: the places become free. If it was paid, see to the refund."),
+            label=_("Cancel reservation"),
+            question=_(
+                "Same as a cancellation by the buyer: the seats and tickets become available again. "
+                "If the reservation is paid, make sure that the buyer is refunded."
+            ),
             run=_cancel,
-            may=lambda reservation: reservation.status in (Status.PENDING, Status.CONFIRMED),
-            about=_about,
-            for_many=True,
-            is_danger=True,
+            is_available=lambda reservation: reservation.status in (Status.PENDING, Status.CONFIRMED),
+            describe=_describe,
+            in_changelist=True,
+            is_destructive=True,
         ),
     )
 
@@ -158,24 +188,24 @@ class ReservationAdmin(ActingAdmin):
         queryset: QuerySet[Reservation],
         search_term: str,
     ) -> tuple[QuerySet[Reservation], bool]:
-        """By what has an index: among millions a search for any part of a number would take seconds."""
+        """Searches indexed columns only: among millions of rows a search for any part of a number takes seconds."""
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = Q(reservation_number__startswith=term.upper()) | Q(payment_id=term)
+        condition = Q(reservation_number__startswith=term.upper()) | Q(payment_id=term)
         with suppress(ValueError):
-            found |= Q(user_id=UUID(term)) | Q(id=UUID(term))
-        return queryset.filter(found), False
+            condition |= Q(user_id=UUID(term)) | Q(id=UUID(term))
+        return queryset.filter(condition), False
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> Any:
-        found = self.get_object(request, object_id)
-        steps = {"timeline": timeline(found)} if found is not None else {}
-        return super().change_view(request, object_id, form_url, {**steps, **(extra_context or {})})
+        reservation = self.get_object(request, object_id)
+        context = {"timeline": build_timeline(reservation)} if reservation is not None else {}
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
     @admin.display(description=_("event"))
-    def shown_event(self, reservation: Reservation) -> SafeString | str:
+    def event_link(self, reservation: Reservation) -> SafeString | str:
         if reservation.event is None:
             return "-"
         url = reverse("admin:events_event_change", args=[reservation.event_id])
@@ -186,15 +216,15 @@ class ReservationAdmin(ActingAdmin):
         return format_html('<span title="{}">{}…</span>', reservation.user_id, str(reservation.user_id)[:8])
 
     @admin.display(description=_("status"), ordering="status")
-    def shown_status(self, reservation: Reservation) -> SafeString:
-        return badge(Status(reservation.status).label, KINDS[Status(reservation.status)])
+    def status_badge(self, reservation: Reservation) -> SafeString:
+        return badge(Status(reservation.status).label, STATUS_BADGES[Status(reservation.status)])
 
     @admin.display(description=_("payment"), ordering="payment_status")
-    def shown_payment(self, reservation: Reservation) -> SafeString:
+    def payment_badge(self, reservation: Reservation) -> SafeString:
         if reservation.refund_due_at is not None:
-            return badge(_("refund due"), "bad")
-        status = Payment(reservation.payment_status)
-        return badge(status.label, PAYMENT_KINDS[status])
+            return badge(_("Refund due"), "danger")
+        status = PaymentStatus(reservation.payment_status)
+        return badge(status.label, PAYMENT_BADGES[status])
 
     @admin.display(description=_("amount (won)"), ordering="total_amount")
     def amount(self, reservation: Reservation) -> str:
@@ -202,15 +232,15 @@ class ReservationAdmin(ActingAdmin):
 
     @admin.display(description=_("created"), ordering="created_at")
     def created(self, reservation: Reservation) -> str:
-        return moment(reservation.created_at)
+        return format_time(reservation.created_at)
 
-    @admin.display(description=_("held until"))
-    def deadline_moment(self, reservation: Any) -> str:
-        return moment(reservation.deadline)
+    @admin.display(description=_("payment deadline"))
+    def deadline_time(self, reservation: Any) -> str:
+        return format_time(reservation.deadline)
 
     @admin.display(description=_("refund due since"))
     def refund_due(self, reservation: Reservation) -> str:
-        return moment(reservation.refund_due_at)
+        return format_time(reservation.refund_due_at)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False

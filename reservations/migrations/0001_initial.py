@@ -30,14 +30,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("user_id", models.UUIDField(verbose_name="user")),
-                ("reservation_number", models.CharField(max_length=50, unique=True, verbose_name="number")),
+                ("reservation_number", models.CharField(max_length=50, unique=True, verbose_name="reservation number")),
                 ("total_amount", models.IntegerField(verbose_name="amount (won)")),
                 (
                     "status",
                     models.CharField(
                         choices=[
-                            ("pending", "waiting for payment"),
-                            ("confirmed", "paid"),
+                            ("pending", "pending"),
+                            ("confirmed", "confirmed"),
                             ("cancelled", "cancelled"),
                             ("expired", "expired"),
                         ],
@@ -51,7 +51,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("pending", "unpaid"),
-                            ("completed", "completed"),
+                            ("completed", "paid"),
                             ("failed", "failed"),
                             ("refunded", "refunded"),
                         ],
@@ -60,17 +60,20 @@ class Migration(migrations.Migration):
                         verbose_name="payment",
                     ),
                 ),
-                ("payment_method", models.CharField(blank=True, max_length=50, null=True, verbose_name="paid with")),
-                ("payment_id", models.CharField(blank=True, max_length=255, null=True, verbose_name="payment id")),
-                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="seats held until")),
-                ("held_until", models.DateTimeField(blank=True, null=True, verbose_name="tickets held until")),
+                (
+                    "payment_method",
+                    models.CharField(blank=True, max_length=50, null=True, verbose_name="payment method"),
+                ),
+                ("payment_id", models.CharField(blank=True, max_length=255, null=True, verbose_name="payment ID")),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="seat hold deadline")),
+                ("held_until", models.DateTimeField(blank=True, null=True, verbose_name="ticket hold deadline")),
                 (
                     "deadline",
                     models.GeneratedField(
                         db_persist=True,
                         expression=django.db.models.functions.comparison.Coalesce("expires_at", "held_until"),
                         output_field=models.DateTimeField(null=True),
-                        verbose_name="held until",
+                        verbose_name="payment deadline",
                     ),
                 ),
                 ("refund_due_at", models.DateTimeField(blank=True, null=True, verbose_name="refund due since")),

@@ -6,7 +6,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 
 from events.errors import EventNotFound, NotOnSale
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Described, MessageSerializer, refused_with
+from kernel.openapi.schema import MessageSerializer, ViewDescription, raises
 from queueing.errors import NotAdmitted, WaitingRoomUnavailable
 from queueing.openapi import QUEUE_PASS
 from reservations import errors
@@ -37,7 +37,7 @@ _SELLS = (
 )
 
 
-class SeatReservations(Described):
+class SeatReservations(ViewDescription):
     target_class = "reservations.views.SeatReservationViewSet"
     tag = "Seats"
     examples = EXAMPLES
@@ -50,7 +50,7 @@ class SeatReservations(Described):
             parameters=[IDEMPOTENCY_KEY, QUEUE_PASS],
             request=shapes.ReserveSeats,
             responses={201: shapes.SeatsReserved},
-            extensions=refused_with(
+            extensions=raises(
                 InvalidInput("Invalid event ID format"),
                 InvalidInput("Please select at least one seat"),
                 seat_errors.TooManySeats(most=1),
@@ -65,12 +65,12 @@ class SeatReservations(Described):
             operation_id="getSeatReservation",
             summary="Seats I hold or have bought",
             responses={200: shapes.SeatReservation},
-            extensions=refused_with(InvalidInput("Invalid reservation ID format"), errors.SeatReservationNotFound),
+            extensions=raises(InvalidInput("Invalid reservation ID format"), errors.SeatReservationNotFound),
         ),
     }
 
 
-class Reservations(Described):
+class Reservations(ViewDescription):
     target_class = "reservations.views.ReservationViewSet"
     tag = "Reservations"
     examples = EXAMPLES
@@ -83,7 +83,7 @@ class Reservations(Described):
             parameters=[IDEMPOTENCY_KEY, QUEUE_PASS],
             request=shapes.BuyTickets,
             responses={201: shapes.TicketsBought},
-            extensions=refused_with(
+            extensions=raises(
                 InvalidInput("Invalid eventId format"),
                 InvalidInput("티켓을 선택해주세요."),
                 InvalidInput("Invalid ticketTypeId list"),
@@ -101,14 +101,14 @@ class Reservations(Described):
             operation_id="getReservation",
             summary="One of my reservations",
             responses={200: shapes.OneReservation},
-            extensions=refused_with(InvalidInput("Invalid id format"), errors.ReservationNotFound),
+            extensions=raises(InvalidInput("Invalid id format"), errors.ReservationNotFound),
         ),
         "cancel": extend_schema(
             operation_id="cancelReservation",
             summary="Give it back, paid or not",
             request=None,
             responses={200: MessageSerializer},
-            extensions=refused_with(
+            extensions=raises(
                 InvalidInput("Invalid id format"),
                 errors.NothingToCancel,
                 errors.AlreadyCancelled,
@@ -121,7 +121,7 @@ class Reservations(Described):
 # --- Operations: other services ---------------------------------------------------------------------------------------
 
 
-class InternalReservations(Described):
+class InternalReservations(ViewDescription):
     target_class = "reservations.views.InternalReservationViewSet"
     tag = "For other services"
     examples = EXAMPLES
@@ -133,7 +133,7 @@ class InternalReservations(Described):
             " and its money goes back.",
             request=Payment,
             responses={200: shapes.PaymentConfirmed},
-            extensions=refused_with(
+            extensions=raises(
                 InvalidInput("Invalid id format"),
                 InvalidInput("amount: a whole number is required"),
                 errors.ReservationNotFound,
@@ -150,12 +150,12 @@ class InternalReservations(Described):
             description="The places become free. Twice is the same as once.",
             request=None,
             responses={200: MessageSerializer},
-            extensions=refused_with(InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid),
+            extensions=raises(InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid),
         ),
     }
 
 
-class InternalEvents(Described):
+class InternalEvents(ViewDescription):
     target_class = "reservations.views.InternalEventViewSet"
     tag = "For other services"
     examples = EXAMPLES
@@ -166,6 +166,6 @@ class InternalEvents(Described):
             description="Nothing more is sold, and every reservation is cancelled; paid ones are due for a refund.",
             request=None,
             responses={200: shapes.EventCancelled},
-            extensions=refused_with(InvalidInput("Invalid id format"), EventNotFound),
+            extensions=raises(InvalidInput("Invalid id format"), EventNotFound),
         )
     }

@@ -1,4 +1,4 @@
-"""What is on sale, for the admin's first page."""
+"""Events on sale, for the admin's first page."""
 
 from typing import Any
 
@@ -6,18 +6,18 @@ from django.db.models.functions import Now
 from django.template import Library
 
 from events.models import Event
-from reservations.statistics import places_of
+from reservations.statistics import count_by_state
 
-MOST = 9
+MAX_EVENTS = 9
 register = Library()
 
 
 @register.simple_tag
-def on_sale_now() -> list[dict[str, Any]]:
-    """Events with what is sold of them; those whose sale began last come first. Two queries."""
-    going_on = Event.objects.filter(
+def events_on_sale() -> list[dict[str, Any]]:
+    """Events on sale with their counts by state, the latest sale start first. Two queries."""
+    on_sale = Event.objects.filter(
         status__in=[Event.Status.ON_SALE, Event.Status.SOLD_OUT], sale_end_date__gt=Now(), event_date__gt=Now()
     )
-    events = list(going_on.order_by("-sale_start_date", "id")[:MOST])
-    places = places_of([event.id for event in events])
-    return [{"event": event, "places": places[event.id]} for event in events]
+    events = list(on_sale.order_by("-sale_start_date", "id")[:MAX_EVENTS])
+    counts = count_by_state([event.id for event in events])
+    return [{"event": event, "counts": counts[event.id]} for event in events]

@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 (
                     "status",
                     models.CharField(
-                        choices=[("available", "free"), ("locked", "held"), ("sold", "sold")],
+                        choices=[("available", "available"), ("locked", "locked"), ("sold", "sold")],
                         db_default="available",
                         max_length=20,
                         verbose_name="status",

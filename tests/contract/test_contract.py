@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import servers
 from tests.contract import replay
-from tests.harness import CONTRACT, running_web
+from tests.support.harness import CONTRACT, running_web
 
 CASES = [case for path in sorted((CONTRACT / "cases").glob("*.json")) for case in json.loads(path.read_text())]
 
@@ -24,7 +24,7 @@ def player(database_url: str, logs: Path) -> Iterator[replay.Player]:
     environment = {"DATABASE_URL": database_url, "AUTH_SERVICE_URL": auth_url, "MAX_SEATS_PER_RESERVATION": "1"}
     with running_web(logs / "contract-web.log", WEB_WORKERS="1", **environment) as api:
         found = replay.Player(
-            f"http://127.0.0.1:{api.port}/api", database_url, servers.redis_url, "ticket_schema, public"
+            f"http://127.0.0.1:{api.port}/api", database_url, os.environ["REDIS_URL"], "ticket_schema, public"
         )
         yield found
         found.db.close()

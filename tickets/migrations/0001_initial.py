@@ -28,8 +28,8 @@ class Migration(migrations.Migration):
                 ),
                 ("name", models.CharField(max_length=255, verbose_name="name")),
                 ("price", models.IntegerField(verbose_name="price (won)")),
-                ("total_quantity", models.IntegerField(verbose_name="in all")),
-                ("available_quantity", models.IntegerField(verbose_name="left")),
+                ("total_quantity", models.IntegerField(verbose_name="total quantity")),
+                ("available_quantity", models.IntegerField(verbose_name="available quantity")),
                 ("description", models.TextField(blank=True, null=True, verbose_name="description")),
                 (
                     "created_at",

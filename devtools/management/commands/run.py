@@ -1,6 +1,6 @@
-"""Run the whole service on this machine: servers, migrations, demo data, and every process of the Procfile.
+"""`manage.py run`: the whole service on this machine, with servers, migrations, demo data and all processes.
 
-The processes run with production's own command lines. All end on Ctrl-C, or as soon as one of them dies.
+The processes run with the command lines of the Procfile. All stop on Ctrl-C, or as soon as one of them exits.
 """
 
 import fcntl
@@ -21,93 +21,94 @@ from django.core.management import get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from devtools.embedded import EmbeddedServerError, Servers, becomes_free
-from kernel.tasks.processes import Processes, read_procfile
+from devtools.procfile import read_procfile
+from kernel.concurrency.processes import ProcessGroup
 
 COLOURS = {"web": 36, "realtime": 33, "worker": 32, "beat": 35}
-LISTENING = {"web", "realtime"}
+LISTENERS = {"web", "realtime"}
 
 
-class Stopped(Exception):
-    """Ctrl-C or SIGTERM."""
+class StopRequested(Exception):
+    """Ctrl-C, SIGTERM or SIGHUP."""
 
 
 class Command(BaseCommand):
-    help = "Run the whole service on this machine, with PostgreSQL and Redis where none are set."
+    help = "Run the whole service on this machine, with its own PostgreSQL and Redis unless others are configured."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--only", default="", metavar="web,worker", help="start only these of the Procfile")
+        parser.add_argument(
+            "--only", default="", metavar="web,worker", help="start only these processes of the Procfile"
+        )
 
     def handle(self, *, only: str, **_: Any) -> None:
-        self.writing = threading.Lock()
-        # A flag, not an exception out of nowhere: a server that is being started must be known before it is stopped.
-        self.asked_to_stop = threading.Event()
+        self.output_lock = threading.Lock()
+        # A flag, not an exception: it could be raised while a server has been started, and is not registered yet.
+        self.stop_requested = threading.Event()
         commands = _chosen_commands(only)
         ports = _ports(commands)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: self.asked_to_stop.set())
+            signal.signal(number, lambda *_: self.stop_requested.set())
         try:
             with self.servers() as environment:
                 for name in ("migrate", "load_demo"):
                     if name in get_commands():
-                        self.say("run", name)
+                        self.write_line("run", name)
                         self.manage(environment, name)
                 self.run_processes(commands, ports, environment)
-        except Stopped:
-            self.say("run", "stopped")
+        except StopRequested:
+            self.write_line("run", "stopped")
         except EmbeddedServerError as error:
             raise CommandError(str(error)) from error
 
     @contextmanager
     def servers(self) -> Iterator[dict[str, str]]:
-        """The environment for everything else. Servers started here are stopped in the end.
-
-        So are those of an earlier run that was killed: what a run starts, it notes in a file, locked while it lives.
-        """
+        """Start the servers, and yield the environment for everything else. Servers started here are stopped at the end."""
+        # The names of started servers are also in a file, which is locked while a run lives. The next run reads it, and
+        # so stops the servers of a run that was killed. A second run beside the first one leaves the servers to it.
         servers = Servers()
-        with (servers.directory / "run").open("a+") as note:
-            alone = _try_lock(note.fileno())
-            note.seek(0)
-            if alone:
-                servers.started.update(note.read().split())
+        with (servers.directory / "run").open("a+") as record:
+            is_first = _try_lock(record.fileno())
+            record.seek(0)
+            if is_first:
+                servers.started.update(record.read().split())
             try:
                 if servers.needed(os.environ):
-                    self.say("run", f"PostgreSQL and Redis in {servers.directory}")
+                    self.write_line("run", f"PostgreSQL and Redis in {servers.directory}")
                 urls = servers.start_needed(os.environ)
-                if alone:
-                    note.truncate(0)
-                    note.write(" ".join(servers.started))
-                    note.flush()
-                yield os.environ | urls | _process_settings(servers.directory)
+                if is_first:
+                    record.truncate(0)
+                    record.write(" ".join(servers.started))
+                    record.flush()
+                yield os.environ | urls | _process_environment(servers.directory)
             finally:
                 servers.stop()
-                if alone:
-                    note.truncate(0)
+                if is_first:
+                    record.truncate(0)
 
     def run_processes(self, commands: dict[str, str], ports: dict[str, int], environment: dict[str, str]) -> None:
-        processes = Processes(self.say)
+        processes = ProcessGroup(self.write_line)
         announced = "web" not in commands
         try:
-            environment = (
-                {"REALTIME_URL": f":{ports['realtime']}"} | environment if "realtime" in ports else environment
-            )
+            if "realtime" in ports:
+                environment = {"REALTIME_URL": f":{ports['realtime']}"} | environment
             processes.start(commands, {name: environment | {"PORT": str(ports[name])} for name in commands})
-            while not self.asked_to_stop.wait(0.2):
-                if ended := processes.ended():
-                    raise CommandError(f"{ended[0]} ended with exit code {ended[1]}; stopped everything else.")
+            while not self.stop_requested.wait(0.2):
+                if ended := processes.first_exit():
+                    raise CommandError(f"{ended[0]} exited with code {ended[1]}; everything else was stopped.")
                 if not announced and _fetch(f"http://127.0.0.1:{ports['web']}/health") is not None:
                     self.announce(ports, environment)
                     announced = True
-            raise Stopped
+            raise StopRequested
         finally:
-            self.say("run", "stopping ...")
+            self.write_line("run", "stopping ...")
             processes.stop()
 
     def announce(self, ports: dict[str, int], environment: dict[str, str]) -> None:
         base = f"http://localhost:{ports['web']}"
         lines = [
             "",
-            f"The service answers at {base}  (Ctrl-C stops it; PORT=9000 make run takes another port)",
+            f"The service answers at {base}  (Ctrl-C stops it; PORT=9000 make run uses another port)",
             *_addresses(base, ports),
             "",
         ]
@@ -117,8 +118,8 @@ class Command(BaseCommand):
             administrator = self.manage(environment, "issue_token", "--role", "admin", stdout=subprocess.PIPE).strip()
             lines += ["A buyer's token:", buyer, "", "An administrator's token:", administrator, ""]
         lines += ["Try:", f"curl '{base}/events?status=on_sale'"]
-        if place := _available_seat(base):
-            event, seat = place
+        if available := _available_seat(base):
+            event, seat = available
             body = json.dumps({"eventId": event, "seatIds": [seat]})
             headers = f"-H 'Authorization: Bearer {buyer}' -H 'Content-Type: application/json'"
             lines += [
@@ -128,7 +129,7 @@ class Command(BaseCommand):
         self.write("\n".join([*lines, ""]))
 
     def manage(self, environment: dict[str, str], *arguments: str, stdout: int | None = None) -> str:
-        """Run a management command; what it printed, if `stdout` is a pipe."""
+        """Run a management command, and return its output if `stdout` is a pipe. Raises StopRequested, CommandError."""
         command = [sys.executable, str(settings.BASE_DIR / "manage.py"), *arguments]
         process = subprocess.Popen(command, env=environment, stdout=stdout, text=True, start_new_session=True)  # noqa: S603
         while True:
@@ -136,22 +137,22 @@ class Command(BaseCommand):
                 output, _ = process.communicate(timeout=0.2)
                 break
             except subprocess.TimeoutExpired:
-                if self.asked_to_stop.is_set():
+                if self.stop_requested.is_set():
                     process.kill()
                     process.wait()
-                    raise Stopped from None
+                    raise StopRequested from None
         if process.returncode != 0:
             raise CommandError(f"manage.py {arguments[0]} failed with exit code {process.returncode}.")
         return output or ""
 
-    def say(self, name: str, line: str) -> None:
+    def write_line(self, name: str, line: str) -> None:
         label = f"{name:<8} |"
         if self.stdout.isatty() and "NO_COLOR" not in os.environ:
             label = f"\033[{COLOURS.get(name, 37)}m{label}\033[0m"
         self.write(f"{label} {line}")
 
     def write(self, text: str) -> None:
-        with self.writing, suppress(BrokenPipeError):  # also when nobody reads any more, we go on and stop in order
+        with self.output_lock, suppress(BrokenPipeError):  # if the reader is gone, still stop in order
             self.stdout.write(text)
             self.stdout.flush()
 
@@ -165,14 +166,14 @@ def _chosen_commands(only: str) -> dict[str, str]:
 
 
 def _ports(names: Iterable[str]) -> dict[str, int]:
-    """PORT for each process, but the next one for `realtime`; both must be free."""
+    """Return the port for each process: PORT, and the next one for `realtime`. Raises CommandError if one is in use."""
     text = os.environ.get("PORT") or "8000"
     if not text.isdecimal() or not 0 < int(text) < 65535:
-        raise CommandError(f"PORT is {text!r}, which is no port number.")
+        raise CommandError(f"PORT is {text!r}, which is not a port number.")
     ports = {name: int(text) + (name == "realtime") for name in names}
-    for name in LISTENING & ports.keys():
+    for name in LISTENERS & ports.keys():
         if not becomes_free(ports[name]):
-            raise CommandError(f"Port {ports[name]} is in use: stop what listens there, or set PORT to another one.")
+            raise CommandError(f"Port {ports[name]} is in use. Stop what listens there, or set another PORT.")
     return ports
 
 
@@ -184,8 +185,8 @@ def _try_lock(file: int) -> bool:
     return True
 
 
-def _process_settings(directory: Path) -> dict[str, str]:
-    """What production sets: the programs of the virtual environment, unbuffered output; but a log for people."""
+def _process_environment(directory: Path) -> dict[str, str]:
+    """Return what the processes need to run from the virtual environment, with a log for people instead of JSON."""
     programs = Path(sys.executable).parent
     return {
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -196,7 +197,7 @@ def _process_settings(directory: Path) -> dict[str, str]:
 
 
 def _addresses(base: str, ports: dict[str, int]) -> Iterator[str]:
-    """What a browser or a client can open, a line for each."""
+    """Yield a line for each address that a browser or a client can open."""
     yield f"{base}/          redirects to /api-docs"
     yield f"{base}/api-docs  every operation, to read and to try"
     yield f"{base}/admin/    for organisers: user demo, password demo"
@@ -208,7 +209,7 @@ def _addresses(base: str, ports: dict[str, int]) -> Iterator[str]:
 
 
 def _available_seat(base: str) -> tuple[str, str] | None:
-    """An event on sale, and one of its free seats."""
+    """Return the ids of an event on sale and of one of its available seats."""
     for event in json.loads(_fetch(f"{base}/events?status=on_sale") or "{}").get("events", []):
         for seat in json.loads(_fetch(f"{base}/seats/events/{event['id']}") or "{}").get("seats", []):
             if seat["status"] == "available":
@@ -218,7 +219,7 @@ def _available_seat(base: str) -> tuple[str, str] | None:
 
 def _fetch(url: str) -> bytes | None:
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - always our own address
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own address
             return bytes(response.read())
     except OSError:
         return None

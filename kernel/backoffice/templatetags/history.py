@@ -1,8 +1,8 @@
-"""What staff did, in templates."""
+"""History entries in templates."""
 
 from django.template import Library
 
-from kernel.backoffice.actions import noted
+from kernel.backoffice.history import render_log_entry
 
 register = Library()
-register.filter("noted", noted)
+register.filter("render_log_entry", render_log_entry)

@@ -1,4 +1,4 @@
-"""`manage.py worker`: the Celery workers, one process for each queue, so that slow work never delays a tick."""
+"""`manage.py worker`: Celery workers, one process for each queue, so that slow tasks never delay those of each second."""
 
 import logging
 import os
@@ -11,23 +11,24 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import start_http_server
 
-from kernel.checks import refuse_impossible_settings
-from kernel.observability.exposition import OfThisMachine
-from kernel.observability.multiprocess import NAME as METRICS_VARIABLE
+from kernel.checks import raise_for_invalid_settings
+from kernel.concurrency.processes import ProcessGroup
+from kernel.observability.exposition import MachineCollector
+from kernel.observability.multiprocess import VARIABLE as METRICS_VARIABLE
 from kernel.observability.multiprocess import prepare
-from kernel.tasks.processes import Processes
 
 logger = logging.getLogger(__name__)
 
-# `admission` and `ticks` run in the worker's own process: no second process to talk to every second. What they run is
-# bounded by the time-outs of PostgreSQL and Redis. `work` runs in children, which a time limit can end.
+# `--pool solo` runs tasks in the worker's own process, which saves a message to a child every second. It cannot enforce
+# time limits: tasks of these queues are bounded by the timeouts of PostgreSQL and Redis. `work` runs in child processes,
+# which a time limit can kill.
 QUEUES = {"admission": "--pool solo", "ticks": "--pool solo", "work": "--pool prefork --concurrency {concurrency}"}
 WORKER = "celery --quiet --app ticketservice worker --queues {name} --hostname {name}@%h --loglevel {loglevel} {pool}"
 QUIET = "--without-gossip --without-mingle --without-heartbeat"
 
 
 class Command(BaseCommand):
-    help = "Runs a Celery worker for each queue. Ends when one of them ends, for a supervisor to start it again."
+    help = "Run a Celery worker for each queue. Exits when one of them exits, so that a supervisor restarts them all."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,32 +36,32 @@ class Command(BaseCommand):
         parser.add_argument("--loglevel", default=os.environ.get("LOG_LEVEL", "INFO"))
 
     def handle(self, *, concurrency: int, loglevel: str, **_: Any) -> None:
-        asked_to_stop = threading.Event()
+        stop_requested = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: asked_to_stop.set())
-        refuse_impossible_settings()
+            signal.signal(number, lambda *_: stop_requested.set())
+        raise_for_invalid_settings()
         prepare(settings.METRICS_DIR)
         environment = {**os.environ, METRICS_VARIABLE: str(settings.METRICS_DIR)}
         if settings.METRICS_PORT:
-            start_http_server(settings.METRICS_PORT, registry=OfThisMachine())
+            start_http_server(settings.METRICS_PORT, registry=MachineCollector())
         commands = {}
         for name, pool in QUEUES.items():
             options = pool.format(concurrency=concurrency)
             commands[name] = f"{WORKER.format(name=name, loglevel=shlex.quote(loglevel), pool=options)} {QUIET}"
-        processes = Processes(self.say)
+        workers = ProcessGroup(self.write_line)
         try:
-            processes.start(commands, dict.fromkeys(commands, environment))
-            while not asked_to_stop.wait(0.5):
-                if ended := processes.ended():
-                    raise CommandError(f"the worker of {ended[0]} ended with exit code {ended[1]}")
+            workers.start(commands, dict.fromkeys(commands, environment))
+            while not stop_requested.wait(0.5):
+                if ended := workers.first_exit():
+                    raise CommandError(f"the worker of {ended[0]} exited with code {ended[1]}")
         finally:
-            processes.stop()
+            workers.stop()
 
-    def say(self, worker: str, line: str) -> None:
-        """A line of the log. What Celery writes past every logger when it stops becomes one."""
+    def write_line(self, worker: str, line: str) -> None:
+        """Write a line that a worker has printed. Celery prints some without a logger; those are logged here."""
         if settings.LOG_FORMAT == "json" and not line.startswith("{"):
             if line:
                 logger.info("%s: %s", worker, line)
         else:
             self.stdout.write(line)
-            self.stdout.flush()  # into a file or a pipe Python would keep it until there are 8 KB of it
+            self.stdout.flush()  # Python buffers 8 KB if stdout is a file or a pipe

@@ -1,10 +1,10 @@
-// An event's live page: seats and stock over the socket, the line every two seconds, what is sold every ten.
+// An event's live page. Seats and stock arrive over a WebSocket; the queue is polled every two seconds, sales every ten.
 
-import {drawLine, drawSales} from "./charts.js";
-import {Feed} from "../seats/feed.js";
+import {drawQueue, drawSales} from "./charts.js";
 import {SeatMap} from "../seats/seat_map.js";
+import {SeatMapSubscription} from "../seats/subscription.js";
 
-const LINE_MS = 2000, SALES_MS = 10000, SOONEST_SALES_MS = 2000, REMEMBERED = 300;
+const QUEUE_POLL_MS = 2000, SALES_POLL_MS = 10000, MIN_SALES_INTERVAL_MS = 2000, MAX_QUEUE_LENGTHS = 300;
 const page = JSON.parse(document.getElementById("page").textContent);
 const {texts} = page;
 const number = (value) => Math.round(value).toLocaleString(document.documentElement.lang);
@@ -21,14 +21,14 @@ function showCounts() {
     if (map) showSeats(map.counts);
 }
 
-function showSeats({free, held, sold}) {
-    const total = free + held + sold;
+function showSeats({available, locked, sold}) {
+    const total = available + locked + sold;
     show("seats-sold", total ? number(sold) : "–");
-    show("seats-rest", total ? `/ ${number(total)} · ${texts.held} ${number(held)} · ${texts.free} ${number(free)}` : "");
-    for (const [name, count] of Object.entries({free, held, sold})) show(`count-${name}`, `${texts[name]} ${number(count)}`);
+    show("seats-rest", total ? `/ ${number(total)} · ${texts.locked} ${number(locked)} · ${texts.available} ${number(available)}` : "");
+    for (const [name, count] of Object.entries({available, locked, sold})) show(`count-${name}`, `${texts[name]} ${number(count)}`);
 }
 
-const feed = new Feed(page, {
+const subscription = new SeatMapSubscription(page, {
     map(snapshot) {
         if (map && snapshot) map.load(snapshot.seats);
         showCounts();
@@ -36,13 +36,13 @@ const feed = new Feed(page, {
     seat(id, status) {
         map?.change(id, status);
         showCounts();
-        if (status === "sold" || status === "reserved") askSalesSoon();
+        if (status === "sold" || status === "reserved") fetchSalesSoon();
     },
     stock(message) {
         const ticket = stock.get(message.ticketTypeId);
         if (ticket) Object.assign(ticket, {available_quantity: message.availableQuantity, total_quantity: message.totalQuantity});
         showStock();
-        askSalesSoon();
+        fetchSalesSoon();
     },
     status(message) {
         const [label, kind] = page.statuses[message.status];
@@ -51,10 +51,10 @@ const feed = new Feed(page, {
         badge.textContent = label;
         element("status").replaceChildren(badge);
     },
-    state(state) {
-        const badge = element("feed");
+    connection(state) {
+        const badge = element("connection");
         badge.textContent = texts[state];
-        badge.className = `badge ${{live: "good", lost: "bad", polled: "warm"}[state] ?? ""}`;
+        badge.className = `badge ${{live: "success", lost: "danger", polled: "warning"}[state] ?? ""}`;
     },
 });
 
@@ -64,17 +64,17 @@ const stock = new Map();
 
 function showStock() {
     const rows = [...stock.values()].map((ticket) => {
-        const taken = ticket.total_quantity - ticket.available_quantity;
+        const unavailable = ticket.total_quantity - ticket.available_quantity;
         const row = document.createElement("div");
         row.className = "row";
         const head = document.createElement("div"), name = document.createElement("b"), count = document.createElement("span");
         const bar = document.createElement("span"), part = document.createElement("i");
         name.textContent = ticket.name;
         count.className = "counts";
-        count.textContent = `${number(taken)} / ${number(ticket.total_quantity)}`;
+        count.textContent = `${number(unavailable)} / ${number(ticket.total_quantity)}`;
         bar.className = "bar wide";
         part.className = "sold";
-        part.style.width = `${(100 * taken) / Math.max(1, ticket.total_quantity)}%`;
+        part.style.width = `${(100 * unavailable) / Math.max(1, ticket.total_quantity)}%`;
         head.append(name, count);
         bar.append(part);
         row.append(head, bar);
@@ -84,72 +84,72 @@ function showStock() {
     element("stock").parentElement.hidden = rows.length === 0;
 }
 
-async function askSales() {
-    const found = await ask(page.sales);
-    if (!found) return;
+async function fetchSales() {
+    const data = await fetchJson(page.sales);
+    if (!data) return;
     stock.clear();
-    for (const ticket of found.stock) stock.set(ticket.id, ticket);
+    for (const ticket of data.stock) stock.set(ticket.id, ticket);
     showStock();
-    if (!map || !map.seats.size) showSeats(found.seats);
-    const {free, held, sold} = found.tickets;
-    show("tickets-sold", free + held + sold ? number(sold) : "–");
-    show("tickets-rest", free + held + sold ? `/ ${number(free + held + sold)} · ${texts.held} ${number(held)}` : "");
-    const amount = found.sales.reduce((sum, row) => sum + row.amount, 0);
+    if (!map || !map.seats.size) showSeats(data.seats);
+    const {available, locked, sold} = data.tickets;
+    show("tickets-sold", available + locked + sold ? number(sold) : "–");
+    show("tickets-rest", available + locked + sold ? `/ ${number(available + locked + sold)} · ${texts.locked} ${number(locked)}` : "");
+    const amount = data.sales.reduce((sum, row) => sum + row.amount, 0);
     show("amount", texts.won.replace("%s", compact(amount)));
     element("amount").title = texts.won.replace("%s", number(amount));
     const now = Date.now() / 1000;
-    const latest = found.sales.filter((row) => row.step === 60 && row.at >= now - 360 && row.at + 60 <= now);
+    const latest = data.sales.filter((row) => row.step === 60 && row.at >= now - 360 && row.at + 60 <= now);
     const pace = latest.reduce((sum, row) => sum + row.sold, 0) / 5;
     show("pace", pace ? texts.perMinute.replace("%s", number(pace)) : "");
-    drawSales(element("chart"), found.sales, {texts, zone: page.zone, number});
+    drawSales(element("chart"), data.sales, {texts, zone: page.zone, number});
 }
 
-let salesAsked = 0, salesTimer = 0;
-function askSalesSoon() {
+let salesFetchedAt = 0, salesTimer = 0;
+function fetchSalesSoon() {
     if (salesTimer) return;
     salesTimer = setTimeout(() => {
         salesTimer = 0;
-        salesAsked = Date.now();
-        askSales();
-    }, Math.max(0, salesAsked + SOONEST_SALES_MS - Date.now()));
+        salesFetchedAt = Date.now();
+        fetchSales();
+    }, Math.max(0, salesFetchedAt + MIN_SALES_INTERVAL_MS - Date.now()));
 }
 
-// --- The line ---
+// --- Queue ---
 
-const lengths = [];
+const queueLengths = [];
 
-function span(seconds) {
+function duration(seconds) {
     if (seconds < 90) return texts.seconds.replace("%s", number(seconds));
     if (seconds < 5400) return texts.minutes.replace("%s", number(seconds / 60));
     return texts.hours.replace("%s", (seconds / 3600).toFixed(1));
 }
 
-async function askLine() {
-    const found = await ask(page.line);
-    if (!found || found.line === undefined) {
-        show("line-state", texts.unavailable);
+async function fetchQueue() {
+    const data = await fetchJson(page.queue);
+    if (!data || data.waiting === undefined) {
+        show("queue-state", texts.unavailable);
         return;
     }
-    const state = {off: texts.off, closed: texts.closed, paused: texts.paused, notOpen: texts.notOpen}[found.state];
-    show("line", number(found.line));
-    show("line-state", state ?? (found.isAdmitting ? texts.open : texts.notAdmitting));
+    const state = {off: texts.off, closed: texts.closed, paused: texts.paused, notOpen: texts.notOpen}[data.state];
+    show("waiting", number(data.waiting));
+    show("queue-state", state ?? (data.isAdmitting ? texts.open : texts.notAdmitting));
     const limit = document.createElement("small");
-    limit.textContent = ` / ${number(found.threshold)}`;
-    element("inside").replaceChildren(number(found.inside), limit);
-    element("inside-bar").style.width = `${Math.min(100, (100 * found.inside) / Math.max(1, found.threshold))}%`;
-    show("outflow", number(found.outflow));
-    show("rate", `≤ ${texts.perMinute.replace("%s", number(found.rate * 60))}`);
-    show("wait", found.line ? span(found.wait) : "–");
-    show("wait-kind", found.line ? (found.waitIsMeasured ? texts.measured : texts.byTheLimits) : texts.nobodyWaits);
-    lengths.push(found.line);
-    if (lengths.length > REMEMBERED) lengths.shift();
-    drawLine(element("line-chart"), lengths, number);
+    limit.textContent = ` / ${number(data.threshold)}`;
+    element("active").replaceChildren(number(data.active), limit);
+    element("active-bar").style.width = `${Math.min(100, (100 * data.active) / Math.max(1, data.threshold))}%`;
+    show("admitted", number(data.admittedPerMinute));
+    show("rate", `≤ ${texts.perMinute.replace("%s", number(data.rate * 60))}`);
+    show("wait", data.waiting ? duration(data.wait) : "–");
+    show("wait-kind", data.waiting ? (data.waitIsMeasured ? texts.measured : texts.byTheLimits) : texts.nobodyWaits);
+    queueLengths.push(data.waiting);
+    if (queueLengths.length > MAX_QUEUE_LENGTHS) queueLengths.shift();
+    drawQueue(element("queue-chart"), queueLengths, number);
 }
 
-async function ask(url) {
+async function fetchJson(url) {
     try {
-        const answer = await fetch(url, {cache: "no-store"});
-        return answer.ok ? await answer.json() : null;
+        const response = await fetch(url, {cache: "no-store"});
+        return response.ok ? await response.json() : null;
     } catch {
         return null;
     }
@@ -160,6 +160,6 @@ function every(milliseconds, call) {
     setInterval(() => document.hidden || call(), milliseconds);
 }
 
-feed.start();
-every(LINE_MS, askLine);
-every(SALES_MS, askSalesSoon);
+subscription.start();
+every(QUEUE_POLL_MS, fetchQueue);
+every(SALES_POLL_MS, fetchSalesSoon);

@@ -1,41 +1,41 @@
-// The seat map on a canvas: thousands of seats, and a change draws one of them.
+// The seat map on a canvas. It holds thousands of seats, so a change redraws one of them.
 
-const TALLEST = 660; // pixels
+const MAX_HEIGHT = 660; // pixels
 const FLASH_MS = 900;
 
 export class SeatMap {
     constructor(canvas, tip, plan, texts) {
         Object.assign(this, {canvas, tip, plan, texts});
         this.blocks = new Map(plan.blocks.map((block) => [block.name, block]));
-        this.seats = new Map(); // id to {x, y, label, price, status}
-        this.places = new Map(); // "x:y" to the same
-        this.counts = {free: 0, held: 0, sold: 0};
+        this.seats = new Map(); // by id: {x, y, label, price, status}
+        this.seatsByPosition = new Map(); // the same objects, by "x:y"
+        this.counts = {available: 0, locked: 0, sold: 0};
         this.flashes = new Map();
         new ResizeObserver(() => this.fit()).observe(canvas.parentElement);
         new MutationObserver(() => this.fit()).observe(document.documentElement, {attributeFilter: ["data-theme"]});
-        canvas.addEventListener("mousemove", (event) => this.point(event));
+        canvas.addEventListener("mousemove", (event) => this.showTip(event));
         canvas.addEventListener("mouseleave", () => (this.tip.hidden = true));
     }
 
     load(seats) {
-        const before = this.seats;
+        const previous = this.seats;
         this.seats = new Map();
-        this.places = new Map();
-        this.counts = {free: 0, held: 0, sold: 0};
+        this.seatsByPosition = new Map();
+        this.counts = {available: 0, locked: 0, sold: 0};
         for (const seat of seats) {
             const block = this.blocks.get(seat.section);
-            const status = state(seat.status);
+            const status = seatState(seat.status);
             this.counts[status]++;
-            if (!block) continue; // made after this page was
+            if (!block) continue; // created after this page was loaded
             const x = block.x + seat.seat_number - 1;
             const y = block.y + seat.row_number - block.firstRow;
-            const shown = {x, y, label: seat.seat_label, price: seat.price, status};
-            this.seats.set(seat.id, shown);
-            this.places.set(`${x}:${y}`, shown);
+            const drawn = {x, y, label: seat.seat_label, price: seat.price, status};
+            this.seats.set(seat.id, drawn);
+            this.seatsByPosition.set(`${x}:${y}`, drawn);
         }
         this.draw();
         for (const [id, seat] of this.seats) {
-            if (before.size && before.get(id)?.status !== seat.status) this.flash(seat);
+            if (previous.size && previous.get(id)?.status !== seat.status) this.flash(seat);
         }
     }
 
@@ -43,7 +43,7 @@ export class SeatMap {
         const seat = this.seats.get(id);
         if (!seat) return;
         this.counts[seat.status]--;
-        seat.status = state(status);
+        seat.status = seatState(status);
         this.counts[seat.status]++;
         this.flash(seat);
     }
@@ -52,8 +52,8 @@ export class SeatMap {
 
     fit() {
         const {plan, canvas} = this;
-        const room = canvas.parentElement.clientWidth;
-        this.scale = Math.min(room / plan.width, TALLEST / plan.height, 22);
+        const width = canvas.parentElement.clientWidth;
+        this.scale = Math.min(width / plan.width, MAX_HEIGHT / plan.height, 22);
         const ratio = window.devicePixelRatio || 1;
         canvas.style.width = `${plan.width * this.scale}px`;
         canvas.style.height = `${plan.height * this.scale}px`;
@@ -62,10 +62,10 @@ export class SeatMap {
         this.ratio = canvas.width / plan.width;
         const style = getComputedStyle(canvas);
         const colour = (name) => style.getPropertyValue(name).trim();
-        this.colours = {free: colour("--free"), held: colour("--held"), sold: colour("--sold")};
-        this.paper = colour("--card-bg");
-        this.ink = colour("--body-fg");
-        this.quiet = colour("--selected-bg");
+        this.colours = {available: colour("--available"), locked: colour("--locked"), sold: colour("--sold")};
+        this.background = colour("--card-bg");
+        this.foreground = colour("--body-fg");
+        this.stageColour = colour("--selected-bg");
         this.font = style.fontFamily;
         this.draw();
     }
@@ -75,9 +75,9 @@ export class SeatMap {
         const pen = this.canvas.getContext("2d");
         pen.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
         pen.clearRect(0, 0, this.plan.width, this.plan.height);
-        pen.fillStyle = this.quiet;
+        pen.fillStyle = this.stageColour;
         rounded(pen, this.plan.middle - 10, 1, 20, 3, 1);
-        pen.fillStyle = this.ink;
+        pen.fillStyle = this.foreground;
         pen.textAlign = "center";
         pen.font = `700 1.5px ${this.font}`;
         pen.fillText(this.texts.stage, this.plan.middle, 3.05);
@@ -87,14 +87,14 @@ export class SeatMap {
     }
 
     drawSeat(pen, seat, glow = 0) {
-        pen.fillStyle = this.paper;
+        pen.fillStyle = this.background;
         pen.fillRect(seat.x, seat.y, 1, 1);
         pen.fillStyle = this.colours[seat.status];
         const inset = 0.12 * (1 - glow);
         rounded(pen, seat.x + inset, seat.y + inset, 1 - 2 * inset, 1 - 2 * inset, this.scale > 5 ? 0.24 : 0);
         if (glow) {
             pen.globalAlpha = glow * 0.7;
-            pen.fillStyle = this.ink;
+            pen.fillStyle = this.foreground;
             rounded(pen, seat.x, seat.y, 1, 1, 0.24);
             pen.globalAlpha = 1;
         }
@@ -118,7 +118,7 @@ export class SeatMap {
         if (this.flashes.size) requestAnimationFrame((then) => this.animate(then));
     }
 
-    point(event) {
+    showTip(event) {
         const seat = this.seatAt(event.offsetX / this.scale, event.offsetY / this.scale);
         this.tip.hidden = !seat;
         if (!seat) return;
@@ -131,15 +131,15 @@ export class SeatMap {
     seatAt(x, y) {
         for (const block of this.plan.blocks) {
             if (x >= block.x && x < block.x + block.seatsPerRow && y >= block.y && y < block.y + block.rows) {
-                return this.places.get(`${block.x + Math.floor(x - block.x)}:${block.y + Math.floor(y - block.y)}`);
+                return this.seatsByPosition.get(`${block.x + Math.floor(x - block.x)}:${block.y + Math.floor(y - block.y)}`);
             }
         }
         return undefined;
     }
 }
 
-function state(status) {
-    return {available: "free", locked: "held"}[status] ?? "sold"; // "reserved" is what old clients call it
+function seatState(status) {
+    return status === "available" || status === "locked" ? status : "sold"; // messages for old clients say "reserved"
 }
 
 function rounded(pen, x, y, width, height, radius) {

@@ -1,8 +1,8 @@
-// The clock of the venue, in the header: its offset comes with the page, so that it is right in any browser.
+// The venue's time in the header. The UTC offset comes with the page, since the browser may be in another time zone.
 "use strict";
 {
     const clock = document.getElementById("venue-time");
-    const offset = Number(document.body.dataset.adminUtcOffset) * 1000; // of the venue's time from UTC
+    const offset = Number(document.body.dataset.adminUtcOffset) * 1000;
     const show = () => {
         if (clock && clock.firstChild) clock.firstChild.nodeValue = new Date(Date.now() + offset).toISOString().slice(11, 16) + " ";
     };

@@ -1,0 +1,35 @@
+"""Celery workers and beats as processes, to be started and killed."""
+
+import subprocess
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+
+from tests.support.harness import running_process
+
+
+class BackgroundProcesses:
+    """Workers and beats, to be started and killed."""
+
+    def __init__(self, stack: ExitStack, database_url: str, logs: Path) -> None:
+        self._stack = stack
+        self._environment = {"DATABASE_URL": database_url}
+        self._logs = logs
+
+    def start(self, process: str) -> subprocess.Popen[bytes]:
+        schedule = str(self._logs / f"beat-{uuid.uuid4().hex}")
+        log = self._logs / f"{process}.log"
+        environment = {**self._environment, "BEAT_SCHEDULE": schedule}
+        started = self._stack.enter_context(running_process(process, log, **environment))
+        self._stack.callback(kill, started)  # at the end, too: nothing may depend on an orderly one
+        return started
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """kill -9, of the process and of all its children."""
+    if process.poll() is None:
+        for part in [*psutil.Process(process.pid).children(recursive=True), process]:
+            part.kill()
+        process.wait()

@@ -1,0 +1,70 @@
+"""Programs that are no Python packages, for the groups of tests that need them.
+
+A group whose program is missing skips and names it. With `CI` set it fails: .ci/run installs the programs, and lists those
+that it cannot have in UNAVAILABLE_TOOLS. `python -m tests.support.tools` installs the Socket.IO client.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# The programs that must be found, by the name of what brings them (a package of Debian, but for socket.io-client: npm).
+PROGRAMS = {
+    "nginx": ["nginx"],
+    "prometheus": ["prometheus", "promtool"],
+    "socket.io-client": ["node", "npm"],
+}
+SOCKETIO_SOURCES = ROOT / "tests" / "socketio"
+SOCKETIO_MODULES = ROOT / ".local" / "socketio"
+
+
+class MissingTool(Exception):
+    pass
+
+
+def require(tool: str) -> None:
+    """Skip the test if `tool` is missing; fail it where .ci/run should have installed it."""
+    try:
+        _provide(tool)
+    except MissingTool as reason:
+        if os.environ.get("CI") and tool not in os.environ.get("UNAVAILABLE_TOOLS", "").split():
+            pytest.fail(f"{reason}, although CI is set", pytrace=False)
+        pytest.skip(str(reason))
+
+
+def _provide(tool: str) -> None:
+    if missing := [program for program in PROGRAMS[tool] if shutil.which(program) is None]:
+        raise MissingTool(f"{tool} is not installed (no {', '.join(missing)})")
+    if tool == "socket.io-client":
+        install_socketio_client()
+
+
+def install_socketio_client() -> None:
+    """By npm, at the versions of the lock; once, also when two test workers ask at the same time."""
+    lock = (SOCKETIO_SOURCES / "package-lock.json").read_text()
+    SOCKETIO_MODULES.mkdir(parents=True, exist_ok=True)
+    installed = SOCKETIO_MODULES / "installed.json"
+    with (SOCKETIO_MODULES / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if installed.exists() and installed.read_text() == lock:
+            return
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(SOCKETIO_SOURCES / name, SOCKETIO_MODULES)
+        try:
+            subprocess.run(
+                ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=10000"],
+                cwd=SOCKETIO_MODULES, check=True, capture_output=True, text=True, timeout=60, env={**os.environ, "CI": "1"},
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError) as error:
+            said = getattr(error, "stderr", "") or ""
+            raise MissingTool(f"socket.io-client cannot be installed: {error} {said}"[:300]) from error
+        installed.write_text(lock)
+
+
+if __name__ == "__main__":
+    install_socketio_client()

@@ -1,0 +1,224 @@
+"""What is answered is what the OpenAPI document says, and everything that it says is answered one day."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from devtools.embedded import Servers
+from tests.support.harness import (
+    HALL,
+    STANDING,
+    STANDING_A,
+    STANDING_B,
+    THEATRE,
+    TOKENS,
+    UPCOMING,
+    Api,
+    Database,
+    at_once,
+    new_user,
+    running_web,
+    seat,
+    token,
+)
+from tests.support.openapi import BUYER, GARBAGE, NOBODY, Asker, Described
+
+ENDED = "e0e00000-0000-4000-8000-000000000005"
+CANCELLED = "4e500000-0000-4000-8000-000000000005"  # a reservation of the buyer
+NOTHING = "99999999-9999-4999-8999-999999999999"
+# Show how long a component took to answer, which is hardly ever the same twice.
+MEASURED = {"getHealthDb", "getHealthRedis", "getHealthAll", "getHealthReady"}
+# Touch nothing that could fail.
+SAFE = MEASURED | {"getHealth", "getHealthLive", "getApiDocument", "getApiPage"}
+IDS = {
+    "getEvent": HALL,
+    "getAvailability": STANDING_B,
+    "listTicketTypes": STANDING,
+    "getSeatMap": HALL,
+    "getSeatReservation": "4e500000-0000-4000-8000-000000000001",
+    "getReservation": "4e500000-0000-4000-8000-000000000008",
+    "cancelReservation": "4e500000-0000-4000-8000-000000000008",
+    "confirmReservation": NOTHING,
+    "refundReservation": NOTHING,
+    "cancelEvent": ENDED,
+}
+
+
+def ids(operation_path: str, operation_id: str) -> list[str]:
+    return [IDS.get(operation_id, THEATRE)] if "{" in operation_path else []
+
+
+def test_every_answer_is_as_described_and_every_described_one_comes(
+    web: Api, world: Database, redis, redis_server: Servers, logs: Path
+) -> None:
+    described = Described(web.get("/api/schema", headers={"Accept-Encoding": "identity"}).json)
+    asker = Asker(described)
+    sell(asker, web, world)
+    wait_in_line(asker, web, world)
+    refuse_sales(asker, web, world, redis)
+    refuse_strangers(asker, web)
+    fail(asker, web, world, redis)
+    with_nobody_else(asker, redis, logs)
+    without_redis(asker, web, redis_server)
+
+    said = {said for operation in described.operations.values() for said in operation.says()}
+    assert asker.faults == []
+    said -= {(page, "304") for page in MEASURED}
+    assert said - asker.seen == {(page, "500 INTERNAL_ERROR") for page in SAFE}
+
+
+def sell(asker: Asker, web: Api, world: Database) -> None:
+    """Everything that goes well, and what the states of a reservation refuse."""
+    ask = partial(asker.ask, web)
+    for page in (*SAFE, "getMetrics", "listEvents", "listLayouts", "rescheduleEventStatus"):
+        ask(page)
+    for page in ("getEvent", "listTicketTypes", "getAvailability", "getSeatMap"):
+        ask(page, IDS[page])
+    held = ask("reserveSeats").json["reservation"]["id"]
+    for page in ("getSeatReservation", "getReservation", "listMyReservations"):
+        ask(page, held)
+    ask("refundReservation", held)  # not paid
+    payment = asker.described.operations["confirmReservation"].example()
+    ask("confirmReservation", held, body=payment | {"amount": 1})
+    ask("confirmReservation", held)
+    ask("confirmReservation", held, body=payment | {"paymentId": "another"})
+    bought = ask("buyTickets").json["reservation"]
+    ask("confirmReservation", bought["id"], body=payment | {"amount": bought["totalAmount"]})  # used before
+    ask("confirmReservation", CANCELLED)
+    ask("cancelReservation", bought["id"])
+    ask("cancelReservation", bought["id"])
+    ask("refundReservation", held)
+    late = web.reserve(BUYER, HALL, seat(1, 5)).json["reservation"]["id"]
+    world.expire(late)
+    ask("confirmReservation", late)
+    assert web.reserve(new_user(), HALL, seat(1, 5)).status == 201
+    ask("cancelReservation", late)
+    ask("cancelEvent", IDS["cancelEvent"])
+
+
+def wait_in_line(asker: Asker, web: Api, world: Database) -> None:
+    ask = partial(asker.ask, web)
+    for place in ("getQueuePolicy", "changeQueuePolicy", "patchQueuePolicy", "pauseQueue", "resumeQueue"):
+        ask(place, THEATRE)
+    for state in ({"threshold": 1000}, {"threshold": 0}):
+        ask("changeQueuePolicy", THEATRE, body=state)
+        for place in ("getQueueStatus", "checkQueue", "sendQueueHeartbeat", "getQueueStatus"):
+            ask(place, THEATRE)
+        ask("reserveSeats", body={"eventId": THEATRE, "seatIds": [seat(7, 1)]})
+        ask("buyTickets", body={"eventId": THEATRE, "items": [{"ticketTypeId": STANDING_A, "quantity": 1}]})
+        ask("getQueueOverview", THEATRE)
+        ask("leaveQueue", THEATRE)
+    ask("clearQueue", THEATRE)
+    ask("checkQueue", ENDED)
+    ask("getQueueDraw", THEATRE)  # none
+    ask("patchQueuePolicy", UPCOMING, body={"opensAt": "2030-06-01T10:00:00Z"})
+    for place in ("checkQueue", "getQueueStatus", "getQueueDraw"):
+        ask(place, UPCOMING)
+    world.rows("UPDATE queue_policies SET opens_at = now() - interval '1 hour' WHERE event_id = %s", UPCOMING)
+    for change in ("patchQueuePolicy", "changeQueuePolicy"):
+        ask(change, UPCOMING, body={"opensAt": "2030-06-01T11:00:00Z"})
+    world.rows("UPDATE queue_draws SET drawn_at = now(), participants = sha256('1') || sha256('2')")
+    ask("getQueueDraw", UPCOMING, query="?participants=all")
+
+
+def refuse_sales(asker: Asker, web: Api, world: Database, redis) -> None:
+    def reserve(*places: str, event_id: str = HALL, **options: Any) -> None:
+        asker.ask(web, "reserveSeats", body={"eventId": event_id, "seatIds": list(places)}, **options)
+
+    def buy(ticket_type: str = STANDING_A, quantity: object = 1, event_id: str = STANDING, **options: Any) -> None:
+        items = [{"ticketTypeId": ticket_type, "quantity": quantity}]
+        asker.ask(web, "buyTickets", body={"eventId": event_id, "items": items}, **options)
+
+    reserve(*[seat(1, place) for place in range(1, 6)])
+    reserve(seat(1, 5))  # taken
+    reserve(NOTHING)
+    reserve(seat(1, 1), event_id=NOTHING)
+    reserve(seat(3, 1), event_id=UPCOMING)
+    redis.set(f"lock:seat:{HALL}:{seat(1, 6)}", "somebody")
+    reserve(seat(1, 6))
+    world.rows("UPDATE seats SET price = 2147483647 WHERE id = ANY(%s::uuid[])", [seat(1, 7), seat(1, 8)])
+    reserve(seat(1, 7), seat(1, 8))
+    buy(NOTHING)
+    buy(quantity=0)
+    buy(STANDING_B, 51)
+    buy(event_id=NOTHING)
+    buy(event_id=UPCOMING)
+    world.rows("UPDATE ticket_types SET price = 2147483647 WHERE id = %s", STANDING_A)
+    buy(quantity=2)
+    for sale, event_id in ((reserve, HALL), (buy, STANDING)):
+        key = f"{BUYER}:{sale.__name__} now".encode()
+        redis.set(f"lock:request:{event_id}:{hashlib.sha256(key).hexdigest()[:32]}", "somebody")
+    reserve(seat(1, 9), headers={"Idempotency-Key": "reserve now"})
+    buy(headers={"Idempotency-Key": "buy now"})
+    for place in (9, 9, 10):
+        reserve(seat(1, place), headers={"Idempotency-Key": "one seat"})
+    for quantity in (1, 1, 2):
+        buy(STANDING_B, quantity, headers={"Idempotency-Key": "one purchase"})
+
+
+def refuse_strangers(asker: Asker, web: Api) -> None:
+    """What depends on the operation's kind only: who asks, and how the request is made."""
+    asker.ask(web, "listEvents", query="?page=0")
+    asker.ask(web, "getSeatMap", STANDING)  # no seats
+    for operation in asker.described.operations.values():
+        ask = partial(asker.ask, web, operation.id, *ids(operation.path, operation.id))
+        if operation.is_signed_in or operation.is_internal:
+            ask(who={})
+        if operation.is_signed_in:
+            ask(who=GARBAGE)
+            ask(who=NOBODY)
+        if operation.is_for_administrators:
+            ask(who={"Authorization": f"Bearer {token(new_user())}"})
+        if operation.has_body:
+            ask(body=b"{")
+            ask(body=b"{}", headers={"Content-Type": "text/plain"})
+            ask(body=b" " * 300_000)
+        if "{" in operation.path:
+            for other in ("abc", NOTHING):
+                asker.ask(web, operation.id, other)
+
+
+def fail(asker: Asker, web: Api, world: Database, redis) -> None:
+    """A fault of ours: the tables are gone."""
+    redis.flushall()
+    world.rows("ALTER SCHEMA ticket_schema RENAME TO elsewhere")
+    try:
+        for operation in asker.described.operations.values():
+            if operation.id not in SAFE:
+                asker.ask(web, operation.id, *ids(operation.path, operation.id))
+    finally:
+        world.rows("ALTER SCHEMA elsewhere RENAME TO ticket_schema")
+
+
+def with_nobody_else(asker: Asker, redis, logs: Path) -> None:
+    """Neither PostgreSQL nor the Auth Service is there; a few tokens have been verified before."""
+    redis.flushall()
+    known = {}
+    for name, role in (("user_a", "user"), ("admin", "admin")):
+        user = TOKENS["users"][name]
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        known[role] = {"Authorization": f"Bearer {name}"}
+        redis.set(f"auth:token:{digest}", json.dumps([user["userId"], "", "", role, time.time() + 60]))
+    nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "AUTH_SERVICE_URL": "http://127.0.0.1:1"}
+    calls: list[Callable[[], Any]] = []
+    with running_web(logs / "alone.log", WEB_WORKERS="1", WEB_THREADS="64", **nowhere) as alone:
+        for operation in asker.described.operations.values():
+            ask = partial(asker.ask, alone, operation.id, *ids(operation.path, operation.id))
+            if operation.is_signed_in:
+                calls += [ask, partial(ask, who=known["admin" if operation.is_for_administrators else "user"])]
+            elif operation.id not in SAFE or operation.id in ("getHealthDb", "getHealthReady"):
+                calls.append(ask)
+        at_once(calls)
+
+
+def without_redis(asker: Asker, web: Api, redis_server: Servers) -> None:
+    redis_server.stop_redis()
+    for operation in asker.described.operations.values():
+        if "503 WAITING_ROOM_UNAVAILABLE" in {said for _, said in operation.says()}:
+            asker.ask(web, operation.id, *ids(operation.path, operation.id))
+    for page in ("getHealthRedis", "getHealthAll"):
+        asker.ask(web, page)
