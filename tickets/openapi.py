@@ -15,11 +15,13 @@ EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 
 
 class TicketTypes(serializers.Serializer[Any]):
-    ticketTypes = TicketTypeSerializer(many=True, help_text="Dearest first. Empty for an event that does not exist.")
+    ticketTypes = TicketTypeSerializer(
+        many=True, help_text="Most expensive first. Empty for an event that does not exist."
+    )
 
 
 class Availability(serializers.Serializer[Any]):
-    available_quantity = serializers.IntegerField(help_text="Not held and not sold.")
+    available_quantity = serializers.IntegerField(help_text="Neither held nor sold.")
     total_quantity = serializers.IntegerField()
 
 
@@ -30,14 +32,14 @@ class Tickets(ViewDescription):
     operations = {
         "event": extend_schema(
             operation_id="listTicketTypes",
-            summary="What can be bought for an event",
+            summary="List the ticket types of an event",
             responses={200: TicketTypes},
             extensions=raises(InvalidInput("Invalid eventId format")),
         ),
         "availability": extend_schema(
             operation_id="getAvailability",
-            summary="How many tickets are left",
-            description="Always the truth, never older than the last commit.",
+            summary="Get the stock of a ticket type",
+            description="Never cached: never older than the last commit.",
             responses={200: Availability},
             extensions=raises(InvalidInput("Invalid ticketTypeId format"), TicketTypeNotFound),
         ),

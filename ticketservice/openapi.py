@@ -46,8 +46,8 @@ class Alive(serializers.Serializer[Any]):
 
 class ComponentState(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["ok", "down"])
-    latencyMs = serializers.FloatField(required=False, help_text="If the component is up.")
-    reason = serializers.CharField(required=False, help_text="If it is down.")
+    latencyMs = serializers.FloatField(required=False, help_text="If it has responded.")
+    reason = serializers.CharField(required=False, help_text="If it has not.")
 
 
 class Health(serializers.Serializer[Any]):
@@ -62,21 +62,21 @@ class HealthPage(APIView):  # for the document only; `ticketservice.health` resp
 
 @extend_schema(tags=["Operation"])
 class AlivePage(HealthPage):
-    @extend_schema(summary="Liveness: the process responds", responses={200: Alive})
+    @extend_schema(summary="Check whether the process responds", responses={200: Alive})
     def get(self, request: Request) -> Response: ...  # type: ignore[empty-body]
 
 
 @extend_schema(tags=["Operation"])
 class ComponentPage(HealthPage):
-    @extend_schema(summary="Status of components", responses={200: Health, 503: Health})
+    @extend_schema(summary="Check whether the components respond", responses={200: Health, 503: Health})
     def get(self, request: Request) -> Response: ...  # type: ignore[empty-body]
 
 
 @extend_schema(tags=["Operation"])
 class ReadyPage(HealthPage):
     @extend_schema(
-        summary="Readiness: the process can serve traffic",
-        description="200 while PostgreSQL is up. Redis is not required: seats can be sold without it.",
+        summary="Check whether the process can receive traffic",
+        description="It can while PostgreSQL responds; without Redis the sale continues.",
         responses={200: Health, 503: Health},
     )
     def get(self, request: Request) -> Response: ...  # type: ignore[empty-body]
@@ -99,7 +99,7 @@ class DocumentPage(ViewDescription):
     operations = {
         "get": extend_schema(
             operation_id="getApiDocument",
-            summary="This document",
+            summary="Get this document",
             responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "OpenAPI 3.1")},
         )
     }
@@ -112,7 +112,7 @@ class DocumentationPage(ViewDescription):
     operations = {
         "get": extend_schema(
             operation_id="getApiPage",
-            summary="A page to read this document and try its operations",
+            summary="Get the page that shows this document",
             responses={(200, "text/html"): OpenApiResponse(OpenApiTypes.STR)},
         )
     }
@@ -121,7 +121,7 @@ class DocumentationPage(ViewDescription):
 METRICS = {
     "get": {
         "operationId": "getMetrics",
-        "summary": "Metrics for Prometheus",
+        "summary": "Get the metrics for Prometheus",
         "tags": ["Operation"],
         "responses": {
             "200": {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}},

@@ -132,7 +132,10 @@ def test_recorded_answers_are_as_described(described: Described) -> None:
         (status,) = expected["status"]
         pointer = f"{operation.pointer}/responses/{status}/content/application~1json/schema"
         compared += 1
-        faults += [f"{case['case']}: {fault}" for fault in described.faults(pointer, known(expected["json"]))]
+        found = described.faults(pointer, known(expected["json"]))
+        if expected.get("extra"):  # fields were added after it was recorded
+            found = [fault for fault in found if not fault.endswith("is a required property")]
+        faults += [f"{case['case']}: {fault}" for fault in found]
 
     assert faults == []
     assert compared > 100
