@@ -9,8 +9,17 @@ help: ## show this
 run: .venv/installed ## start the whole service on this machine, on port $PORT (8000)
 	@exec $(BIN)/python manage.py run
 
+test-fast: .venv/installed ## run the tests that take less than a second each, for the edit loop
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'
+
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+coverage: .venv/installed ## run the tests, and measure which lines they run, in all processes; fails below the floor of pyproject.toml
+	@rm -rf .local/coverage && mkdir -p .local/coverage
+	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 bench: .venv/installed ## measure throughput beside its limits; BENCH="--quick" takes a minute, BENCH=--help tells more
 	@$(BIN)/python -m bench $(BENCH)
@@ -69,4 +78,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test check lock messages screenshots clean bench bench-live bench-growth
+.PHONY: help run test test-fast coverage check lock messages screenshots clean bench bench-live bench-growth

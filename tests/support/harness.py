@@ -24,6 +24,8 @@ from django.core.management import CommandError, call_command
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
+from devtools.procfile import read_procfile
+
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = ROOT / "tests" / "contract"
 TOKENS: dict[str, Any] = json.loads((CONTRACT / "tokens.json").read_text())
@@ -245,8 +247,10 @@ def free_port() -> int:
 
 
 def procfile_command(process: str) -> str:
-    lines = (ROOT / "Procfile").read_text().splitlines()
-    return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{process}:"))
+    command = read_procfile(ROOT / "Procfile")[process]
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+        command = command.replace("ticketservice.wsgi:", "tests.support.traced_wsgi:")
+    return command
 
 
 @contextmanager
