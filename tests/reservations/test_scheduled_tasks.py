@@ -448,7 +448,7 @@ def test_a_layout_in_use_can_not_be_edited(world: Database, admin_pages) -> None
     small_hall = "1a400000-0000-4000-8000-000000000001"
     page = admin_pages.client.get(f"/admin/events/seatlayout/{small_hall}/change/")
     assert page.status_code == 200
-    assert list(page.context["adminform"].form.fields) == ["name", "description", "why"]
+    assert list(page.context["adminform"].form.fields) == ["name", "description", "reason"]
     bad = {"name": "x", "description": "", "layout_config": '{"sections": []}'}
     refused = admin_pages.client.post("/admin/events/seatlayout/add/", bad)
     assert "좌석 배치에 구역이 없습니다." in refused.content.decode()
