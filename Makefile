@@ -45,6 +45,7 @@ check: .venv/installed ## formatting, lint, types, import rules, names, migratio
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m devtools.retired_names
+	$(BIN)/python -m devtools.class_names
 	@echo $(BIN)/python manage.py makemigrations --check --dry-run
 	@said=$$($(BIN)/python manage.py makemigrations --check --dry-run 2>&1) || { echo "$$said"; exit 1; }
 	$(BIN)/python manage.py check --deploy --fail-level WARNING

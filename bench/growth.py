@@ -167,7 +167,7 @@ def _with_events(service: Service, port: int) -> Iterator[dict[str, Any]]:
 
 
 def _with_sockets(service: Service, web: int, tokens: list[str]) -> Iterator[dict[str, Any]]:
-    bench = measuring.Bench(service, viewers.build(service.directory), tokens, web)
+    bench = measuring.LiveBench(service, viewers.build(service.directory), tokens, web)
     (ours,) = (server for server in servers.servers(changes.EVENT, None) if server.name == servers.OURS)
     for count in SOCKETS:
         catalogue.reset(service.database_url, service.redis_url)

@@ -6,7 +6,7 @@ The servers and the crowd are those of `make bench-live`, which has more of both
 from bench import measuring
 from bench.live import servers, viewers
 from bench.live.changes import EVENT
-from bench.live.measuring import Bench, Figure
+from bench.live.measuring import LiveBench, LiveFigure
 from bench.live.servers import Server
 from bench.workloads import LimitName
 
@@ -46,6 +46,6 @@ class Sockets:
             per_socket=found.per_socket,
         )
 
-    def _crowd(self, server: Server, web: int) -> Figure:
-        bench = Bench(self._bench.service, self._program, self._bench.tokens, web)
+    def _crowd(self, server: Server, web: int) -> LiveFigure:
+        bench = LiveBench(self._bench.service, self._program, self._bench.tokens, web)
         return bench.measure(server, sockets=SOCKETS, rate=RATE, seconds=self._bench.seconds)

@@ -92,7 +92,7 @@ def wait_until(condition: Callable[[], Any], *, seconds: float) -> None:
 # --- The crowd --------------------------------------------------------------------------------------------------------
 
 
-class Sale:
+class EventOnSale:
     """An event on sale, as buyers and the payment service see it."""
 
     def __init__(self, base: str, environment: dict[str, str]) -> None:
@@ -305,7 +305,7 @@ def take_pictures(base: str, environment: dict[str, str], program: str) -> list[
         environment | {"DJANGO_SUPERUSER_PASSWORD": PASSWORD},
         "createsuperuser", "--noinput", "--username", ORGANISER, "--email", "minji@example.com",
     )  # fmt: skip
-    sale, organiser = Sale(base, environment), Organiser(base)
+    sale, organiser = EventOnSale(base, environment), Organiser(base)
     print("selling ...")
     sale.sell_some(620)
     spread_over(48, sale.event, environment["DATABASE_URL"])
@@ -329,7 +329,7 @@ def take_pictures(base: str, environment: dict[str, str], program: str) -> list[
         crowd.join()
 
 
-def tell_a_story(sale: Sale, organiser: Organiser, database_url: str) -> str:
+def tell_a_story(sale: EventOnSale, organiser: Organiser, database_url: str) -> str:
     """A reservation that was paid at the provider's only, confirmed by hand, and refunded at last. Its id."""
     reservation = sale.buy(str(uuid.uuid4()), pays=False)
     while reservation is None:

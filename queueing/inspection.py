@@ -36,7 +36,7 @@ _scan_difference = LuaScript(
 )
 
 
-class Finding(NamedTuple):
+class InconsistentEntry(NamedTuple):
     check: str
     user_id: str
     moment: int | None  # microseconds since 1970, if the check is about one
@@ -75,24 +75,24 @@ def known_events() -> list[UUID]:
     return sorted(UUID(event_id.decode()) for event_id in set().union(*execute(read)))
 
 
-def find_inconsistencies(event_id: UUID) -> list[Finding]:
+def find_inconsistencies(event_id: UUID) -> list[InconsistentEntry]:
     """What lua/integrity.lua and lua/scan_difference.lua report. Reads only, page by page. Raises RedisUnavailable."""
     keys = keys_of(event_id)
     limits = {"max_duration_us": MAX_DURATION_US, "clock_slack_us": CLOCK_SLACK_US, "limit": MAX_FINDINGS}
     flat = _integrity(keys={name: keys[name] for name in _integrity.keys}, args=limits)["findings"]
     rows = zip(flat[0::3], flat[1::3], flat[2::3], strict=True)
     return [
-        *(Finding(check.decode(), user.decode(), int(float(at)) if at else None) for check, user, at in rows),
+        *(InconsistentEntry(check.decode(), user.decode(), int(float(at)) if at else None) for check, user, at in rows),
         *_find_missing("waiting_without_seen", keys["queue_key"], keys["queue_seen_key"]),
         *_find_missing("seen_without_waiting", keys["queue_seen_key"], keys["queue_key"]),
     ]
 
 
-def _find_missing(check: str, first_key: str, second_key: str) -> list[Finding]:
+def _find_missing(check: str, first_key: str, second_key: str) -> list[InconsistentEntry]:
     findings, cursor = [], b"-inf"
     while cursor:
         args = {"after": cursor, "limit": PAGE_SIZE}
         page = _scan_difference(keys={"first_key": first_key, "second_key": second_key}, args=args)
-        findings += [Finding(check, user.decode(), None) for user in page["missing"]]
+        findings += [InconsistentEntry(check, user.decode(), None) for user in page["missing"]]
         cursor = page["cursor"]
     return findings

@@ -13,7 +13,7 @@ from events.errors import EventNotFound
 from kernel.errors import InvalidInput
 from kernel.openapi.schema import MessageSerializer, Timestamp, ViewDescription, raises
 from queueing.errors import NoDraw, QueueAlreadyOpen, QueueClosed, WaitingRoomUnavailable
-from queueing.serializers import PolicyChanges
+from queueing.serializers import PolicyChangesSerializer
 
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 
@@ -33,7 +33,7 @@ QUEUE_TICKET = OpenApiParameter(
 # --- Shapes -----------------------------------------------------------------------------------------------------------
 
 
-class CheckResponse(serializers.Serializer[Any]):
+class CheckResponseSerializer(serializers.Serializer[Any]):
     """The visitor's position. `ticket` and what follows it only while waiting, `pass` and its end only while active."""
 
     queued = serializers.BooleanField(help_text="Whether the visitor waits.")
@@ -66,7 +66,7 @@ class CheckResponse(serializers.Serializer[Any]):
         return {**super().get_fields(), "pass": given}  # a word of Python's
 
 
-class StatusResponse(CheckResponse):
+class StatusResponseSerializer(CheckResponseSerializer):
     """The same, with `position` and `estimatedWait` always there: 0 for a visitor who does not wait."""
 
     position = serializers.IntegerField(
@@ -77,7 +77,7 @@ class StatusResponse(CheckResponse):
     currentUsers = serializers.IntegerField(help_text="How many are active.")
 
 
-class Overview(serializers.Serializer[Any]):
+class OverviewSerializer(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
     queueSize = serializers.IntegerField()
     currentUsers = serializers.IntegerField()
@@ -88,12 +88,12 @@ class Overview(serializers.Serializer[Any]):
     admittedLastMinute = serializers.IntegerField(help_text="From the queue.")
 
 
-class Cleared(MessageSerializer):
+class ClearedSerializer(MessageSerializer):
     clearedQueue = serializers.IntegerField(help_text="How many were waiting.")
     clearedActive = serializers.IntegerField(help_text="How many were active.")
 
 
-class Policy(serializers.Serializer[Any]):
+class PolicySerializer(serializers.Serializer[Any]):
     """With defaults filled in."""
 
     isOn = serializers.BooleanField()
@@ -108,21 +108,21 @@ class Policy(serializers.Serializer[Any]):
     opensAt = Timestamp(allow_null=True, help_text="Visitors who come before it take part in a draw.")
 
 
-class Changes(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
+class PolicyChangesExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
     """Constraints of `policy_changes` that the serializer does not know."""
 
-    target_class = PolicyChanges
+    target_class = PolicyChangesSerializer
 
     def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
         return {**super().map_serializer(auto_schema, direction), "minProperties": 1, "additionalProperties": False}
 
 
-class PolicyOfEvent(serializers.Serializer[Any]):
+class PolicyOfEventSerializer(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
-    policy = Policy()
+    policy = PolicySerializer()
 
 
-class Draw(serializers.Serializer[Any]):
+class DrawSerializer(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
     commitment = serializers.RegexField(r"^[0-9a-f]{64}$", help_text="SHA-256 of the seed.")
     opensAt = Timestamp(allow_null=True)
@@ -142,8 +142,8 @@ _QUEUE_ERRORS = raises(_MALFORMED, EventNotFound, WaitingRoomUnavailable)
 _CHANGE: dict[str, Any] = {
     "summary": "Change the policy",
     "description": "Only the fields sent are changed; `null` restores the default. Applies at once.",
-    "request": PolicyChanges,
-    "responses": {200: PolicyOfEvent},
+    "request": PolicyChangesSerializer,
+    "responses": {200: PolicyOfEventSerializer},
     "extensions": raises(
         _MALFORMED, InvalidInput("Nothing to change. There are isOn, isPaused, ..."), EventNotFound, QueueAlreadyOpen
     ),
@@ -161,7 +161,7 @@ class Queue(ViewDescription):
             description="Admits the visitor if nobody waits and there is room. Idempotent.",
             parameters=[QUEUE_PASS, QUEUE_TICKET],
             request=None,
-            responses={200: CheckResponse},
+            responses={200: CheckResponseSerializer},
             extensions=raises(_MALFORMED, EventNotFound, QueueClosed, WaitingRoomUnavailable),
         ),
         "status": extend_schema(
@@ -169,7 +169,7 @@ class Queue(ViewDescription):
             summary="Get the position",
             description="Counts as a heartbeat.",
             parameters=[QUEUE_PASS, QUEUE_TICKET],
-            responses={200: StatusResponse},
+            responses={200: StatusResponseSerializer},
             extensions=_QUEUE_ERRORS,
         ),
         "heartbeat": extend_schema(
@@ -178,7 +178,7 @@ class Queue(ViewDescription):
             description="Keeps the position, or the admission.",
             parameters=[QUEUE_PASS, QUEUE_TICKET],
             request=None,
-            responses={200: StatusResponse},
+            responses={200: StatusResponseSerializer},
             extensions=_QUEUE_ERRORS,
         ),
         "leave": extend_schema(
@@ -194,7 +194,7 @@ class Queue(ViewDescription):
             parameters=[
                 OpenApiParameter("participants", enum=["all"], description="`all`: with the codes of all participants.")
             ],
-            responses={200: Draw},
+            responses={200: DrawSerializer},
             extensions=raises(_MALFORMED, InvalidInput("Invalid participants"), EventNotFound, NoDraw),
         ),
     }
@@ -208,7 +208,7 @@ class QueueAdmin(ViewDescription):
         "overview": extend_schema(
             operation_id="getQueueOverview",
             summary="Get how many wait and are active",
-            responses={200: Overview},
+            responses={200: OverviewSerializer},
             extensions=_QUEUE_ERRORS,
         ),
         "clear": extend_schema(
@@ -216,7 +216,7 @@ class QueueAdmin(ViewDescription):
             summary="Clear the queue",
             description="Empties the queue and ends all admissions. Passes and tickets issued before are void.",
             request=None,
-            responses={200: Cleared},
+            responses={200: ClearedSerializer},
             extensions=_QUEUE_ERRORS,
         ),
         "pause": extend_schema(
@@ -238,7 +238,7 @@ class QueueAdmin(ViewDescription):
                 methods=["GET"],
                 operation_id="getQueuePolicy",
                 summary="Get the policy",
-                responses={200: PolicyOfEvent},
+                responses={200: PolicyOfEventSerializer},
                 extensions=raises(_MALFORMED, EventNotFound),
             ),
             extend_schema(methods=["POST"], operation_id="changeQueuePolicy", **_CHANGE),

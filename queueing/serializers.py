@@ -147,7 +147,7 @@ def _within(column: str) -> dict[str, Any]:
     return {"min_value": least, "max_value": most, "allow_null": True, "required": False}
 
 
-class PolicyChanges(serializers.Serializer[Any]):
+class PolicyChangesSerializer(serializers.Serializer[Any]):
     """null restores the default; fields that are left out stay as they are."""
 
     isOn = serializers.BooleanField(allow_null=True, required=False)  # noqa: N815 - as on the wire
@@ -173,7 +173,7 @@ def policy_changes(data: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in data.items():
         if isinstance(value, bool) and name not in ("isOn", "isPaused"):
             raise InvalidInput(f"{name}: a number is required")  # Python, and so the serializer, takes false for 0
-    read = PolicyChanges(data=data)
+    read = PolicyChangesSerializer(data=data)
     if not read.is_valid():
         field, errors = next(iter(read.errors.items()))
         raise InvalidInput(f"{field}: {errors[0]}")

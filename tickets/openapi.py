@@ -14,13 +14,13 @@ from tickets.errors import TicketTypeNotFound
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 
 
-class TicketTypes(serializers.Serializer[Any]):
+class TicketTypesSerializer(serializers.Serializer[Any]):
     ticketTypes = TicketTypeSerializer(
         many=True, help_text="Most expensive first. Empty for an event that does not exist."
     )
 
 
-class Availability(serializers.Serializer[Any]):
+class AvailabilitySerializer(serializers.Serializer[Any]):
     available_quantity = serializers.IntegerField(help_text="Neither held nor sold.")
     total_quantity = serializers.IntegerField()
 
@@ -33,14 +33,14 @@ class Tickets(ViewDescription):
         "event": extend_schema(
             operation_id="listTicketTypes",
             summary="List the ticket types of an event",
-            responses={200: TicketTypes},
+            responses={200: TicketTypesSerializer},
             extensions=raises(InvalidInput("Invalid eventId format")),
         ),
         "availability": extend_schema(
             operation_id="getAvailability",
             summary="Get the stock of a ticket type",
             description="Never cached: never older than the last commit.",
-            responses={200: Availability},
+            responses={200: AvailabilitySerializer},
             extensions=raises(InvalidInput("Invalid ticketTypeId format"), TicketTypeNotFound),
         ),
     }

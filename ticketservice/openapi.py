@@ -40,19 +40,19 @@ NOT_UNDER_API = [{"url": "/"}]
 # --- Pages ------------------------------------------------------------------------------------------------------------
 
 
-class Alive(serializers.Serializer[Any]):
+class AliveSerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["ok"])
 
 
-class ComponentState(serializers.Serializer[Any]):
+class ComponentStateSerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["ok", "down"])
     latencyMs = serializers.FloatField(required=False, help_text="If it has responded.")
     reason = serializers.CharField(required=False, help_text="If it has not.")
 
 
-class Health(serializers.Serializer[Any]):
+class HealthSerializer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["ok", "down"])
-    components = serializers.DictField(child=ComponentState(), help_text="`database`, `redis`.")
+    components = serializers.DictField(child=ComponentStateSerializer(), help_text="`database`, `redis`.")
 
 
 class HealthPage(APIView):  # for the document only; `ticketservice.health` responds, without DRF
@@ -62,13 +62,15 @@ class HealthPage(APIView):  # for the document only; `ticketservice.health` resp
 
 @extend_schema(tags=["Operation"])
 class AlivePage(HealthPage):
-    @extend_schema(summary="Check whether the process responds", responses={200: Alive})
+    @extend_schema(summary="Check whether the process responds", responses={200: AliveSerializer})
     def get(self, request: Request) -> Response: ...  # type: ignore[empty-body]
 
 
 @extend_schema(tags=["Operation"])
 class ComponentPage(HealthPage):
-    @extend_schema(summary="Check whether the components respond", responses={200: Health, 503: Health})
+    @extend_schema(
+        summary="Check whether the components respond", responses={200: HealthSerializer, 503: HealthSerializer}
+    )
     def get(self, request: Request) -> Response: ...  # type: ignore[empty-body]
 
 
@@ -77,7 +79,7 @@ class ReadyPage(HealthPage):
     @extend_schema(
         summary="Check whether the process can receive traffic",
         description="It can while PostgreSQL responds; without Redis the sale continues.",
-        responses={200: Health, 503: Health},
+        responses={200: HealthSerializer, 503: HealthSerializer},
     )
     def get(self, request: Request) -> Response: ...  # type: ignore[empty-body]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import catalogue
 from bench.live import report, viewers
 from bench.live.changes import EVENT
-from bench.live.measuring import Bench, Figure
+from bench.live.measuring import LiveBench, LiveFigure
 from bench.live.servers import node_modules, servers
 from bench.report import circumstances
 from bench.service import ROOT, Service
@@ -34,7 +34,7 @@ def main() -> None:
         print(f"{time.monotonic() - started:6.1f} s  {text}", file=sys.stderr, flush=True)
 
     say("starting PostgreSQL and Redis" if node else "starting PostgreSQL and Redis (no Node, or no `ws` for it)")
-    service, figures = Service(directory), list[Figure]()
+    service, figures = Service(directory), list[LiveFigure]()
     try:
         say("loading the catalogue")
         catalogue.refuse_foreign(service.database_url, service.redis_url)
@@ -46,7 +46,7 @@ def main() -> None:
         crowds = [(*COMPARED, server) for server in chosen]
         crowds += [(asked.sockets, asked.rate, server) for server in chosen if server.name in asked.crowd]
         with service.running("web", workers=1) as web:
-            bench = Bench(service, program, catalogue.tokens(service.environment["JWT_SECRET"]), web)
+            bench = LiveBench(service, program, catalogue.tokens(service.environment["JWT_SECRET"]), web)
             for repeat in range(asked.repeats):
                 for sockets, rate, server in crowds:
                     found = bench.measure(server, sockets=sockets, rate=rate, seconds=asked.seconds)

@@ -16,7 +16,7 @@ SETTLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
+class LiveFigure:
     """Times in ms, `cpu` in us for each delivered change, memory in bytes: of the process, empty, and for a socket."""
 
     server: str
@@ -37,7 +37,7 @@ class Figure:
 
 
 @dataclass
-class Bench:
+class LiveBench:
     service: Service
     program: Path
     tokens: list[str]
@@ -47,7 +47,7 @@ class Bench:
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # of what is started from here on
 
-    def measure(self, server: Server, *, sockets: int, rate: float, seconds: float) -> Figure:
+    def measure(self, server: Server, *, sockets: int, rate: float, seconds: float) -> LiveFigure:
         log = self.service.directory / "logs" / "live.log"
         with servers.running(server, self.service.environment, log) as running:
             with viewers(self.program, port=running.port, path=server.path, count=20):  # what is made only once
@@ -67,7 +67,7 @@ class Bench:
                     counted, used = crowd.end(), running.cpu() - before
                     passed = time.monotonic() - started
         delivered = max(1, counted["changes"])
-        return Figure(
+        return LiveFigure(
             server=server.name,
             sockets=sockets,
             rate=rate,

@@ -15,7 +15,7 @@ if not settings.configured:
     settings.configure(CHANNEL_LAYERS={"default": LAYER})
 
 
-class Viewer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
+class ViewerConsumer(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     async def connect(self) -> None:
         await self.channel_layer.group_add(GROUP, self.channel_name)
         await self.accept()
@@ -31,4 +31,4 @@ async def broadcast(message: dict[str, Any]) -> None:
     await get_channel_layer().group_send(GROUP, {"type": "change", "message": message})
 
 
-application = ProtocolTypeRouter({"websocket": Viewer.as_asgi()})
+application = ProtocolTypeRouter({"websocket": ViewerConsumer.as_asgi()})

@@ -5,14 +5,14 @@ from html import escape
 from statistics import median
 from typing import Any
 
-from bench.live.measuring import Figure
+from bench.live.measuring import LiveFigure
 
 Row = dict[str, Any]
 MEDIANS = ("cpu", "busy", "p50", "p99", "slowest", "empty", "per_socket", "bytes_per_frame", "client_cpu")
 BAR, GAP, LEFT, WIDTH = 16, 6, 230, 420
 
 
-def summary(figures: Sequence[Figure]) -> list[Row]:
+def summary(figures: Sequence[LiveFigure]) -> list[Row]:
     """A row for each server and crowd; `to_limit` and `to_plain` compare its CPU time with those of the same crowd."""
     kinds = dict.fromkeys((figure.sockets, figure.rate, figure.server) for figure in figures)
     rows = [_row([f for f in figures if (f.sockets, f.rate, f.server) == kind]) for kind in kinds]
@@ -27,7 +27,7 @@ def _crowd(row: Row) -> tuple[int, float]:
     return row["sockets"], row["rate"]
 
 
-def _row(runs: Sequence[Figure]) -> Row:
+def _row(runs: Sequence[LiveFigure]) -> Row:
     first = runs[0]
     return {
         "server": first.server,

@@ -30,7 +30,7 @@ from rest_framework.permissions import BasePermission
 from kernel.db.sql import release_connection
 from kernel.fastpath.cache_store import WSGIResponse
 from kernel.fastpath.checks import marked_actions, unsupported_on_fast_path, unsupported_settings
-from kernel.fastpath.response_cache import Application, Environment
+from kernel.fastpath.response_cache import Application, WSGIEnvironment
 from kernel.http.middleware import MIN_COMPRESSED_BYTES, compress_responses
 from kernel.http.problems import JSON, PROBLEM_JSON, accepts_problem_json, render_and_log_error
 from kernel.http.rest import JSONParser
@@ -49,7 +49,7 @@ class FastRequest:
     auth: Any = None
     body = b""
 
-    def __init__(self, environ: Environment) -> None:
+    def __init__(self, environ: WSGIEnvironment) -> None:
         self.META = environ
         self.method: str = environ["REQUEST_METHOD"]
         self.path_info: str = environ["PATH_INFO"]
@@ -121,7 +121,9 @@ class FastPathHandler:
         self._max_bytes = math.inf if max_bytes is None else max_bytes
         self._secure_header = getattr(settings, "SECURE_PROXY_SSL_HEADER", None) or ("", "")
 
-    def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> "WSGIResponse | Iterable[bytes]":
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: Callable[..., Any]
+    ) -> "WSGIResponse | Iterable[bytes]":
         """Return a WSGIResponse without calling `start_response` (`ResponseCache` does), or Django's response."""
         if (resolved := self._route(environ)) is None:
             return self._application(environ, start_response)
@@ -147,7 +149,7 @@ class FastPathHandler:
         response = WSGIResponse(_STATUS_LINES[status], headers, tag, body)
         return response if len(body) < MIN_COMPRESSED_BYTES else _compress(response, environ)
 
-    def _route(self, environ: Environment) -> tuple[Route, Mapping[str, str]] | None:
+    def _route(self, environ: WSGIEnvironment) -> tuple[Route, Mapping[str, str]] | None:
         """Return the route and its path arguments, or None for a request that takes the slow path."""
         get = environ.get
         path: str = environ["PATH_INFO"]
@@ -175,7 +177,7 @@ class FastPathHandler:
                 return route, arguments
         return None
 
-    def _is_secure(self, environ: Environment) -> bool:
+    def _is_secure(self, environ: WSGIEnvironment) -> bool:
         """As HttpRequest.is_secure()."""
         header, secure_value = self._secure_header
         if (value := environ.get(header)) is None:
@@ -208,7 +210,7 @@ def _add_challenge(error: APIException, route: Route, request: FastRequest) -> N
         error.status_code = HTTPStatus.FORBIDDEN
 
 
-def _compress(response: WSGIResponse, environ: Environment) -> WSGIResponse:
+def _compress(response: WSGIResponse, environ: WSGIEnvironment) -> WSGIResponse:
     """Apply the compression middleware, as it would be on the slow path."""
     request = HttpRequest()
     request.META = environ

@@ -28,8 +28,8 @@ from kernel.observability.request_context import accept_request_id, record_reque
 TTL_SECONDS = 10.0
 MAX_BATCHERS = 10_000
 
-Environment = dict[str, Any]
-Application = Callable[[Environment, Callable[..., Any]], "WSGIResponse | Iterable[bytes]"]
+WSGIEnvironment = dict[str, Any]
+Application = Callable[[WSGIEnvironment, Callable[..., Any]], "WSGIResponse | Iterable[bytes]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class ResponseCache:
         # For keys that have been cached before: a batch of concurrent misses computes one entry.
         self._batchers: dict[Key, Batcher[Callable[[], CacheEntry | None], CacheEntry | None]] = {}
 
-    def __call__(self, environ: Environment, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: Callable[..., Any]) -> Iterable[bytes]:
         key = _cache_key(environ)
         # Taken away from the application, since a 304 from it could not be cached. Evaluated below.
         if_none_match = environ.pop("HTTP_IF_NONE_MATCH", "") if key else ""
@@ -87,7 +87,7 @@ class ResponseCache:
         start_response(status, headers)
         return [body]  # a list: the server then knows the length, and that there is no more to come
 
-    def _hit(self, entry: CacheEntry, environ: Environment, started: float) -> WSGIResponse:
+    def _hit(self, entry: CacheEntry, environ: WSGIEnvironment, started: float) -> WSGIResponse:
         if entry.on_hit:
             entry.on_hit()
         status, headers, tag, body = entry.response
@@ -96,7 +96,7 @@ class ResponseCache:
         return WSGIResponse(status, headers, tag, body)
 
     def _compute(
-        self, key: Key | None, environ: Environment, start_response: Callable[..., Any]
+        self, key: Key | None, environ: WSGIEnvironment, start_response: Callable[..., Any]
     ) -> WSGIResponse | Iterable[bytes]:
         """Return the application's response, or that of a concurrent request for the same key."""
         batcher = self._batchers.get(key) if key else None
@@ -118,7 +118,7 @@ class ResponseCache:
         return self._hit(entry, environ, started)
 
     def _call_application(
-        self, key: Key | None, environ: Environment, start_response: Callable[..., Any]
+        self, key: Key | None, environ: WSGIEnvironment, start_response: Callable[..., Any]
     ) -> tuple[WSGIResponse | Iterable[bytes], CacheEntry | None]:
         """Return the application's response, and its entry if it is cached now."""
         start: list[Any] = []  # the arguments of start_response
@@ -198,7 +198,7 @@ def _strong(etag: str) -> str:
 _VARY_IN_KEY = {"accept-encoding", "origin"}  # request headers that are part of the cache key
 
 
-def _cache_key(environ: Environment) -> Key | None:
+def _cache_key(environ: WSGIEnvironment) -> Key | None:
     """Return what distinguishes responses: equal for requests that get the same one. None: not cacheable."""
     if environ["REQUEST_METHOD"] != "GET":
         return None

@@ -9,7 +9,7 @@ from django.urls import URLPattern, URLResolver
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.response import Response
 
-Policy = TypeVar("Policy", bound=type[Any])
+PolicyClass = TypeVar("PolicyClass", bound=type[Any])
 DataMethod = Callable[..., Mapping[str, Any]]
 
 
@@ -34,7 +34,7 @@ def fast_path(status: int = 200) -> Callable[[DataMethod], Callable[..., Respons
 FAST_PATH_POLICIES: set[type[Any]] = {AllowAny, IsAuthenticated}
 
 
-def fast_path_policy(policy: Policy) -> Policy:
+def fast_path_policy(policy: PolicyClass) -> PolicyClass:
     """Mark an authentication or permission class that views on the fast path may use. Subclasses are not marked.
 
     One instance serves all requests, so it must not store anything. It may use only what the fast path provides: `META`,

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any
 
 import hiredis
@@ -16,6 +17,7 @@ from kernel.redis.client import execute_packed, guard
 from kernel.redis.connection import client
 
 Named = Mapping[str, Any]  # values by name; a sequence for a name that is declared with `*`
+_NOTHING: Named = MappingProxyType({})
 
 _SLICE = """local function slice(all, first, length)
     local part = {}
@@ -45,7 +47,7 @@ class LuaScript:
         self.source = "".join(self._declarations()) + source
         self._hash = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    def __call__(self, *, keys: Any, args: Any = None) -> Any:
+    def __call__(self, *, keys: Named, args: Named = _NOTHING) -> Any:
         """Run the script in one round trip. Raises RedisUnavailable, and ResponseError for an error of the script."""
         if deferred.pending:
             deferred.flush()
@@ -54,7 +56,7 @@ class LuaScript:
             reply = self._execute(flat_keys, flat_args)
         return self.parse(reply)
 
-    def run(self, redis: "Redis", *, keys: Any, args: Any = None) -> Any:
+    def run(self, redis: "Redis", *, keys: Named, args: Named = _NOTHING) -> Any:
         """Run the script with a redis-py client or pipeline, within `execute`. Pass the reply to `parse`."""
         flat_keys, flat_args = self.flatten(keys, args)
         return self._registered(keys=flat_keys, args=flat_args, client=redis)
@@ -78,13 +80,11 @@ class LuaScript:
             # Redis ends a reply at the first nil; false arrives as None, too.
             yield _RESULT % ", ".join(f"fields.{name} or false" for name in self.result)
 
-    def flatten(self, keys: Any, args: Any) -> tuple[list[Any], list[Any]]:
+    def flatten(self, keys: Named, args: Named) -> tuple[list[Any], list[Any]]:
         """Return KEYS and ARGV. Raises TypeError if a name is missing or not declared."""
-        if not isinstance(keys, Mapping):  # TODO: remove when all scripts declare their names
-            return list(keys), list(args or ())
         lengths: list[Any] = []
         flat_keys = self._key_order.flatten(keys, lengths)
-        flat_args = self._arg_order.flatten({} if args is None else args, lengths)
+        flat_args = self._arg_order.flatten(args, lengths)
         return flat_keys, lengths + flat_args
 
     def _execute(self, keys: Sequence[str], args: Sequence[Any]) -> Any:

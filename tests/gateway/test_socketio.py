@@ -29,10 +29,10 @@ from tests.support.harness import (
     wait_until,
 )
 from tests.support.live import Realtime, flood, running_realtime
-from tests.support.socketio_clients import KINDS, Heard, JavaScript, OfPython
+from tests.support.socketio_clients import KINDS, JavaScript, OfPython, SocketIOClient
 from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 
-Open = Callable[..., Heard]
+Open = Callable[..., SocketIOClient]
 WEBSOCKET, POLLING = ["websocket"], ["polling"]
 NEITHER = "10101010-0000-4000-8000-000000000000"  # is no event
 
@@ -58,15 +58,15 @@ def realtime(processes: list[Realtime]) -> Iterator[Realtime]:
 
 
 @pytest.fixture
-def opened() -> Iterator[list[Heard]]:
-    clients: list[Heard] = []
+def opened() -> Iterator[list[SocketIOClient]]:
+    clients: list[SocketIOClient] = []
     yield clients
     for client in clients:
         client.close()
 
 
 @pytest.fixture
-def open_python(realtime: Realtime, opened: list[Heard]) -> Open:
+def open_python(realtime: Realtime, opened: list[SocketIOClient]) -> Open:
     def open_client(
         namespace: str = "/",
         *,
@@ -75,7 +75,7 @@ def open_python(realtime: Realtime, opened: list[Heard]) -> Open:
         emits: Any = (),
         at: Realtime = realtime,
         transports: Any = WEBSOCKET,
-    ) -> Heard:
+    ) -> SocketIOClient:
         auth = {"token": token(user)} if user else auth
         opened.append(OfPython(at.port, namespace, auth, list(emits), transports or [*POLLING, *WEBSOCKET]))
         return opened[-1]
@@ -84,7 +84,9 @@ def open_python(realtime: Realtime, opened: list[Heard]) -> Open:
 
 
 @pytest.fixture(params=KINDS)
-def open_client(request: pytest.FixtureRequest, realtime: Realtime, opened: list[Heard], open_python: Open) -> Open:
+def open_client(
+    request: pytest.FixtureRequest, realtime: Realtime, opened: list[SocketIOClient], open_python: Open
+) -> Open:
     """Opens clients of one kind, over one transport."""
     language, transport = request.param.split("-")
     transports = [transport] if transport != "default" else None
@@ -94,7 +96,7 @@ def open_client(request: pytest.FixtureRequest, realtime: Realtime, opened: list
 
     def open_official(
         namespace: str = "/", *, user: str | None = None, auth: Any = None, emits: Any = (), at: Realtime = realtime
-    ) -> Heard:
+    ) -> SocketIOClient:
         options = {"transports": transports} if transports else {}
         auth = {"token": token(user)} if user else auth
         opened.append(node.open(at.port, namespace, auth, list(emits), **options))

@@ -10,7 +10,7 @@ import pytest
 from tests.support.crowd import Crowd
 from tests.support.harness import HALL, Api, Database, new_user, seat, token
 from tests.support.live import Realtime, running_realtime
-from tests.support.socketio_clients import KINDS, Heard, JavaScript, OfPython
+from tests.support.socketio_clients import KINDS, JavaScript, OfPython, SocketIOClient
 from tests.support.sticky_proxy import running_front
 from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 
@@ -79,7 +79,7 @@ def test_behind_one_address_with_sticky_sessions(
 ) -> None:
     """The processes take turns; polls and upgrades find the one that has their session."""
     language, transport = kind.split("-")
-    clients: list[Heard] = []
+    clients: list[SocketIOClient] = []
     with running_front([process.port for process in processes]) as front:
         for _ in range(4):
             auth, emits = {"token": token(new_user())}, [("join-event", {"eventId": HALL})]

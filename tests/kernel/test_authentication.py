@@ -18,7 +18,7 @@ from tests.support.harness import TOKENS, Api, Database, manage, new_user, runni
 MINE = "/reservations/my"
 
 
-class AuthService(http.server.BaseHTTPRequestHandler):
+class ScriptedAuthService(http.server.BaseHTTPRequestHandler):
     """An Auth Service that does as it is told: `behave` gives status and answer for a token."""
 
     protocol_version = "HTTP/1.1"
@@ -44,7 +44,7 @@ def let_in(role: str = "user", user_id: str | None = None) -> Any:
 
 @contextmanager
 def serving(behave: Any) -> Iterator[http.server.ThreadingHTTPServer]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), AuthService)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), ScriptedAuthService)
     server.behave, server.asked, server.daemon_threads = behave, [], True
     server.handle_error = lambda *_: None  # whoever gave up waiting is not there to be answered
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.harness import HALL, STANDING, Api, Database, new_user, seat, token, wait_until
-from tests.support.live import Heard, Realtime, running_realtime
+from tests.support.live import Realtime, RecordingSocket, running_realtime
 from tests.support.waiting_room import store_policy, tick_hall, tick_until, wait_in_line
 
 EVENT = uuid.UUID(HALL)
@@ -38,7 +38,7 @@ def line(world: Database) -> Database:
     return world
 
 
-def follow(realtime: Realtime, user: str, event_id: str = HALL) -> Heard:
+def follow(realtime: Realtime, user: str, event_id: str = HALL) -> RecordingSocket:
     return realtime.open(f"/ws/queue/{event_id}", subprotocols=["bearer", token(user)])
 
 

@@ -22,15 +22,15 @@ class Realtime:
     port: int
     log: Path
     process: Any
-    _followed: list["Heard"] = field(default_factory=list)
+    _followed: list["RecordingSocket"] = field(default_factory=list)
 
-    def open(self, path: str, **options: Any) -> "Heard":
-        """A socket on this process; its refusals show in `Heard.code`."""
-        heard = Heard(f"ws://127.0.0.1:{self.port}{path}", **options)
+    def open(self, path: str, **options: Any) -> "RecordingSocket":
+        """A socket on this process; its refusals show in `RecordingSocket.code`."""
+        heard = RecordingSocket(f"ws://127.0.0.1:{self.port}{path}", **options)
         self._followed.append(heard)
         return heard
 
-    def seats(self, event_id: str, **options: Any) -> "Heard":
+    def seats(self, event_id: str, **options: Any) -> "RecordingSocket":
         return self.open(f"/ws/seats/{event_id}", **options)
 
     def close_all(self) -> None:
@@ -61,7 +61,7 @@ def _is_up(api: Api) -> bool:
         return False
 
 
-class Heard:
+class RecordingSocket:
     """A socket and all messages that came, batches taken apart; `frames` as they came."""
 
     def __init__(self, url: str, **options: Any) -> None:
@@ -96,7 +96,7 @@ class Heard:
     def of_type(self, *kinds: str) -> list[Message]:
         return [message for message in self.messages if message["type"] in kinds]
 
-    def wait(self, condition: Callable[["Heard"], Any], seconds: float = 10) -> Any:
+    def wait(self, condition: Callable[["RecordingSocket"], Any], seconds: float = 10) -> Any:
         """What `condition` gives once it is true."""
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self), seconds), self.messages[-5:]

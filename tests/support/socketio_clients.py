@@ -16,7 +16,7 @@ Message = dict[str, Any]
 KINDS = ["js-default", "js-websocket", "js-polling", "python-websocket", "python-polling"]  # client and transport
 
 
-class Heard:
+class SocketIOClient:
     """What a client has heard: (event, body), one after the other."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Heard:
     def of(self, event: str) -> list[Any]:
         return [body for name, body in self.all if name == event]
 
-    def wait(self, condition: Callable[["Heard"], Any], seconds: float = 10) -> Any:
+    def wait(self, condition: Callable[["SocketIOClient"], Any], seconds: float = 10) -> Any:
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self), seconds), self.all[-5:]
             return condition(self)
@@ -52,7 +52,7 @@ class Heard:
         raise NotImplementedError
 
 
-class OfPython(Heard):
+class OfPython(SocketIOClient):
     """Notes what it hears in threads, so that the order is not quite certain."""
 
     def __init__(self, port: int, namespace: str, auth: Any, emits: list[tuple], transports: list[str]) -> None:
@@ -124,7 +124,7 @@ class JavaScript:
         self._process.wait(10)
 
 
-class OfJavaScript(Heard):
+class OfJavaScript(SocketIOClient):
     def __init__(self, node: JavaScript, number: int) -> None:
         super().__init__()
         self._node, self._number = node, number

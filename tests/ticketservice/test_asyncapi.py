@@ -13,7 +13,7 @@ import yaml
 
 from tests.support.harness import HALL, INTERNAL, ROOT, STANDING, STANDING_A, Api, Database, new_user, seat, token
 from tests.support.live import Realtime, running_realtime
-from tests.support.socketio_clients import Heard, OfPython
+from tests.support.socketio_clients import OfPython, SocketIOClient
 from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 
 # Where messages are made. "queue-advanced" goes from process to process only.
@@ -123,7 +123,7 @@ class Audience:
             "queue": [realtime.open(f"/ws/queue/{HALL}", subprotocols=["bearer", token(user)])],
         }
         self.web_client = self._client("/", auth)
-        self.clients: dict[str, list[Heard]] = {
+        self.clients: dict[str, list[SocketIOClient]] = {
             "socketio": [self.web_client],
             "socketioSeats": [self._client(f"/seats/{event_id}", {}) for event_id in (HALL, STANDING)],
             "socketioQueue": [self._client(f"/queue/{HALL}", auth)],

@@ -192,7 +192,7 @@ def test_the_policy_is_described_with_its_defaults_and_bounds() -> None:
     text = (ROOT / "docs/waiting-room.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|(?: `(\w+)`)? \| ([^|]*)\|", text, re.MULTILINE)
     real = {}
-    for name, field in serializers.PolicyChanges().fields.items():
+    for name, field in serializers.PolicyChangesSerializer().fields.items():
         setting = DEFAULTS.get(serializers.POLICY_NAMES[name], "")
         default = getattr(settings, setting) if setting else {"isPaused": False, "opensAt": None}[name]
         least, most = getattr(field, "min_value", None), getattr(field, "max_value", None)

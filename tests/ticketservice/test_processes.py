@@ -117,7 +117,7 @@ def test_a_process_that_can_not_start_ends_and_says_what_to_set(tmp_path: Path) 
 # --- Stopping ---------------------------------------------------------------------------------------------------------
 
 
-class Crowd:
+class BuyingCrowd:
     """Buyers who take seats one after the other, until they are told to stop; what they were answered."""
 
     def __init__(self, port: int, places: Iterator[int], size: int) -> None:
@@ -153,7 +153,7 @@ def test_web_answers_what_it_has_begun_before_it_stops(world: Database, database
     since = world.one("SELECT now()")
     with running_process("web", tmp_path / "web", **environment) as web:
         wait_until(lambda: is_up(Api(port)), seconds=60)
-        crowd = Crowd(port, iter(range(1, 4900)), size=12)
+        crowd = BuyingCrowd(port, iter(range(1, 4900)), size=12)
         wait_until(lambda: len(crowd.answered) > 60, seconds=60)
         started = time.monotonic()
         web.send_signal(signal.SIGTERM)

@@ -38,7 +38,7 @@ from tests.support.harness import (
     seat,
     wait_until,
 )
-from tests.support.live import Heard
+from tests.support.live import RecordingSocket
 from tests.support.nginx import environment_of, running_proxy
 
 pytestmark = pytest.mark.tool("nginx")
@@ -54,10 +54,10 @@ class Compose:
     web: dict[int, subprocess.Popen[bytes]]
     realtime: dict[int, subprocess.Popen[bytes]]
     log: Path
-    _opened: list[Heard] = field(default_factory=list)
+    _opened: list[RecordingSocket] = field(default_factory=list)
 
-    def socket(self, path: str) -> Heard:
-        heard = Heard(f"ws://127.0.0.1:{self.proxy.port}{path}")
+    def socket(self, path: str) -> RecordingSocket:
+        heard = RecordingSocket(f"ws://127.0.0.1:{self.proxy.port}{path}")
         self._opened.append(heard)
         return heard
 
@@ -203,7 +203,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-class Buyers:
+class RetryingBuyers:
     """As docs/deployment.md tells clients to be: without an answer, or with 503 or 409, they ask again with the same key."""
 
     def __init__(self, port: int) -> None:
@@ -247,7 +247,7 @@ def test_no_sale_fails_and_who_looks_comes_back_when_a_web_and_a_realtime_proces
     through: Api, compose: Compose, world: Database
 ) -> None:
     world.settle()
-    buyers, since = Buyers(through.port), world.one("SELECT now()")
+    buyers, since = RetryingBuyers(through.port), world.one("SELECT now()")
     over = threading.Event()
     looked: Counter[int | str] = Counter()
 
