@@ -182,6 +182,31 @@ def check_in(
     return queue_state(event_id, run(_check_in, event_id, policy, **check_in_args(visitor, mode, lot)))
 
 
+def check_in_and_run(
+    event_id: UUID,
+    policy: PolicyFields | None = None,
+    *,
+    script: LuaScript,
+    visitor: Visitor,
+    guarded_keys: Sequence[Any],
+    guarded_args: Sequence[Any],
+) -> tuple[QueueState, Any]:
+    """The state, and what the script of an `AdmissionGuardedScript` guards has replied, or None if it did not run.
+
+    Raises PolicyUnknown, RedisUnavailable.
+    """
+    fields = run(
+        script,
+        event_id,
+        policy,
+        keys={"guarded_keys": guarded_keys},
+        guarded_args=guarded_args,
+        **check_in_args(visitor, "buy", None),
+    )
+    reply = fields.pop("guarded")
+    return queue_state(event_id, fields), reply
+
+
 def look(event_id: UUID, policy: PolicyFields | None = None) -> QueueState:
     """The queue's state, for nobody in particular. Raises PolicyUnknown, RedisUnavailable."""
     return queue_state(event_id, run(_look, event_id, policy))

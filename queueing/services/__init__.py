@@ -3,7 +3,6 @@
 Redis decides who waits and who is active, by the policy that PostgreSQL has.
 """
 
-from queueing.guarded_script import AdmissionGuardedScript
 from queueing.services.admitting import admit_next
 from queueing.services.changing_policy import (
     change_policy,
@@ -14,7 +13,7 @@ from queueing.services.changing_policy import (
 from queueing.services.checking_in import QueuePosition, check_in, get_status, identify_visitor
 from queueing.services.clearing import clear_queue
 from queueing.services.drawing import record_draw
-from queueing.services.guarding import end_admission, require_pass, run_if_admitted
+from queueing.services.guarding import AdmissionGuardedScript, end_admission, require_pass, run_if_admitted
 from queueing.services.integrity import QUEUE_RULES, find_inconsistencies
 from queueing.services.leaving import leave
 from queueing.services.looking import estimate_for_newcomer, get_positions, get_queue_state

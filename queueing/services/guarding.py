@@ -1,19 +1,40 @@
-"""Buying only for admitted users."""
+"""Buying only for admitted users: in the round trip that finds out whether they are admitted."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 from uuid import UUID
 
 from events.errors import NotOnSale
 from kernel.redis.client import RedisUnavailable
+from kernel.redis.scripts import LuaScript
 from queueing import store
 from queueing.errors import NotAdmitted, WaitingRoomUnavailable
-from queueing.guarded_script import AdmissionGuardedScript
 from queueing.selectors import microseconds, policy_of
 from queueing.services.with_policy import with_policy
 from queueing.states import Visitor
+
+
+class AdmissionGuardedScript:
+    """A Lua script that runs only for a visitor who is active, or admitted just now; nothing of it happens to others.
+
+    `source`, `keys`, `args` and `result` are those of a `LuaScript`. See `run_if_admitted`.
+    """
+
+    def __init__(
+        self, source: str, *, keys: Sequence[str] = (), args: Sequence[str] = (), result: Sequence[str] = ()
+    ) -> None:
+        self.guarded = LuaScript(source, keys=keys, args=args, result=result)
+        # The guarded script finds its own KEYS and ARGV. Its local variables shadow those of the waiting room.
+        self.script = LuaScript(
+            f"""{store.CHECK_IN_SOURCE}local function guarded(KEYS, ARGV) {self.guarded.source} end
+if fields.state == 'active' or fields.state == 'off' then fields.guarded = guarded(guarded_keys, guarded_args) end
+return result(fields)""",
+            keys=(*store.KEY_TEMPLATES, "*guarded_keys"),
+            args=(*store.CHECK_IN_ARGS, "*guarded_args"),
+            result=(*store.CHECK_IN_RESULT, "guarded"),
+        )
 
 
 def run_if_admitted(
@@ -28,11 +49,19 @@ def run_if_admitted(
 
     One round trip. Raises EventNotFound, NotOnSale, NotAdmitted; RedisUnavailable, and then see `require_pass`.
     """
-    queue, result = with_policy(script.run, event_id, visitor=visitor, keys=keys, args=args)
+    guarded_keys, guarded_args = script.guarded.flatten(keys, args)
+    queue, reply = with_policy(
+        store.check_in_and_run,
+        event_id,
+        script=script.script,
+        visitor=visitor,
+        guarded_keys=guarded_keys,
+        guarded_args=guarded_args,
+    )
     if queue.state in ("active", "off"):
         if queue.needs_activation:
             store.activate_event(event_id)
-        return result
+        return script.guarded.parse(reply)
     if queue.state == "closed" or not queue.sale_from <= queue.now < queue.sale_to:
         raise NotOnSale
     raise NotAdmitted

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from queueing import store
-from queueing.guarded_script import AdmissionGuardedScript
+from queueing.services import AdmissionGuardedScript
 from queueing.states import QueuePass, QueueState, QueueTicket, Visitor
 from tests.support.waiting_room_clock import SECOND, Room, pass_of, policy_fields, ticket_of
 from tests.support.waiting_room_rules import Rules
@@ -139,7 +139,9 @@ class Machine(RuleBasedStateMachine):
 
     def _enter(self, user: uuid.UUID, client: Client) -> tuple[QueueState, Any]:
         visitor = Visitor(user, client.pass_, client.ticket)
-        found: tuple[QueueState, Any] = self.room.call(self.guarded.run, visitor=visitor, keys={}, args={})
+        found: tuple[QueueState, Any] = self.room.call(
+            store.check_in_and_run, script=self.guarded.script, visitor=visitor, guarded_keys=[], guarded_args=[]
+        )
         return found
 
     @rule(group=st.permutations(USERS), seconds=st.sampled_from([0, 1, 5, 30]), process=processes)
