@@ -25,7 +25,7 @@ class Released:
 def _end(target: str, *, payment_status: str = "%(payment_status)s", refund_due_at: str = "NULL") -> str:
     """The statement that ends reservations and releases their seats and stock. `target` selects and locks them."""
     # Stock that would rise above its total raises the total: a ticket that was reserved exists. Only rows that others have
-    # written can be so (docs/adr/0005).
+    # written can be so (docs/adr/0005). It is computed from the row as it is after the wait, as in `reserving_tickets`.
     return f"""
 WITH target AS MATERIALIZED ({target}),
 ended AS (
@@ -47,13 +47,13 @@ released AS (
     RETURNING s.id, s.event_id, nextval('change_number') AS change
 ),
 returned_stock AS MATERIALIZED (
-    SELECT t.id, item.quantity FROM ticket_types t
+    SELECT t.id, t.total_quantity, t.available_quantity + item.quantity AS available_quantity FROM ticket_types t
     JOIN (SELECT ticket_type_id, sum(quantity) AS quantity FROM item GROUP BY 1) item ON item.ticket_type_id = t.id
     ORDER BY t.id FOR UPDATE OF t
 ),
 restocked AS (
-    UPDATE ticket_types t SET available_quantity = t.available_quantity + r.quantity,
-        total_quantity = greatest(t.total_quantity, t.available_quantity + r.quantity), updated_at = now()
+    UPDATE ticket_types t SET available_quantity = r.available_quantity,
+        total_quantity = greatest(r.total_quantity, r.available_quantity), updated_at = now()
     FROM returned_stock r WHERE t.id = r.id
     RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
 )

@@ -38,11 +38,13 @@ class ReservedTickets:
 
 
 # One round trip, as in `reserving_seats`: `picked` locks the ticket types in id order, and sees their stock after any wait.
+# `stock` computes from `picked`, never from `t`: PostgreSQL checks constraints on the row of the statement's snapshot first,
+# and would reject what is left after the wait.
 _RESERVE = f"""
 WITH {idempotency.EARLIER},
 event AS MATERIALIZED (SELECT {IS_ON_SALE} AS is_on_sale FROM events e WHERE e.id = %(event_id)s),
 picked AS MATERIALIZED (
-    SELECT t.id, t.name, t.price, t.available_quantity, wanted.quantity
+    SELECT t.id, t.name, t.price, t.available_quantity, t.total_quantity, wanted.quantity
     FROM ticket_types t
     JOIN unnest(%(type_ids)s::uuid[], %(quantities)s::bigint[]) AS wanted (id, quantity) ON wanted.id = t.id
     WHERE t.event_id = %(event_id)s
@@ -65,7 +67,8 @@ items AS (
     SELECT r.id, p.id, p.quantity, p.price, p.price * p.quantity, true FROM reservation r, picked p
 ),
 stock AS (
-    UPDATE ticket_types t SET available_quantity = t.available_quantity - p.quantity, updated_at = now()
+    UPDATE ticket_types t SET available_quantity = p.available_quantity - p.quantity, total_quantity = p.total_quantity,
+        updated_at = now()
     FROM reservation r, picked p WHERE t.id = p.id
     RETURNING t.id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
 ),
