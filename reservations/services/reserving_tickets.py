@@ -15,7 +15,7 @@ from queueing.services import Visitor
 from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
 from reservations.idempotency import IdempotentRequest, RespondedBefore
-from reservations.models import MAX_AMOUNT, Reservation
+from reservations.models import MAX_AMOUNT
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders
 from seats import services as seats
@@ -72,7 +72,7 @@ stock AS (
     FROM reservation r, picked p WHERE t.id = p.id
     RETURNING t.id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
 ),
-{idempotency.RECORDED}
+{idempotency.recorded("jsonb_build_object('number', %(number)s::text, 'total', v.total)")}
 SELECT e.is_on_sale, v.all_found, v.enough, v.total, r.id AS reservation_id,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS types,
        (SELECT jsonb_agg(to_jsonb(stock)) FROM stock) AS stock, {idempotency.EARLIER_RECORD},
@@ -97,7 +97,7 @@ def reserve_tickets(
     try:
         return _reserve(buyer=buyer, event_id=event_id, quantities=quantities, request=request)
     except (DomainError, RespondedBefore) as outcome:
-        return _reserved_before(idempotency.earlier_reservation(request, outcome))
+        return _reserved_before(idempotency.earlier_response(request, outcome))
 
 
 def _reserve(
@@ -160,12 +160,8 @@ def _rejection(row: dict[str, Any], type_ids: Sequence[UUID]) -> DomainError:
     return AmountTooLarge()
 
 
-def _reserved_before(reservation_id: UUID) -> ReservedTickets:
+def _reserved_before(response: Mapping[str, Any]) -> ReservedTickets:
     """What `_insert` returned when the reservation was made, but for the stock."""
-    reservation = Reservation.objects.get(id=reservation_id)
     return ReservedTickets(
-        reservation_id=reservation.id,
-        number=reservation.reservation_number,
-        total_amount=reservation.total_amount,
-        stock=[],
+        reservation_id=response["reservation_id"], number=response["number"], total_amount=response["total"], stock=[]
     )

@@ -1,10 +1,12 @@
 """Changing how many tickets of a type found are, during the sale."""
 
+from typing import Any
 from uuid import UUID
 
 from kernel.db.sql import after_commit, fetch_all
 from reservations import effects
 from reservations.errors import StockIsSold
+from reservations.services.releasing import expire_holders
 from tickets.errors import TicketTypeNotFound
 
 # `locked` sees the stock after any wait, and `changed` computes from it, as in `reserving_tickets`.
@@ -24,12 +26,20 @@ SELECT l.name, l.taken, (SELECT to_jsonb(changed) FROM changed) AS stock FROM lo
 def change_total(*, ticket_type_id: UUID, total: int) -> None:
     """Changes the total of a ticket type, and its available quantity by as much.
 
-    Raises TicketTypeNotFound, or StockIsSold when more than `total` are reserved or sold.
+    Raises TicketTypeNotFound, or StockIsSold when more than `total` are reserved or sold. One statement; two more when holds
+    past their deadline may be in the way.
     """
-    row = next(iter(fetch_all(_CHANGE_TOTAL, {"ticket_type_id": ticket_type_id, "total": total})), None)
-    if row is None:
-        raise TicketTypeNotFound
+    row = _change_total(ticket_type_id=ticket_type_id, total=total)
+    if row["stock"] is None and expire_holders(ticket_type_ids=[ticket_type_id]):
+        row = _change_total(ticket_type_id=ticket_type_id, total=total)
     if (stock := row["stock"]) is None:
         raise StockIsSold(name=row["name"], taken=row["taken"])
     event_id = UUID(stock.pop("event_id"))
     after_commit(effects.stock_was_changed, event_id=event_id, stock=[stock])
+
+
+def _change_total(*, ticket_type_id: UUID, total: int) -> dict[str, Any]:
+    rows = fetch_all(_CHANGE_TOTAL, {"ticket_type_id": ticket_type_id, "total": total})
+    if not rows:
+        raise TicketTypeNotFound
+    return rows[0]
