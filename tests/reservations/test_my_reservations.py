@@ -57,7 +57,7 @@ def test_a_long_list_is_cut_off_where_the_header_says_and_read_in_pages(
     assert list(answer.json) == ["reservations"]
     assert numbers(answer) == list(range(MANY, MANY - most, -1))
     assert all(len(found["items"]) == 1 for found in answer.json["reservations"])
-    assert answer.seconds < 0.5  # 20,000 took 1.7 s
+    assert answer.seconds < 2  # on a busy machine, where all 20,000 take 13 s
 
     for page, limit, first in ((1, 100, MANY), (2, 100, MANY - 100), (200, 100, 100), (4000, 5, 5)):
         answer = web.get(f"/reservations/my?page={page}&limit={limit}", user=busy_user)
@@ -65,7 +65,7 @@ def test_a_long_list_is_cut_off_where_the_header_says_and_read_in_pages(
         pages = MANY // limit
         assert answer.json["pagination"] == {"page": page, "limit": limit, "total": MANY, "totalPages": pages}
         assert answer.headers["reservations-limit"] == str(limit)
-        assert answer.seconds < 0.5
+        assert answer.seconds < 2
 
 
 @pytest.mark.parametrize(("query", "limit", "count"), [
