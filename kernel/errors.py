@@ -45,6 +45,11 @@ class DomainError(Exception):
             self.message = message
         super().__init__(self.message)
 
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """More headers of the response, besides Retry-After."""
+        return {}
+
 
 class InvalidInput(DomainError):
     """The request is malformed."""

@@ -6,6 +6,8 @@ from django.utils.translation import gettext_noop as _
 
 from kernel.errors import DomainError, Kind
 
+RESERVATION_STATUS = "Reservation-Status"  # the header of responses to a confirmation
+
 
 class LayoutInUse(DomainError):
     """For an organiser."""
@@ -65,10 +67,24 @@ class AlreadyExpired(DomainError):
     result_envelope = True
 
 
+class SeatStatusDiffers(DomainError):
+    """A seat of the reservation is not in the state that the reservation's status implies; the audit reports it, too."""
+
+    kind = Kind.CONFLICT
+    message = _("좌석의 상태가 예매와 일치하지 않아 처리할 수 없습니다. 고객센터에 문의해주세요.")
+    code = "SEAT_STATUS_DIFFERS"
+    result_envelope = True
+
+
 class PaymentRefused(DomainError):
     kind = Kind.CONFLICT
     result_envelope = True
     shows_code = True
+    reservation_status = ""  # as it is now, whatever it was when the payment was refused
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {RESERVATION_STATUS: self.reservation_status} if self.reservation_status else {}
 
 
 class PaidTooLate(PaymentRefused):
@@ -115,10 +131,24 @@ class RequestInProgress(DomainError):
 
 
 class RejectedBefore(DomainError):
-    """The rejection that the first request with this Idempotency-Key got."""
+    """The rejection that an earlier request got, from its `record`."""
 
     def __init__(self, rejection: dict[str, Any]) -> None:
         super().__init__(rejection["message"])
         self.kind = Kind(rejection["kind"])
         self.code = rejection["code"]
-        self.result_envelope = True  # no other rejections are recorded
+        self.result_envelope = rejection["result_envelope"]
+
+    @staticmethod
+    def record(rejection: DomainError) -> dict[str, Any]:
+        """What is stored of a rejection, as JSON."""
+        return {
+            "kind": rejection.kind.value,
+            "code": rejection.code,
+            "message": rejection.message,
+            "result_envelope": rejection.result_envelope,
+        }
+
+
+class PaymentRefusedBefore(RejectedBefore, PaymentRefused):
+    """The refusal that an earlier confirmation by the same payment got."""

@@ -1,7 +1,8 @@
 """`Idempotency-Key`: for 24 hours the same request gets the same response, and reserves nothing more."""
 
-# The key is recorded by the very statement that inserts the reservation, so that both are durable or neither is. The
-# response is not stored: it is rendered again from the reservation. Rejections by that statement are stored.
+# The key and the response are recorded by the very statement that inserts the reservation, so that all is durable or nothing
+# is. The response is what the statement has found, since seats, prices and events may change afterwards. A rejection is
+# recorded, too, unless the same request may succeed the next time.
 
 import hashlib
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import orjson
 from django.db import IntegrityError
 
 from kernel.db.sql import fetch_all, fetch_one, violated_constraint
-from kernel.errors import DomainError
+from kernel.errors import DomainError, Kind
 from kernel.http.auth import UserNotFound
 from kernel.redis.keys import tagged_key
 from queueing.errors import NotAdmitted
@@ -51,14 +52,20 @@ def request_locks(request: IdempotentRequest | None, *, event_id: UUID) -> dict[
 
 # Its parts: the record of an earlier response, and the record of this one.
 EARLIER = f"""earlier AS MATERIALIZED (
-    SELECT fingerprint, reservation_id, refusal FROM idempotency_keys
+    SELECT fingerprint, reservation_id, response, refusal FROM idempotency_keys
     WHERE user_id = %(user_id)s AND key = %(request_key)s::text AND created_at > now() - interval '{LIFE}'
 )"""
-RECORDED = """recorded AS (
-    INSERT INTO idempotency_keys (user_id, key, fingerprint, reservation_id)
-    SELECT %(user_id)s, %(request_key)s::text, %(request_fingerprint)s::text, id FROM reservation
-    WHERE %(request_key)s::text IS NOT NULL
+
+
+def recorded(response: str) -> str:
+    """`response` is the SQL of what the response is rendered from, as jsonb; `r` is the reservation."""
+    return f"""recorded AS (
+    INSERT INTO idempotency_keys (user_id, key, fingerprint, reservation_id, response)
+    SELECT %(user_id)s, %(request_key)s::text, %(request_fingerprint)s::text, r.id, {response}
+    FROM reservation r, verdict v WHERE %(request_key)s::text IS NOT NULL
 )"""
+
+
 EARLIER_RECORD = "(SELECT to_jsonb(earlier) FROM earlier) AS earlier"
 
 
@@ -97,11 +104,14 @@ def fetch_reserved(sql: str, parameters: Mapping[str, Any], request: IdempotentR
 
 # --- Earlier responses ------------------------------------------------------------------------------------------------
 
-_TRANSIENT = (SeatBeingChosen, SeatTakenCached, NotAdmitted)  # the same request may succeed the next time
+# The same request may succeed the next time, or its first response may be another one.
+_TRANSIENT = (SeatBeingChosen, SeatTakenCached, NotAdmitted)
+# Kinds of rejections that stay.
+_FINAL = (Kind.INVALID, Kind.NOT_FOUND)
 
 
-def earlier_reservation(request: IdempotentRequest | None, outcome: Exception) -> UUID:
-    """The reservation that the same request made before it has now ended in `outcome`.
+def earlier_response(request: IdempotentRequest | None, outcome: Exception) -> dict[str, Any]:
+    """What the same request reserved before it has now ended in `outcome`: `reservation_id`, and its response.
 
     Raises `outcome` if this is the first such request, and records it unless it is transient. Raises RejectedBefore,
     or IdempotencyKeyReused if the key belongs to another request.
@@ -113,7 +123,7 @@ def earlier_reservation(request: IdempotentRequest | None, outcome: Exception) -
         record = outcome.record
     elif isinstance(outcome, _TRANSIENT):
         record = _find_record(request)
-    elif isinstance(outcome, DomainError) and outcome.result_envelope:
+    elif isinstance(outcome, DomainError) and outcome.kind in _FINAL:
         record = _record_rejection(request, outcome)
     if record is None:
         raise outcome
@@ -121,7 +131,7 @@ def earlier_reservation(request: IdempotentRequest | None, outcome: Exception) -
         raise IdempotencyKeyReused
     if record["refusal"] is not None:
         raise RejectedBefore(record["refusal"])
-    return UUID(str(record["reservation_id"]))
+    return {**record["response"], "reservation_id": UUID(str(record["reservation_id"]))}
 
 
 _FIND_RECORD = f"""
@@ -129,20 +139,16 @@ WITH outlived AS (
     DELETE FROM idempotency_keys
     WHERE user_id = %(user_id)s AND key = %(key)s AND created_at <= now() - interval '{LIFE}'
 )
-SELECT fingerprint, reservation_id, refusal FROM idempotency_keys
+SELECT fingerprint, reservation_id, response, refusal FROM idempotency_keys
 WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - interval '{LIFE}'
 """
 
+# Returns what was recorded first, also by a request of the same moment, which a SELECT would not see.
 _RECORD_REJECTION = f"""
-WITH recorded AS (
-    INSERT INTO idempotency_keys (user_id, key, fingerprint, refusal)
-    VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(refusal)s::jsonb)
-    ON CONFLICT (user_id, key) DO NOTHING
-    RETURNING 1
-)
-SELECT fingerprint, reservation_id, refusal FROM idempotency_keys
-WHERE user_id = %(user_id)s AND key = %(key)s AND created_at > now() - interval '{LIFE}'
-  AND NOT EXISTS (SELECT FROM recorded)
+INSERT INTO idempotency_keys (user_id, key, fingerprint, refusal)
+VALUES (%(user_id)s, %(key)s, %(fingerprint)s, %(refusal)s::jsonb)
+ON CONFLICT (user_id, key) DO UPDATE SET key = excluded.key
+RETURNING fingerprint, reservation_id, response, refusal, created_at <= now() - interval '{LIFE}' AS has_outlived
 """
 
 
@@ -154,14 +160,31 @@ def _find_record(request: IdempotentRequest) -> dict[str, Any] | None:
 
 def _record_rejection(request: IdempotentRequest, rejection: DomainError) -> dict[str, Any] | None:
     """Records the rejection, or returns the record of the same request if that has got a response meanwhile."""
-    content = {"kind": rejection.kind.value, "code": rejection.code, "message": rejection.message}
-    rows = fetch_all(
+    row = fetch_one(
         _RECORD_REJECTION,
         {
             "user_id": request.user_id,
             "key": request.key,
             "fingerprint": request.fingerprint,
-            "refusal": orjson.dumps(content).decode(),
+            "refusal": orjson.dumps(RejectedBefore.record(rejection)).decode(),
         },
     )
-    return rows[0] if rows else None
+    return None if row["has_outlived"] else row
+
+
+# --- Purging ----------------------------------------------------------------------------------------------------------
+
+_PURGE = f"""
+WITH purged AS (
+    DELETE FROM idempotency_keys WHERE id IN (
+        SELECT id FROM idempotency_keys WHERE created_at <= now() - interval '{LIFE}' ORDER BY created_at LIMIT %(limit)s
+    ) RETURNING 1
+)
+SELECT count(*) AS purged FROM purged
+"""
+
+
+def purge(*, limit: int) -> int:
+    """Deletes up to `limit` keys that have outlived LIFE, the oldest first. Returns how many."""
+    purged: int = fetch_one(_PURGE, {"limit": limit})["purged"]
+    return purged

@@ -1,4 +1,4 @@
-"""Tables `reservations`, `reservation_items` and `idempotency_keys`."""
+"""Tables `reservations`, `reservation_items`, `payments` and `idempotency_keys`."""
 
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
@@ -120,6 +120,25 @@ class ReservationItem(models.Model):
         return f"{self.quantity} x {self.unit_price}"
 
 
+class Payment(models.Model):
+    """The first response that a payment got for a reservation, so that it gets no other one."""
+
+    payment_id = models.CharField(max_length=255)
+    reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, db_index=False, related_name="+")
+    amount = models.IntegerField()
+    rejection = models.JSONField(null=True)  # see `RejectedBefore`; NULL: the payment has confirmed the reservation
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "payments"
+        constraints = [
+            models.UniqueConstraint(fields=["payment_id", "reservation"], name="payment_answered_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.payment_id
+
+
 class IdempotencyKey(models.Model):
     """The response to a request with an Idempotency-Key, so that the same request reserves nothing more."""
 
@@ -127,7 +146,8 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)  # SHA-256 of operation and body, hexadecimal
     reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, null=True, db_index=False)
-    refusal = models.JSONField(null=True)  # {kind, code, message} of a rejection
+    response = models.JSONField(null=True)  # what the response to a request that reserved is rendered from
+    refusal = models.JSONField(null=True)  # of a rejection: see `RejectedBefore`
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

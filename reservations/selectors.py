@@ -1,5 +1,6 @@
 """Reading reservations."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +11,29 @@ from kernel.wire import timestamp
 from reservations.errors import ReservationNotFound, SeatReservationNotFound
 from reservations.models import Reservation, ReservationItem
 
+# Whether a row of `reservations` is a hold past its deadline. It has expired to every operation, swept or not.
+IS_OVERDUE = "(status = 'pending' AND deadline IS NOT NULL AND deadline <= now())"
 
-def my_reservations(user_id: UUID) -> list[dict[str, Any]]:
-    """A buyer's reservations, newest first."""
-    mine = _with_items(Reservation.objects.filter(user_id=user_id).order_by("-created_at", "-id"))
-    return [
+
+MAX_RESERVATIONS = 1000  # of a list without pages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which of a buyer's reservations are asked for. `number` and `limit` start at 1; without pages it is the first one."""
+
+    number: int = 1
+    limit: int = MAX_RESERVATIONS
+    is_numbered: bool = False
+
+
+def my_reservations(user_id: UUID, page: Page) -> dict[str, Any]:
+    """A buyer's reservations, newest first: `reservations`, and `pagination` if pages are numbered."""
+    all_mine = Reservation.objects.filter(user_id=user_id)
+    first = (page.number - 1) * page.limit
+    total = all_mine.count() if page.is_numbered else None
+    mine = all_mine.order_by("-created_at", "-id")[first : first + page.limit]
+    reservations = [
         {
             "id": found.id,
             "reservation_number": found.reservation_number,
@@ -27,8 +46,13 @@ def my_reservations(user_id: UUID) -> list[dict[str, Any]]:
             "event_date": timestamp(found.event.event_date) if found.event else None,
             "items": [_item(item) for item in found.items.all()],
         }
-        for found in mine
+        for found in (_with_items(mine) if total is None or first < total else ())
     ]
+    if total is None:
+        return {"reservations": reservations}
+    pages = -(-total // page.limit)
+    pagination = {"page": page.number, "limit": page.limit, "total": total, "totalPages": pages}
+    return {"reservations": reservations, "pagination": pagination}
 
 
 def reservation(*, user_id: UUID, reservation_id: UUID) -> dict[str, Any]:
@@ -41,23 +65,15 @@ def reservation(*, user_id: UUID, reservation_id: UUID) -> dict[str, Any]:
 
 
 def seat_reservation(*, user_id: UUID, reservation_id: UUID) -> dict[str, Any]:
-    """A buyer's reservation of seats, with its deadline. Raises SeatReservationNotFound, also when the event was deleted."""
+    """A buyer's reservation, of seats or tickets, with its deadline.
+
+    Raises SeatReservationNotFound, also when the event was deleted.
+    """
     mine = Reservation.objects.filter(id=reservation_id, user_id=user_id, event__isnull=False)
     found = _with_items(mine).annotate(read_at=Now()).first()
     if found is None:
         raise SeatReservationNotFound
-    seats = [
-        {
-            "seatId": item.seat.id,
-            "seatLabel": item.seat.seat_label,
-            "section": item.seat.section,
-            "rowNumber": item.seat.row_number,
-            "seatNumber": item.seat.seat_number,
-            "price": item.unit_price,
-        }
-        for item in found.items.all()
-        if item.seat
-    ]
+    seats = [_claimed(item) for item in found.items.all()]
     answer = {**_head(found), "expires_at": timestamp(found.deadline), "seats": seats}
     if found.status != Reservation.Status.CONFIRMED and found.deadline is not None and found.deadline <= found.read_at:
         answer["isExpired"] = True
@@ -88,6 +104,20 @@ def _head(found: Reservation) -> dict[str, Any]:
 def _item(item: ReservationItem) -> dict[str, Any]:
     name = item.ticket_type.name if item.ticket_type else item.seat.seat_label if item.seat else None
     return {"ticketTypeName": name, "quantity": item.quantity, "unitPrice": item.unit_price, "subtotal": item.subtotal}
+
+
+def _claimed(item: ReservationItem) -> dict[str, Any]:
+    """A seat, or, with null for what only seats have, a quantity of tickets."""
+    seat = item.seat
+    claimed = {
+        "seatId": seat.id if seat else None,
+        "seatLabel": seat.seat_label if seat else None,
+        "section": seat.section if seat else None,
+        "rowNumber": seat.row_number if seat else None,
+        "seatNumber": seat.seat_number if seat else None,
+        "price": item.unit_price,
+    }
+    return claimed if seat else {**claimed, "ticketTypeName": _item(item)["ticketTypeName"], "quantity": item.quantity}
 
 
 def _seat_of(item: ReservationItem) -> dict[str, Any]:

@@ -10,9 +10,13 @@ from rest_framework.request import Request
 
 from kernel.errors import InvalidInput
 from kernel.http.permissions import user_of
-from kernel.http.rest import body_of
+from kernel.http.rest import body_of, positive_integer, single_parameters
+from kernel.http.urls import DataWithHeaders
 from kernel.wire import parse_id, timestamp
+from reservations.errors import RESERVATION_STATUS
 from reservations.idempotency import IdempotentRequest, idempotent_request
+from reservations.models import Reservation
+from reservations.selectors import Page
 from reservations.services import ReservedSeats, ReservedTickets
 from seats.models import Seat
 
@@ -75,6 +79,21 @@ def idempotent(request: Request) -> IdempotentRequest | None:
     return idempotent_request(user_id=UUID(user_of(request).user_id), key=key, path=operation, body=body_of(request))
 
 
+MAX_PAGE = 100
+
+
+def wanted_page(request: Request) -> Page:
+    """The page of a list, by `page` and `limit`; without them, all. Raises InvalidInput."""
+    given = single_parameters(request, "page", "limit")
+    if not given:
+        return Page()
+    return Page(
+        number=positive_integer(given.get("page", "1"), "page"),
+        limit=min(positive_integer(given.get("limit", "10"), "limit"), MAX_PAGE),
+        is_numbered=True,
+    )
+
+
 class PaymentSerializer(serializers.Serializer[Any]):
     """A payment, from the payment service."""
 
@@ -134,13 +153,15 @@ def reserved_tickets(reserved: ReservedTickets) -> dict[str, Any]:
     }
 
 
-def confirmation(confirmed: dict[str, Any]) -> dict[str, Any]:
-    return {
+def confirmation(confirmed: dict[str, Any]) -> DataWithHeaders:
+    """The first response to a payment; the header tells what has become of the reservation since."""
+    data = {
         "message": "결제가 확정되었습니다.",
         "reservation": {
             "id": confirmed["id"],
             "reservationNumber": confirmed["reservation_number"],
             "totalAmount": confirmed["total_amount"],
-            "status": confirmed["status"],
+            "status": Reservation.Status.CONFIRMED,
         },
     }
+    return DataWithHeaders(data, {RESERVATION_STATUS: confirmed["current_status"]})

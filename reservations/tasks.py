@@ -16,6 +16,11 @@ def release_cancelled_events() -> int:
 
 
 @shared_task
+def purge_idempotency_keys() -> int:
+    return services.purge_idempotency_keys()
+
+
+@shared_task
 def audit() -> dict[str, int]:
     result = services.audit()
     effects.audit_was_made(result)

@@ -37,12 +37,13 @@ class SeatReservationViewSet(ViewSet):
     @fast_path(status=201)
     def reserve(self, request: Request) -> dict[str, Any]:
         event_id, seat_ids = serializers.requested_seats(body_of(request))
-        services.check_seat_limit(event_id=event_id, count=len(seat_ids))
+        idempotent_request = serializers.idempotent(request)
+        services.check_seat_limit(event_id=event_id, count=len(seat_ids), request=idempotent_request)
         reserved = services.reserve_seats(
             buyer=visitor(request, event_id),
             event_id=event_id,
             seat_ids=serializers.parse_seat_ids(seat_ids),
-            request=serializers.idempotent(request),
+            request=idempotent_request,
         )
         return serializers.reserved_seats(reserved)
 
@@ -70,7 +71,9 @@ class ReservationViewSet(ViewSet):
 
     @action(detail=False)
     def my(self, request: Request) -> Response:
-        return Response({"reservations": selectors.my_reservations(buyer(request))})
+        page = serializers.wanted_page(request)
+        found = selectors.my_reservations(buyer(request), page)
+        return Response(found, headers={"Reservations-Limit": str(page.limit)})
 
     def retrieve(self, request: Request, pk: str) -> Response:
         wanted = parse_id(pk, "Invalid id format")

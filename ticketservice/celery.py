@@ -59,6 +59,11 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 50},
         },
+        "purge-idempotency-keys": {
+            "task": "reservations.tasks.purge_idempotency_keys",
+            "schedule": 3600.0,
+            "options": {"expires": 3500},
+        },
         "audit": {"task": "reservations.tasks.audit", "schedule": 600.0, "options": {"expires": 550}},
     },
 )

@@ -61,7 +61,7 @@ CORS_ALLOW_HEADERS = (
     "queue-pass",
     "queue-ticket",
 )
-CORS_EXPOSE_HEADERS = ("etag", "retry-after", "seat-map-version", "x-request-id")
+CORS_EXPOSE_HEADERS = ("etag", "reservations-limit", "retry-after", "seat-map-version", "x-request-id")
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # --- Applications ----------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from kernel.fastpath.response_cache import Application, WSGIEnvironment
 from kernel.http.middleware import MIN_COMPRESSED_BYTES, compress_responses
 from kernel.http.problems import JSON, PROBLEM_JSON, accepts_problem_json, render_and_log_error
 from kernel.http.rest import JSONParser
-from kernel.http.urls import first_segment
+from kernel.http.urls import first_segment, headers_of
 from kernel.observability.request_context import accept_request_id, current_request_id, record_request
 
 MAX_DIGITS = 20  # of Content-Length; int() raises ValueError for thousands of them
@@ -191,7 +191,8 @@ def _respond(
     """Return status, headers and body, also for an exception."""
     try:
         request.read()
-        body = orjson.dumps(route.call(request, arguments), default=str)
+        found = route.call(request, arguments)
+        body = orjson.dumps(found, default=str)
     except Exception as error:  # noqa: BLE001 - every exception becomes a response, as with DRF
         if isinstance(error, NotAuthenticated | AuthenticationFailed):
             _add_challenge(error, route, request)
@@ -199,7 +200,8 @@ def _respond(
         content_type = PROBLEM_JSON if "type" in data else JSON
         headers = [("Content-Type", content_type), ("Allow", route.allowed_methods), *extra.items()]
         return status, headers, orjson.dumps(data)
-    return route.status, [("Content-Type", JSON), ("Allow", route.allowed_methods)], body
+    headers = [("Content-Type", JSON), ("Allow", route.allowed_methods), *headers_of(found).items()]
+    return route.status, headers, body
 
 
 def _add_challenge(error: APIException, route: Route, request: FastRequest) -> None:

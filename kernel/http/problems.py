@@ -98,7 +98,10 @@ def render_error(error: Exception, *, as_problem: bool) -> tuple[int, dict[str, 
         body = {"success": False, "message": message} if error.result_envelope else {"error": message}
         if error.shows_code:
             body["code"] = code
-        headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
+        headers = {
+            **error.headers,
+            **({"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}),
+        }
     else:
         status, code, message, headers = 500, "INTERNAL_ERROR", "서버 오류가 발생했습니다.", {}
         body = {"error": message, "requestId": current_request_id.get()}

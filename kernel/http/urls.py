@@ -13,17 +13,31 @@ PolicyClass = TypeVar("PolicyClass", bound=type[Any])
 DataMethod = Callable[..., Mapping[str, Any]]
 
 
+class DataWithHeaders(dict[str, Any]):
+    """The data of a response, and more headers for it."""
+
+    def __init__(self, data: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        super().__init__(data)
+        self.headers = headers
+
+
+def headers_of(data: Mapping[str, Any]) -> Mapping[str, str]:
+    return data.headers if isinstance(data, DataWithHeaders) else {}
+
+
 def fast_path(status: int = 200) -> Callable[[DataMethod], Callable[..., Response]]:
     """Mark a hot method of a viewset for the fast path (`kernel.fastpath.handler`).
 
-    The method returns the data of its response, and must not store anything in its viewset. It may use what
-    `fast_path_policy` says of the request. `kernel.fastpath.checks` says what else such a view may use.
+    The method returns the data of its response (`DataWithHeaders` if there are headers, too), and must not store anything in
+    its viewset. It may use what `fast_path_policy` says of the request. `kernel.fastpath.checks` says what else such a view
+    may use.
     """
 
     def mark(method: DataMethod) -> Callable[..., Response]:
         @wraps(method)
         def view(*args: Any, **kwargs: Any) -> Response:
-            return Response(method(*args, **kwargs), status=status)
+            data = method(*args, **kwargs)
+            return Response(data, status=status, headers=headers_of(data))
 
         view.fast_path = method, status  # type: ignore[attr-defined]  # an attribute of our own
         return view

@@ -55,7 +55,11 @@ class PaymentForm(ReasonForm):
 
 def _confirm(reservation: Reservation, *, payment_id: str, amount: int, payment_method: str) -> str:
     services.confirm_reservation(
-        reservation_id=reservation.id, amount=amount, payment_method=payment_method, payment_id=payment_id
+        reservation_id=reservation.id,
+        amount=amount,
+        payment_method=payment_method,
+        payment_id=payment_id,
+        records_rejection=False,  # a mistyped amount is no answer to the payment service
     )
     return gettext("payment confirmed.")
 

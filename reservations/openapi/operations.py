@@ -10,8 +10,11 @@ from kernel.openapi.schema import MessageSerializer, ViewDescription, raises
 from queueing.errors import NotAdmitted, WaitingRoomUnavailable
 from queueing.openapi import QUEUE_PASS
 from reservations import errors
+from reservations.errors import RESERVATION_STATUS
+from reservations.models import Reservation
 from reservations.openapi import shapes
-from reservations.serializers import PaymentSerializer
+from reservations.selectors import MAX_RESERVATIONS
+from reservations.serializers import MAX_PAGE, PaymentSerializer
 from seats import errors as seat_errors
 from tickets.errors import NoSuchTicket, NotEnoughTickets, QuantityTooSmall
 
@@ -63,7 +66,8 @@ class SeatReservations(ViewDescription):
         ),
         "reservation": extend_schema(
             operation_id="getSeatReservation",
-            summary="One of my reservations of seats",
+            summary="One of my reservations, with its deadline",
+            description="An entry in `seats` for each seat. Of a reservation by ticket type, one for each item.",
             responses={200: shapes.SeatReservationSerializer},
             extensions=raises(InvalidInput("Invalid reservation ID format"), errors.SeatReservationNotFound),
         ),
@@ -97,7 +101,24 @@ class Reservations(ViewDescription):
         "my": extend_schema(
             operation_id="listMyReservations",
             summary="My reservations",
+            description=f"Newest first. Without `page` and `limit` the newest {MAX_RESERVATIONS}, and no `pagination`.",
+            parameters=[
+                OpenApiParameter("page", {"type": "integer", "minimum": 1}),
+                OpenApiParameter(
+                    "limit",
+                    {"type": "integer", "minimum": 1},
+                    description=f"10 if only `page` is given. More than {MAX_PAGE} counts as {MAX_PAGE}.",
+                ),
+                OpenApiParameter(
+                    "Reservations-Limit",
+                    int,
+                    OpenApiParameter.HEADER,
+                    response=[200],
+                    description="How many reservations a response of this request has at most.",
+                ),
+            ],
             responses={200: shapes.MyReservationsSerializer},
+            extensions=raises(InvalidInput("page must be a positive integer")),
         ),
         "retrieve": extend_schema(
             operation_id="getReservation",
@@ -115,6 +136,7 @@ class Reservations(ViewDescription):
                 errors.NothingToCancel,
                 errors.AlreadyCancelled,
                 errors.AlreadyExpired,
+                errors.SeatStatusDiffers,
             ),
         ),
     }
@@ -131,8 +153,17 @@ class InternalReservations(ViewDescription):
         "confirm": extend_schema(
             operation_id="confirmReservation",
             summary="Confirm a reservation that was paid",
-            description="The same payment again gets the first response. A 409 means that this payment buys nothing,"
-            " and is to be refunded.",
+            description="The same payment again gets the first response, also a 409, whatever happened since."
+            " A 409 means that this payment buys nothing, and is to be refunded.",
+            parameters=[
+                OpenApiParameter(
+                    RESERVATION_STATUS,
+                    enum=Reservation.Status.values,
+                    location=OpenApiParameter.HEADER,
+                    response=[200, 409],
+                    description="The reservation's status now.",
+                )
+            ],
             request=PaymentSerializer,
             responses={200: shapes.PaymentConfirmedSerializer},
             extensions=raises(
@@ -152,7 +183,9 @@ class InternalReservations(ViewDescription):
             description="Its seats and tickets become available. Idempotent.",
             request=None,
             responses={200: MessageSerializer},
-            extensions=raises(InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid),
+            extensions=raises(
+                InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid, errors.SeatStatusDiffers
+            ),
         ),
     }
 

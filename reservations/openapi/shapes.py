@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from kernel.openapi.schema import MessageSerializer, Timestamp
 from reservations.models import Reservation as ReservationModel
-from reservations.serializers import MAX_ITEMS
+from reservations.serializers import MAX_ITEMS, MAX_PAGE
 
 # --- Shapes: buying ---------------------------------------------------------------------------------------------------
 
@@ -100,8 +100,16 @@ class MyReservationSerializer(ReservationHeadSerializer):
     items = serializers.ListField(child=ItemSerializer())
 
 
+class ReservationPaginationSerializer(serializers.Serializer[Any]):
+    page = serializers.IntegerField(min_value=1)
+    limit = serializers.IntegerField(min_value=1, max_value=MAX_PAGE)
+    total = serializers.IntegerField()
+    totalPages = serializers.IntegerField()
+
+
 class MyReservationsSerializer(serializers.Serializer[Any]):
     reservations = MyReservationSerializer(many=True, help_text="Newest first.")
+    pagination = ReservationPaginationSerializer(required=False, help_text="Only with `page` or `limit`.")
 
 
 class ReservationDetailSerializer(ReservationHeadSerializer):
@@ -116,12 +124,14 @@ class OneReservationSerializer(serializers.Serializer[Any]):
 
 
 class SeatOfReservationSerializer(serializers.Serializer[Any]):
-    seatId = serializers.UUIDField()
-    seatLabel = serializers.CharField()
-    section = serializers.CharField()
-    rowNumber = serializers.IntegerField()
-    seatNumber = serializers.IntegerField()
-    price = serializers.IntegerField(help_text="Won.")
+    seatId = serializers.UUIDField(allow_null=True, help_text="null, as the next ones, of tickets without seats.")
+    seatLabel = serializers.CharField(allow_null=True)
+    section = serializers.CharField(allow_null=True)
+    rowNumber = serializers.IntegerField(allow_null=True)
+    seatNumber = serializers.IntegerField(allow_null=True)
+    price = serializers.IntegerField(help_text="Won, of one.")
+    ticketTypeName = serializers.CharField(required=False, allow_null=True, help_text="Only of tickets without seats.")
+    quantity = serializers.IntegerField(required=False, help_text="Only of tickets without seats.")
 
 
 class SeatReservationDetailSerializer(ReservationHeadSerializer):

@@ -7,6 +7,7 @@ from reservations.services.auditing import audit
 from reservations.services.cancelling import cancel_event, release_cancelled_events
 from reservations.services.changing_layout import change_layout
 from reservations.services.confirming import confirm_reservation
+from reservations.services.purging import purge_idempotency_keys
 from reservations.services.releasing import cancel_reservation, expire_due, refund_reservation
 from reservations.services.reserving_seats import ReservedSeats, check_seat_limit, reserve_seats
 from reservations.services.reserving_tickets import ReservedTickets, reserve_tickets
@@ -24,6 +25,7 @@ __all__ = [
     "check_seat_limit",
     "confirm_reservation",
     "expire_due",
+    "purge_idempotency_keys",
     "refund_reservation",
     "release_cancelled_events",
     "reserve_seats",

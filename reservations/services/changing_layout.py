@@ -10,6 +10,7 @@ from events.models import Event
 from kernel.db.sql import after_commit
 from reservations.errors import LayoutInUse
 from reservations.models import ReservationItem
+from reservations.services.releasing import expire_holders_of_event
 from seats.models import Seat
 from seats.services import event_was_saved, generate_seats
 
@@ -26,6 +27,7 @@ def change_layout(*, event_id: UUID, layout_id: UUID | None) -> None:
             raise EventNotFound
         if event.seat_layout_id == layout_id:
             return
+        expire_holders_of_event(event_id)
         seats = Seat.objects.filter(event_id=event_id)
         list(seats.select_for_update().order_by("id").values_list("id"))  # `exists()` would lock none that is free
         if seats.exclude(status=Seat.Status.AVAILABLE).exists() or seats.filter(items__is_live=True).exists():

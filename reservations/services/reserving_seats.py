@@ -19,7 +19,7 @@ from queueing.services import Visitor
 from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
 from reservations.idempotency import IdempotentRequest, RespondedBefore
-from reservations.models import MAX_AMOUNT, Reservation, ReservationItem
+from reservations.models import MAX_AMOUNT
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders
 from seats import services as seats
@@ -77,7 +77,13 @@ locked AS (
     UPDATE seats s SET status = 'locked', updated_at = now() FROM reservation r, picked p WHERE s.id = p.id
     RETURNING s.id, nextval('change_number') AS change
 ),
-{idempotency.RECORDED}
+{
+    idempotency.recorded('''jsonb_build_object(
+        'number', %(number)s::text, 'total', v.total, 'expires_at', r.expires_at, 'seats', (
+            SELECT jsonb_agg(jsonb_build_object('id', p.id, 'seat_label', p.seat_label, 'price', p.price)) FROM picked p
+        )
+    )''')
+}
 SELECT e.is_on_sale, e.max_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
        {idempotency.EARLIER_RECORD},
@@ -90,10 +96,11 @@ FROM verdict v LEFT JOIN event e ON true LEFT JOIN reservation r ON true
 """
 
 
-def check_seat_limit(*, event_id: UUID, count: int) -> None:
+def check_seat_limit(*, event_id: UUID, count: int, request: IdempotentRequest | None = None) -> None:
     """Raises TooManySeats. An event's own lower limit is left to the statement that reserves.
 
-    A round trip only for more seats than most events allow.
+    A round trip only for more seats than most events allow. With a `request` that has got a response before, the limit of
+    today does not count; raises RejectedBefore, IdempotencyKeyReused.
     """
     # Before anything else, as the wire contract says.
     if count <= settings.MAX_SEATS_PER_RESERVATION:
@@ -101,7 +108,7 @@ def check_seat_limit(*, event_id: UUID, count: int) -> None:
     own = Event.objects.filter(id=event_id).values_list("max_seats_per_reservation", flat=True).first()
     limit = own or settings.MAX_SEATS_PER_RESERVATION
     if count > limit:
-        raise TooManySeats(most=limit)
+        idempotency.earlier_response(request, TooManySeats(most=limit))
 
 
 def reserve_seats(
@@ -116,7 +123,7 @@ def reserve_seats(
     try:
         return _reserve(buyer=buyer, event_id=event_id, seat_ids=seat_ids, request=request)
     except (DomainError, RespondedBefore) as outcome:
-        return _reserved_before(idempotency.earlier_reservation(request, outcome), seat_ids)
+        return _reserved_before(idempotency.earlier_response(request, outcome), seat_ids)
 
 
 def _reserve(
@@ -195,18 +202,14 @@ def _rejection(row: dict[str, Any], found: Sequence[dict[str, Any]]) -> DomainEr
     return AmountTooLarge()
 
 
-def _reserved_before(reservation_id: UUID, seat_ids: Sequence[UUID]) -> ReservedSeats:
+def _reserved_before(response: Mapping[str, Any], seat_ids: Sequence[UUID]) -> ReservedSeats:
     """What `_insert` returned when the reservation was made."""
-    reservation = Reservation.objects.get(id=reservation_id)
-    items = ReservationItem.objects.filter(reservation_id=reservation_id).select_related("seat")
-    by_id = {item.seat.id: (item.seat.seat_label, item.unit_price) for item in items if item.seat}
-    if reservation.expires_at is None:
-        raise AssertionError(f"{reservation_id} is no reservation of seats")
+    by_id = {UUID(seat["id"]): {**seat, "id": UUID(seat["id"])} for seat in response["seats"]}
     return ReservedSeats(
-        reservation_id=reservation_id,
-        number=reservation.reservation_number,
-        total_amount=reservation.total_amount,
-        expires_at=reservation.expires_at,
-        seats=[{"id": seat_id, "seat_label": by_id[seat_id][0], "price": by_id[seat_id][1]} for seat_id in seat_ids],
+        reservation_id=response["reservation_id"],
+        number=response["number"],
+        total_amount=response["total"],
+        expires_at=datetime.fromisoformat(response["expires_at"]),
+        seats=[by_id[seat_id] for seat_id in seat_ids],
         changes={},
     )

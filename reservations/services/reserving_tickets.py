@@ -15,7 +15,7 @@ from queueing.services import Visitor
 from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
 from reservations.idempotency import IdempotentRequest, RespondedBefore
-from reservations.models import MAX_AMOUNT, Reservation
+from reservations.models import MAX_AMOUNT
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders
 from seats import services as seats
@@ -38,11 +38,13 @@ class ReservedTickets:
 
 
 # One round trip, as in `reserving_seats`: `picked` locks the ticket types in id order, and sees their stock after any wait.
+# `stock` computes from `picked`, never from `t`: PostgreSQL checks constraints on the row of the statement's snapshot first,
+# and would reject what is left after the wait.
 _RESERVE = f"""
 WITH {idempotency.EARLIER},
 event AS MATERIALIZED (SELECT {IS_ON_SALE} AS is_on_sale FROM events e WHERE e.id = %(event_id)s),
 picked AS MATERIALIZED (
-    SELECT t.id, t.name, t.price, t.available_quantity, wanted.quantity
+    SELECT t.id, t.name, t.price, t.available_quantity, t.total_quantity, wanted.quantity
     FROM ticket_types t
     JOIN unnest(%(type_ids)s::uuid[], %(quantities)s::bigint[]) AS wanted (id, quantity) ON wanted.id = t.id
     WHERE t.event_id = %(event_id)s
@@ -65,11 +67,12 @@ items AS (
     SELECT r.id, p.id, p.quantity, p.price, p.price * p.quantity, true FROM reservation r, picked p
 ),
 stock AS (
-    UPDATE ticket_types t SET available_quantity = t.available_quantity - p.quantity, updated_at = now()
+    UPDATE ticket_types t SET available_quantity = p.available_quantity - p.quantity, total_quantity = p.total_quantity,
+        updated_at = now()
     FROM reservation r, picked p WHERE t.id = p.id
     RETURNING t.id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
 ),
-{idempotency.RECORDED}
+{idempotency.recorded("jsonb_build_object('number', %(number)s::text, 'total', v.total)")}
 SELECT e.is_on_sale, v.all_found, v.enough, v.total, r.id AS reservation_id,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS types,
        (SELECT jsonb_agg(to_jsonb(stock)) FROM stock) AS stock, {idempotency.EARLIER_RECORD},
@@ -94,7 +97,7 @@ def reserve_tickets(
     try:
         return _reserve(buyer=buyer, event_id=event_id, quantities=quantities, request=request)
     except (DomainError, RespondedBefore) as outcome:
-        return _reserved_before(idempotency.earlier_reservation(request, outcome))
+        return _reserved_before(idempotency.earlier_response(request, outcome))
 
 
 def _reserve(
@@ -157,12 +160,8 @@ def _rejection(row: dict[str, Any], type_ids: Sequence[UUID]) -> DomainError:
     return AmountTooLarge()
 
 
-def _reserved_before(reservation_id: UUID) -> ReservedTickets:
+def _reserved_before(response: Mapping[str, Any]) -> ReservedTickets:
     """What `_insert` returned when the reservation was made, but for the stock."""
-    reservation = Reservation.objects.get(id=reservation_id)
     return ReservedTickets(
-        reservation_id=reservation.id,
-        number=reservation.reservation_number,
-        total_amount=reservation.total_amount,
-        stock=[],
+        reservation_id=response["reservation_id"], number=response["number"], total_amount=response["total"], stock=[]
     )

@@ -1,34 +1,45 @@
 """Changing how many tickets of a type found are, during the sale."""
 
+from typing import Any
 from uuid import UUID
 
 from kernel.db.sql import after_commit, fetch_all
 from reservations import effects
 from reservations.errors import StockIsSold
+from reservations.services.releasing import expire_holders
 from tickets.errors import TicketTypeNotFound
-from tickets.models import TicketType
 
+# `locked` sees the stock after any wait, and `changed` computes from it, as in `reserving_tickets`.
 _CHANGE_TOTAL = """
-UPDATE ticket_types SET available_quantity = available_quantity + %(total)s - total_quantity, total_quantity = %(total)s,
-    updated_at = now()
-WHERE id = %(ticket_type_id)s AND available_quantity + %(total)s - total_quantity >= 0
-RETURNING id, event_id, available_quantity, total_quantity, nextval('change_number') AS change
+WITH locked AS MATERIALIZED (
+    SELECT id, name, total_quantity - available_quantity AS taken FROM ticket_types WHERE id = %(ticket_type_id)s FOR UPDATE
+),
+changed AS (
+    UPDATE ticket_types t SET available_quantity = %(total)s - l.taken, total_quantity = %(total)s, updated_at = now()
+    FROM locked l WHERE t.id = l.id AND l.taken <= %(total)s
+    RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
+)
+SELECT l.name, l.taken, (SELECT to_jsonb(changed) FROM changed) AS stock FROM locked l
 """
 
 
 def change_total(*, ticket_type_id: UUID, total: int) -> None:
     """Changes the total of a ticket type, and its available quantity by as much.
 
-    Raises TicketTypeNotFound, or StockIsSold when more than `total` are reserved or sold.
+    Raises TicketTypeNotFound, or StockIsSold when more than `total` are reserved or sold. One statement; two more when holds
+    past their deadline may be in the way.
     """
-    changed = fetch_all(_CHANGE_TOTAL, {"ticket_type_id": ticket_type_id, "total": total})
-    if not changed:
-        found = (
-            TicketType.objects.filter(id=ticket_type_id).values("name", "available_quantity", "total_quantity").first()
-        )
-        if found is None:
-            raise TicketTypeNotFound
-        raise StockIsSold(name=found["name"], taken=found["total_quantity"] - found["available_quantity"])
-    for stock in changed:
-        event_id = stock.pop("event_id")
-        after_commit(effects.stock_was_changed, event_id=event_id, stock=[stock])
+    row = _change_total(ticket_type_id=ticket_type_id, total=total)
+    if row["stock"] is None and expire_holders(ticket_type_ids=[ticket_type_id]):
+        row = _change_total(ticket_type_id=ticket_type_id, total=total)
+    if (stock := row["stock"]) is None:
+        raise StockIsSold(name=row["name"], taken=row["taken"])
+    event_id = UUID(stock.pop("event_id"))
+    after_commit(effects.stock_was_changed, event_id=event_id, stock=[stock])
+
+
+def _change_total(*, ticket_type_id: UUID, total: int) -> dict[str, Any]:
+    rows = fetch_all(_CHANGE_TOTAL, {"ticket_type_id": ticket_type_id, "total": total})
+    if not rows:
+        raise TicketTypeNotFound
+    return rows[0]

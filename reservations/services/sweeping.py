@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError
 
-from reservations.services.releasing import due_reservations, expire_due, expire_one
+from reservations.services.releasing import due_reservations, expire_batch, expire_one
 from seats.services import update_status_of_dirty_events
 
 BATCH = 500
@@ -38,12 +38,16 @@ def _expire_batch() -> int:
     for reservation_id in [failed for failed, retry_at in _failed.items() if retry_at <= now]:
         del _failed[reservation_id]
     try:
-        return expire_due(limit=BATCH, leave_out=list(_failed))
+        released = expire_batch(limit=BATCH, leave_out=list(_failed))
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError:
         logger.warning("a batch of expired reservations failed; trying them one by one")
         return sum(map(_expire_or_log, due_reservations(limit=BATCH, leave_out=list(_failed))))
+    for reservation_id in released.held_back:
+        logger.error("reservation %s is not expired, since a seat of it is not locked", reservation_id)
+        _failed[reservation_id] = now + RETRY_SECONDS
+    return released.ended
 
 
 def _expire_or_log(reservation_id: UUID) -> int:

@@ -83,7 +83,7 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
         ask(page, held)
     ask("refundReservation", held)  # not paid
     payment = asker.described.operations["confirmReservation"].example()
-    ask("confirmReservation", held, body=payment | {"amount": 1})
+    ask("confirmReservation", held, body=payment | {"amount": 1, "paymentId": "of a wrong amount"})
     ask("confirmReservation", held)
     ask("confirmReservation", held, body=payment | {"paymentId": "another"})
     bought = ask("buyTickets").json["reservation"]
