@@ -46,6 +46,10 @@ class DomainError(Exception):
         super().__init__(self.message)
 
 
+class Outage(Exception):
+    """A component does not respond, or refuses: expected, and worth a line in the log without a traceback."""
+
+
 class InvalidInput(DomainError):
     """The request is malformed."""
 
