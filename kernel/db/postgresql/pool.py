@@ -44,8 +44,8 @@ class GuardedPool(ConnectionPool["Connection[Any]"]):
     """A pool that lends connections only to threads with a place in the bulkhead, and none while PostgreSQL is away.
 
     When a connection is out for long and none comes back, or one comes back broken, a connection of the watcher's own finds
-    out whether PostgreSQL responds. If not, nobody waits for it any longer, until it responds to the watcher again. `address`
-    is the conninfo of that connection. `getconn` raises OperationalError.
+    out whether PostgreSQL responds. If not, nobody waits for it any longer, until it responds to the watcher again: its
+    conninfo is `address`. `getconn` raises OperationalError.
     """
 
     def __init__(self, *, address: str, **options: Any) -> None:
