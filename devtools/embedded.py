@@ -222,6 +222,10 @@ class Redis(EmbeddedServer):
     def url(self) -> str:
         return f"redis://{HOST}:{self.port}/0"
 
+    @property
+    def program(self) -> str:
+        return _redis_program()
+
     def launch(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         settings = {
@@ -236,7 +240,7 @@ class Redis(EmbeddedServer):
             "appendonly": "yes" if self.durable else "no",
             "maxmemory-policy": "noeviction",
         }
-        command = [_redis_program()]
+        command = [self.program]
         for name, value in settings.items():
             command += [f"--{name}", value]
         result = _run(command)

@@ -51,6 +51,10 @@ class DomainError(Exception):
         return {}
 
 
+class Outage(Exception):
+    """A component does not respond, or refuses: expected, and worth a line in the log without a traceback."""
+
+
 class InvalidInput(DomainError):
     """The request is malformed."""
 

@@ -80,7 +80,7 @@ _admit = _script(
     result=("has_more", "size", "active", "is_policy_stale", "is_draw_due", "is_empty", "threshold", "epoch", "now",
             "admitted"),
 )  # fmt: skip
-_leave = _script("leave", args=("cause",), result=("had_place",))
+_leave = _script("leave", args=("cause", "owed_since"), result=("had_place",))
 _clear = _script("clear", result=("waiting", "active"))
 _set_policy = LuaScript(
     _source("set_policy"),
@@ -267,7 +267,20 @@ def leave(
 
     Raises PolicyUnknown, RedisUnavailable.
     """
-    return bool(run(_leave, event_id, policy, user_id=str(user_id), cause=cause)["had_place"])
+    return bool(run(_leave, event_id, policy, user_id=str(user_id), cause=cause, owed_since="")["had_place"])
+
+
+def owe_leave(event_id: UUID, *, user_id: UUID, cause: Literal["left", "bought", "cancelled"]) -> None:
+    """What `leave` could not tell Redis is told when it is back, unless the user has come back before."""
+    keys = keys_of(event_id)
+    args = {
+        "user_id": str(user_id),
+        "lost_epoch": "",
+        "rebuild_us": settings.QUEUE_REBUILD_SECONDS * 1_000_000,
+        "cause": cause,
+        "owed_since": int(time.time() * 1_000_000),
+    }
+    execute_or_defer(f"leave {event_id} {user_id}", lambda redis: _leave.run(redis, keys=keys, args=args))
 
 
 # --- All users of an event --------------------------------------------------------------------------------------------

@@ -44,8 +44,10 @@ for name in ("AUTH_SERVICE_URL", "JWT_PUBLIC_KEY", "MAX_SEATS_PER_RESERVATION", 
     os.environ.pop(name, None)
 
 import django  # noqa: E402 - reads the environment
+from django.conf import settings  # noqa: E402
 
 django.setup()
+settings.DATABASE_PLACES = 0  # this process is no server: any number of its threads may wait for PostgreSQL
 
 
 @pytest.hookimpl(optionalhook=True)

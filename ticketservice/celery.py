@@ -31,6 +31,9 @@ app.conf.update(
     },
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
+    broker_channel_error_retry=True,  # Redis that refuses commands is away, too: connect again instead of ending the worker
+    worker_consumer="kernel.tasks.consumer:Consumer",
+    beat_scheduler="kernel.tasks.beat:Scheduler",
     task_ignore_result=True,
     task_soft_time_limit=110,
     task_time_limit=120,

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 
@@ -19,16 +20,37 @@ TIMEOUT_SECONDS = 0.8  # the wire contract promises a response within one second
 _executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")
 
 
+class ReadOnly(Exception):
+    """PostgreSQL does not accept writes: a standby, or a setting."""
+
+
+class NotMigrated(Exception):
+    """PostgreSQL lacks migrations of this version."""
+
+
+_is_migrated = False  # once it is, it stays so
+
+
 def _check_database() -> None:
+    global _is_migrated
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute("SHOW transaction_read_only")
+            if cursor.fetchone() != ("off",):
+                raise ReadOnly
+        if not _is_migrated:
+            executor = MigrationExecutor(connection)
+            if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+                raise NotMigrated
+            _is_migrated = True
     finally:
         connection.close()  # return it to the pool; no request ends in this thread, which would do that
 
 
 def _check_redis() -> None:
-    client().ping()  # without the circuit breaker, to see its recovery at once
+    # Written, because a replica, or a server without memory or disk, still replies to PING. Without the circuit breaker, to
+    # see the recovery at once.
+    client().set("health", 1, px=1000)
 
 
 CHECKS: dict[str, Callable[[], None]] = {"database": _check_database, "redis": _check_redis}
@@ -65,7 +87,10 @@ def all_up(*components: str) -> Report:
 
 
 def ready() -> Report:
-    """/health/ready: 503 if PostgreSQL is down. Without Redis the process can still sell, and gets traffic."""
+    """/health/ready: 503 if PostgreSQL is down, read-only or not migrated.
+
+    Without Redis the process can still sell, and gets traffic.
+    """
     states = check("database", "redis")
     return _report(states, is_ok=states["database"]["status"] == "ok")
 

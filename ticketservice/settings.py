@@ -6,6 +6,7 @@ checks (`kernel.checks`, and `checks.py` of the apps).
 
 import sys
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -136,9 +137,18 @@ DATABASE_SCHEMA = "ticket_schema"
 STATEMENT_TIMEOUT_MS: int = env.int("STATEMENT_TIMEOUT_MS", default=5000)
 LOCK_TIMEOUT_MS: int = env.int("LOCK_TIMEOUT_MS", default=3000)
 DATABASE_POOL_SIZE: int = env.int("DATABASE_POOL_SIZE", default=20)
+# How many threads of a process may wait for PostgreSQL: the others are left for what does without. Commands of operators
+# wait as long as it takes.
+_DATABASE_THREADS = max(1, env.int("WEB_THREADS", default=8) * 3 // 4)
+DATABASE_PLACES = 0 if STATEMENT_TIMEOUT_MS == 0 else min(DATABASE_POOL_SIZE, _DATABASE_THREADS)
+# Whatever the server, the database or the role say: what values look like when we read them, and how statements behave.
 _SESSION = {
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
     "search_path": f"{DATABASE_SCHEMA},public",
-    "default_transaction_isolation": r"read\ committed",
+    "default_transaction_isolation": "read committed",
     "statement_timeout": STATEMENT_TIMEOUT_MS,
     "lock_timeout": LOCK_TIMEOUT_MS,
     "idle_in_transaction_session_timeout": 10_000,
@@ -146,7 +156,7 @@ _SESSION = {
     "plan_cache_mode": "force_generic_plan",
 }
 env.address("DATABASE_URL", "postgresql", "postgres")
-_database = env.db_url("DATABASE_URL", engine="django_prometheus.db.backends.postgresql")
+_database = env.db_url("DATABASE_URL", engine="kernel.db.postgresql")
 if not _database.get("NAME"):
     raise ImproperlyConfigured(
         "DATABASE_URL names no database. Set it to postgresql://user:password@host:5432/database."
@@ -157,8 +167,14 @@ DATABASES = {
         "CONN_MAX_AGE": 0,  # connections are kept by the pool; Django must return them after each request
         "OPTIONS": {
             **_database.get("OPTIONS", {}),
-            "options": " ".join(f"-c {name}={value}" for name, value in _SESSION.items()),
-            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 2, "max_idle": 300},
+            "session": _SESSION,
+            "pool": {
+                "min_size": 1,
+                "max_size": DATABASE_POOL_SIZE,
+                "timeout": 1,
+                "max_idle": 300,
+                "reconnect_timeout": 1,  # then the next request tries, so that a server that is back is found at once
+            },
             "server_side_binding": True,
             "prepare_threshold": 2,
             "connect_timeout": 3,
@@ -298,6 +314,9 @@ METRICS_DIR = Path(
     env.str("PROMETHEUS_MULTIPROC_DIR", default="")
     or default_directory(f"{BASE_DIR} {env.str('DATABASE_URL')} {REDIS_URL}")
 )
+if env.str("PROMETHEUS_MULTIPROC_DIR", default=""):  # prometheus_client then writes there in commands, too
+    with suppress(OSError):  # `prepare` says what is wrong
+        METRICS_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
 # The port on which `worker`, which serves no other HTTP, exports metrics if it runs on a machine of its own. 0: none.
 METRICS_PORT: int = env.int("METRICS_PORT", default=0)
 

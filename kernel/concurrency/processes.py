@@ -3,7 +3,6 @@
 docs/adr/0018 says why this is not honcho.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,8 +13,16 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 STOP_SECONDS = 10
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
+# Asks Linux to send SIGTERM when the parent dies, since nothing else would after a SIGKILL of the parent. The child itself
+# does so: a preexec_fn can deadlock when a process is started again while threads run.
+_TERMINATE_WITH_PARENT = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit(1)
+os.execv("/bin/sh", ["/bin/sh", "-c", sys.argv[2]])
+"""
 
 
 class ProcessGroup:
@@ -26,11 +33,11 @@ class ProcessGroup:
         self._processes: dict[str, subprocess.Popen[str]] = {}
 
     def start(self, commands: Mapping[str, str], environments: Mapping[str, Mapping[str, str]]) -> None:
-        """Start shell commands, each with its environment, both by name."""
+        """Start shell commands, each with its environment, both by name. A name that has ended can be started again."""
         for name, command in commands.items():
             self._processes[name] = _spawn(command, environments[name])
-        for name in commands:  # after the last fork: with other threads running, preexec_fn can deadlock
-            threading.Thread(target=self._forward_output, args=(name,), daemon=True).start()
+        for name in commands:
+            threading.Thread(target=self._forward_output, args=(self._processes[name], name), daemon=True).start()
 
     def first_exit(self) -> tuple[str, int] | None:
         """Return the name and exit code of a process that has ended, or None while all are running."""
@@ -52,14 +59,15 @@ class ProcessGroup:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def _forward_output(self, name: str) -> None:
-        for line in self._processes[name].stdout or ():
+    def _forward_output(self, process: "subprocess.Popen[str]", name: str) -> None:
+        for line in process.stdout or ():
             self._on_line(name, line.rstrip("\n"))
 
 
 def _spawn(command: str, environment: Mapping[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(  # noqa: S603 - our own commands
-        ["/bin/sh", "-c", f"exec {command}"],  # exec: signals reach the program, not a shell
+        # exec: signals reach the program, not a shell
+        [sys.executable, "-S", "-E", "-c", _TERMINATE_WITH_PARENT, str(os.getpid()), f"exec {command}"],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -67,11 +75,4 @@ def _spawn(command: str, environment: Mapping[str, str]) -> subprocess.Popen[str
         text=True,
         errors="replace",
         start_new_session=True,  # Ctrl-C must reach the parent only, which stops its children in order
-        preexec_fn=_terminate_with_parent,
     )
-
-
-def _terminate_with_parent() -> None:
-    """Ask Linux to send SIGTERM when the parent dies. After a SIGKILL of the parent, nothing else would."""
-    if sys.platform == "linux":
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -6,10 +6,20 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ParamSpec
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, IntegrityError, close_old_connections, connections, transaction
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connections,
+    transaction,
+)
 from django_prometheus.db import errors_total, query_duration_seconds
 
 from kernel.db import statements
+from kernel.errors import Outage
 
 logger = logging.getLogger(__name__)
 Parameters = ParamSpec("Parameters")
@@ -84,6 +94,8 @@ def after_commit(effect: Callable[Parameters, object], *args: Parameters.args, *
     def run() -> None:
         try:
             effect(*args, **kwargs)
+        except (OperationalError, InterfaceError, Outage) as error:
+            logger.warning("effect %s lost: %s", getattr(effect, "__qualname__", effect), error)
         except Exception:
             logger.exception("effect %s failed", getattr(effect, "__qualname__", effect))
 

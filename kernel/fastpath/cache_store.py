@@ -3,13 +3,14 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, NamedTuple
 
 import hiredis
 from redis.exceptions import RedisError, ResponseError
 
+from kernel.redis.client import was_unavailable_since
 from kernel.redis.connection import RedisConnection
 
 RETRY_SECONDS = 1.0  # after Redis could not be reached
@@ -37,6 +38,7 @@ class CacheEntry:
     on_hit: Callable[[], object] | None
     view: str
     expires_at: float  # time.monotonic()
+    made_at: float = field(default_factory=time.monotonic)
 
 
 class CacheStore:
@@ -61,7 +63,10 @@ class CacheStore:
             if self._confirmed <= sent_before:
                 self._execute(b"PING\r\n")
             entry = self._entries.get(key)
-        return entry if entry and entry.expires_at > time.monotonic() else None
+        if entry is None or entry.expires_at <= time.monotonic():
+            return None
+        # A server that replies to PING may still refuse the invalidations of this process: see kernel.redis.client.
+        return None if was_unavailable_since(entry.made_at) else entry
 
     def put(self, key: Key, entry: CacheEntry, *, value: bytes) -> bool:
         """Store the entry if its dependency still has this value. Return whether it was stored."""

@@ -20,6 +20,7 @@ from django.utils.http import parse_etags
 from rest_framework.response import Response
 
 from kernel.concurrency.batching import Batcher
+from kernel.concurrency.bulkhead import BulkheadFull, database_bulkhead
 from kernel.fastpath.cache_store import CacheEntry, CacheStore, Key, WSGIResponse
 from kernel.fastpath.checks import marked_actions, unsupported_in_response_cache, unsupported_settings
 from kernel.observability.request_context import accept_request_id, record_request
@@ -110,7 +111,11 @@ class ResponseCache:
             own.append(response)
             return entry
 
-        entry = batcher.submit(compute)
+        try:
+            with database_bulkhead().place():  # whoever computes it may be waiting for PostgreSQL
+                entry = batcher.submit(compute)
+        except BulkheadFull:
+            entry = None
         if own:
             return own[0]
         if entry is None:

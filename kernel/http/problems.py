@@ -16,7 +16,7 @@ from psycopg_pool import PoolTimeout
 from rest_framework.exceptions import APIException, MethodNotAllowed
 from rest_framework.exceptions import PermissionDenied as Forbidden
 
-from kernel.errors import DomainError, InvalidInput, Kind, Unavailable
+from kernel.errors import DomainError, InvalidInput, Kind, Outage, Unavailable
 from kernel.observability.request_context import current_request_id
 
 logger = logging.getLogger(__name__)
@@ -135,10 +135,10 @@ def _translate(error: Exception) -> Exception:
         return Forbidden()
     if isinstance(error, RequestDataTooBig):
         return PayloadTooLarge()
-    if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeout | Outage):
         # Down, restarting, out of connections, or a lock or statement timeout. The transaction was not committed, unless
         # the connection was lost during the commit itself: then the client's retry finds out.
-        logger.warning("database unavailable: %s", error)
+        logger.warning("unavailable: %s: %s", type(error).__name__, error)
         return Unavailable()
     return error
 

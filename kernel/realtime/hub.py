@@ -27,10 +27,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from kernel.concurrency.background import run_in_background
+from kernel.errors import Outage, Unavailable
 from kernel.realtime import metrics
 from kernel.realtime.channel import Channel, ChannelSource, Subscriber
 from kernel.realtime.publications import Publication
-from kernel.redis.client import RedisUnavailable
 
 CONFIRMATION_SECONDS = 1.0  # for a subscription; after that Redis counts as away, and a hello follows when it is back
 RETRY_SECONDS = 0.25  # between attempts to reach Redis, with as much again at random
@@ -128,7 +128,8 @@ class Hub:
             before = channel.version
             try:
                 version = await channel.source.current_version(redis_was_restarted=was_restarted)
-            except RedisUnavailable:
+            except (Unavailable, Outage) as error:
+                logger.warning("cannot read the version of %s yet: %s", channel.source.name, error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             except Exception:

@@ -12,11 +12,12 @@ outdated entry until it can, and at most until the entry expires. That is why en
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import orjson
 from prometheus_client import Counter
 
+from kernel.concurrency.bulkhead import database_bulkhead
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute_or_defer
 from kernel.redis.scripts import LuaScript
@@ -85,29 +86,34 @@ def lease_key(key: str) -> str:
 def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index: str | None = None) -> bytes:
     """Return the bytes cached under `key`, or `compute()`, which is then cached for `seconds`.
 
-    With `index` (the key of a Redis set) the entry can be deleted together with others, by `forget_all(index)`.
+    With `index` (the key of a Redis set) the entry can be deleted together with others, by `forget_all(index)`. Raises
+    BulkheadFull.
     """
     keys = {"response_key": key, "lease_key": lease_key(key), "index_keys": [index] if index else []}
     token = secrets.token_hex(8)
     args = {"token": token, "lease_ms": LEASE_MS, "index_seconds": 2 * seconds}
     deadline = time.monotonic() + WAIT_SECONDS
     outcome = "bypass"  # Redis is down, or another computation takes too long
-    try:
-        while (found := _look_up(keys=keys, args=args))["response"] is None:
-            if found["is_leased"]:
-                outcome = "miss"
-                return _compute_and_store(key, compute, token=token, seconds=seconds)
-            if time.monotonic() > deadline:
-                break
-            time.sleep(POLL_SECONDS)
-        else:
-            outcome = "hit"
-            response: bytes = found["response"]
-            return response
-    except RedisUnavailable:
-        pass
-    finally:
-        lookups.labels(key.partition(":")[0], outcome).inc()
+    with ExitStack() as place:
+        try:
+            while (found := _look_up(keys=keys, args=args))["response"] is None:
+                if found["is_leased"]:
+                    outcome = "miss"
+                    return _compute_and_store(key, compute, token=token, seconds=seconds)
+                if outcome != "waited":  # whoever computes it may be waiting for PostgreSQL
+                    place.enter_context(database_bulkhead().place())
+                    outcome = "waited"
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(POLL_SECONDS)
+            else:
+                outcome = "hit"
+                response: bytes = found["response"]
+                return response
+        except RedisUnavailable:
+            pass
+        finally:
+            lookups.labels(key.partition(":")[0], outcome if outcome != "waited" else "bypass").inc()
     return compute()
 
 

@@ -8,9 +8,8 @@ from celery import Task
 from django.db import InterfaceError, OperationalError
 from prometheus_client import Counter, Histogram
 
-from kernel.errors import DomainError
+from kernel.errors import DomainError, Outage
 from kernel.observability.request_context import current_request_id, current_task_id
-from kernel.redis.client import RedisUnavailable
 from kernel.tasks.enqueue import REQUEST_ID
 
 logger = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class InstrumentedTask(Task):  # type: ignore[type-arg]  # generic only in its s
         except DomainError as error:
             outcome = "rejected"
             logger.info("%s rejected: %s", self.name, error.message, extra={"task": self.name, **kwargs})
-        except (OperationalError, InterfaceError, RedisUnavailable) as error:
+        except (OperationalError, InterfaceError, Outage) as error:
             outcome = "unavailable"
             logger.warning("%s: %s", self.name, error, extra={"task": self.name, **kwargs})
         else:

@@ -4,7 +4,10 @@ import logging
 import time
 from uuid import UUID
 
+from django.db import InterfaceError, OperationalError
+
 from events.errors import EventNotFound
+from kernel.errors import Outage
 from kernel.redis.client import RedisUnavailable
 from queueing import effects, store
 from queueing.services.with_policy import with_policy
@@ -28,6 +31,8 @@ def admit_next() -> dict[str, int]:
             raise
         except EventNotFound:
             store.deactivate_event(event_id)
+        except (OperationalError, InterfaceError, Outage) as error:
+            logger.warning("admission round of event %s: %s", event_id, error)
         except Exception:
             logger.exception("admission round of event %s failed", event_id)
     return {"admitted": admitted} if admitted else {}

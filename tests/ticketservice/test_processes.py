@@ -1,6 +1,7 @@
 """The processes as an operator sees them: what they log, how they stop, and what they say when they can not start."""
 
 import json
+import os
 import re
 import signal
 import threading
@@ -206,3 +207,28 @@ def waits_for_a_row(database: Database) -> bool:
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
     return waiting > 0
+
+
+def test_a_worker_that_ends_is_started_again_and_the_others_go_on(
+    world: Database, database_url: str, tmp_path: Path
+) -> None:
+    metrics = tmp_path / "not" / "there" / "yet"
+    log = tmp_path / "worker"
+    environment = {
+        "DATABASE_URL": database_url,
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "METRICS_PORT": str(free_port()),
+    }
+    with running_process("worker", log, **environment) as worker:
+        wait_until(lambda: log.read_text().count("ready.") == 3, seconds=60)
+        children = {process.pid: process for process in psutil.Process(worker.pid).children()}
+        (ticks,) = (pid for pid, process in children.items() if "ticks@%h" in process.cmdline())
+        os.kill(ticks, signal.SIGKILL)
+        wait_until(lambda: log.read_text().count("ready.") == 4, seconds=60)
+        after = {process.pid for process in psutil.Process(worker.pid).children()}
+        assert after > children.keys() - {ticks}
+        assert len(after) == 3
+        assert "the worker of ticks exited with code -9, and is started again" in log.read_text()
+        os.kill(worker.pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(psutil.pid_exists, after)), seconds=STOP_SECONDS)  # nobody is left behind
+    assert metrics.is_dir()

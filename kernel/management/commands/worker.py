@@ -8,7 +8,7 @@ import threading
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 from prometheus_client import start_http_server
 
 from kernel.checks import raise_for_invalid_settings
@@ -24,11 +24,12 @@ logger = logging.getLogger(__name__)
 # which a time limit can kill.
 QUEUES = {"admission": "--pool solo", "ticks": "--pool solo", "work": "--pool prefork --concurrency {concurrency}"}
 WORKER = "celery --quiet --app ticketservice worker --queues {name} --hostname {name}@%h --loglevel {loglevel} {pool}"
+RESTART_SECONDS = 1.0
 QUIET = "--without-gossip --without-mingle --without-heartbeat"
 
 
 class Command(BaseCommand):
-    help = "Run a Celery worker for each queue. Exits when one of them exits, so that a supervisor restarts them all."
+    help = "Run a Celery worker for each queue. A worker that ends is started again; the others go on."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -53,7 +54,10 @@ class Command(BaseCommand):
             workers.start(commands, dict.fromkeys(commands, environment))
             while not stop_requested.wait(0.5):
                 if ended := workers.first_exit():
-                    raise CommandError(f"the worker of {ended[0]} exited with code {ended[1]}")
+                    name, code = ended
+                    logger.error("the worker of %s exited with code %d, and is started again", name, code)
+                    stop_requested.wait(RESTART_SECONDS)
+                    workers.start({name: commands[name]}, {name: environment})
         finally:
             workers.stop()
 
