@@ -227,6 +227,10 @@ SPECTACULAR_SETTINGS = {
 }
 APPEND_SLASH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+# For how long the body of a request may arrive, in seconds.
+REQUEST_BODY_SECONDS: float = env.float("REQUEST_BODY_SECONDS", default=10.0)
+# Threads of each `web` process: so many requests are processed at once.
+WEB_THREADS: int = env.int("WEB_THREADS", default=8)
 
 # --- The sale --------------------------------------------------------------------------------------------------------
 MAX_SEATS_PER_RESERVATION: int = env.int("MAX_SEATS_PER_RESERVATION", default=1)

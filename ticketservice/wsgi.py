@@ -1,4 +1,4 @@
-"""The WSGI application of `web`: REST, admin and metrics."""
+"""The application of `web`: REST, admin and metrics. granian runs it over RSGI, and any other server over WSGI."""
 
 # ruff: noqa: E402
 import ctypes
@@ -28,13 +28,19 @@ raise_for_invalid_settings()
 from kernel.fastpath.checks import FAST_PATH
 from kernel.fastpath.handler import FastPathHandler  # imported late: these use prometheus_client
 from kernel.fastpath.response_cache import ResponseCache
+from kernel.http.rsgi import ThreadedApplication
 from ticketservice.urls import router
 
 raise_check_errors(FAST_PATH)
 for lazy_module in ("jwt", "ticketservice.celery"):  # or the first request that needs them would wait
     import_module(lazy_module)
 
-application = ResponseCache(FastPathHandler(django_application, router.urls), router.urls)
+application = ThreadedApplication(
+    ResponseCache(FastPathHandler(django_application, router.urls), router.urls),
+    threads=settings.WEB_THREADS,
+    max_body_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+    body_seconds=settings.REQUEST_BODY_SECONDS,
+)
 # Everything loaded so far lives as long as the process. Freezing it keeps the garbage collector from scanning it.
 gc.collect()
 gc.freeze()
