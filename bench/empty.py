@@ -15,4 +15,4 @@ def answer(request: HttpRequest, size: int = 0) -> HttpResponse:  # noqa: ARG001
 
 
 urlpatterns = [path("", answer), path("health", answer), path("<int:size>", answer)]
-application = ThreadedApplication(get_wsgi_application(), threads=8, max_body_bytes=256 * 1024, body_seconds=10.0)
+application = ThreadedApplication(get_wsgi_application(), threads=8, max_body_bytes=256 * 1024, body_seconds=5.0)

@@ -3,6 +3,7 @@
 # ruff: noqa: E402
 import ctypes
 import gc
+import multiprocessing
 import os
 import signal
 import threading
@@ -12,7 +13,8 @@ from importlib import import_module
 # handler, which only sets a flag: it would start to serve after SIGTERM, and be killed in the middle of requests.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if multiprocessing.parent_process() is not None:  # Ctrl-C: see kernel.http.rsgi
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application

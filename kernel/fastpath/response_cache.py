@@ -22,6 +22,7 @@ from rest_framework.response import Response
 from kernel.concurrency.batching import Batcher
 from kernel.fastpath.cache_store import CacheEntry, CacheStore, Key, WSGIResponse
 from kernel.fastpath.checks import marked_actions, unsupported_in_response_cache, unsupported_settings
+from kernel.http.middleware import accepts_gzip
 from kernel.observability.request_context import accept_request_id, record_request
 
 # If an invalidation was lost, the key in Redis is outdated until it expires. This must not add much to that.
@@ -203,7 +204,7 @@ def _cache_key(environ: Environment) -> Key | None:
     if environ["REQUEST_METHOD"] != "GET":
         return None
     get = environ.get
-    encoding = "gzip" if "gzip" in get("HTTP_ACCEPT_ENCODING", "") else ""
+    encoding = "gzip" if accepts_gzip(get("HTTP_ACCEPT_ENCODING", "")) else ""
     return (
         environ["PATH_INFO"],
         get("QUERY_STRING", ""),

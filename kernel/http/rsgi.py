@@ -6,6 +6,7 @@ slowly, or never, keeps a thread for as long as it likes; granian has no time li
 
 import asyncio
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -55,6 +56,10 @@ class ThreadedApplication:
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        # Ctrl-C in a terminal reaches every process. granian takes a worker that ends by itself for one that has crashed;
+        # its main process ends them, by SIGTERM.
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         for number in range(self._threads):
             Thread(target=self._serve, name=f"web-{number}", daemon=True).start()
 
