@@ -3,14 +3,28 @@
 import json
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.support.harness import HALL, INTERNAL, THEATRE, Api, Database, new_user, running_web, seat, token
+from tests.support.harness import (
+    HALL,
+    INTERNAL,
+    THEATRE,
+    Api,
+    Database,
+    assert_books_agree,
+    new_user,
+    running_web,
+    seat,
+    token,
+)
 
 SECONDS = 2.0  # for a body to arrive, here
 
@@ -154,6 +168,58 @@ def test_a_thousand_slow_clients_do_not_keep_the_others_waiting(impatient: Api, 
         "reserve": {201},
     }
     assert max(answer.seconds for found in answers.values() for answer in found) < 1
+
+
+def test_a_sale_goes_on_among_slow_clients(impatient: Api, world: Database) -> None:
+    """Of all kinds, who come again and again: nothing is lost, no worker dies, and the memory stays where it was."""
+    world.settle()
+    world.turn_waiting_rooms_off()
+    begin = head_of("/seats/reserve", "Content-Length: 100") + b"{"
+    chunked = head_of("/seats/reserve", "Transfer-Encoding: chunked") + b"5\r\n{"
+    http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+    over = threading.Event()
+
+    def be_slow() -> None:
+        while not over.is_set():
+            with ExitStack() as stack, suppress(OSError):
+                for kind in (begin, chunked, http2, b"POST /seats/reserve HT") * 25:
+                    stack.enter_context(send(impatient.port, kind))
+                over.wait(SECONDS + 1)
+
+    def buy(place: int) -> tuple[int, int]:
+        reserved = impatient.reserve(new_user(), THEATRE, seat(7, place))
+        reservation = reserved.json["reservation"]
+        return reserved.status, impatient.confirm(reservation["id"], reservation["totalAmount"]).status
+
+    assert buy(600) == (201, 200)
+    workers = workers_of(impatient.port)
+    with ThreadPoolExecutor(28) as threads:
+        slow = [threads.submit(be_slow) for _ in range(10)]
+        time.sleep(1)
+        before = {worker.pid: worker.memory_full_info().uss for worker in workers}
+        answers = set(threads.map(buy, range(1, 300)))
+        time.sleep(SECONDS + 1)
+        answers |= set(threads.map(buy, range(300, 600)))
+        over.set()
+        for client in slow:
+            client.result()
+    assert answers == {(201, 200)}
+    assert world.one("SELECT count(*) FROM seats WHERE event_id = %s AND status = 'sold'", THEATRE) == 600
+    assert [worker.is_running() for worker in workers] == [True, True]
+    grown = [worker.memory_full_info().uss - before[worker.pid] for worker in workers]
+    assert max(grown) < 20_000_000
+    assert_books_agree(THEATRE)
+
+
+def workers_of(port: int) -> list[psutil.Process]:
+    (parent,) = (
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "granian" in " ".join(process.cmdline())
+        and process.environ().get("PORT") == str(port)
+        and process.children()
+    )
+    return [child for child in parent.children() if "resource_tracker" not in " ".join(child.cmdline())]
 
 
 def test_http2_without_tls_is_not_spoken(impatient: Api) -> None:
