@@ -28,6 +28,6 @@ USER 10001
 # Of `web`, on its own port; the other processes have checks of their own in docker-compose.yml and deploy/k8s.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ.get('PORT', 8000)}/health/live\", timeout=4)"]
-# Starts a process of the Procfile by its name.
-ENTRYPOINT ["/bin/sh", "-c", "eval \"exec $(sed -n \"s/^$0: //p\" Procfile)\""]
+# Starts a process of the Procfile by its name, or any other command: python manage.py createsuperuser
+ENTRYPOINT ["/bin/sh", "-c", "line=$(sed -n \"s|^$0: ||p\" Procfile); [ \"$line\" ] || exec \"$0\" \"$@\"; eval \"exec $line\""]
 CMD ["web"]

@@ -7,10 +7,12 @@ from django.urls import path
 
 settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, MIDDLEWARE=[], USE_TZ=True)
 
+from kernel.http.rsgi import ThreadedApplication  # noqa: E402 - it needs settings
+
 
 def answer(request: HttpRequest, size: int = 0) -> HttpResponse:  # noqa: ARG001 - Django's signature
     return HttpResponse(b"x" * size, content_type="application/json")
 
 
 urlpatterns = [path("", answer), path("health", answer), path("<int:size>", answer)]
-application = get_wsgi_application()
+application = ThreadedApplication(get_wsgi_application(), threads=8, max_body_bytes=256 * 1024, body_seconds=5.0)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register, run_checks
+from django.core.checks import CheckMessage, Error, Info, Tags, register, run_checks
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 
@@ -45,12 +45,12 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 def raise_for_invalid_settings() -> None:
     """Run the startup checks, which server processes do not run by themselves. Raises ImproperlyConfigured.
 
-    What may be intended, such as a missing INTERNAL_API_TOKEN, is only logged as a warning.
+    What may be intended, such as a missing INTERNAL_API_TOKEN, is only logged.
     """
     raise_check_errors(STARTUP)
     if not settings.DEBUG:
         for message in check_deployment():
-            logger.warning("%s", message.msg)
+            logger.log(message.level, "%s", message.msg)
 
 
 def raise_check_errors(tag: str) -> None:
@@ -72,4 +72,12 @@ def check_deployment(**_: Any) -> list[CheckMessage]:
         )
     elif len(settings.INTERNAL_API_TOKEN) < 24:
         messages.append(CheckWarning("INTERNAL_API_TOKEN has fewer than 24 characters.", id="ticketservice.W002"))
+    if not settings.CORS_ALLOWED_ORIGINS:
+        messages.append(
+            Info(
+                "CORS_ORIGINS is not set: browsers on pages of other origins can read, but not buy.",
+                hint="Set it to the origins of the web clients, unless they have the same origin as this service.",
+                id="ticketservice.I001",
+            )
+        )
     return messages

@@ -31,11 +31,12 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 async def lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
-    """Handle startup and shutdown. Startup installs the handler that drains connections on SIGTERM."""
+    """Handle startup and shutdown. Startup installs the handler that drains connections on SIGTERM and Ctrl-C."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            _drain_on_sigterm(asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                _drain_on_signal(asyncio.get_running_loop(), number, signal.getsignal(number))
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
@@ -47,20 +48,20 @@ async def drain() -> None:
     await socketio.drain()
 
 
-def _drain_on_sigterm(loop: asyncio.AbstractEventLoop, stop: Any) -> None:
-    """On SIGTERM drain, then call the server's own handler `stop`. A second SIGTERM calls it at once."""
+def _drain_on_signal(loop: asyncio.AbstractEventLoop, number: int, stop: Any) -> None:
+    """On the signal drain, then call the server's own handler `stop`. A second one calls it at once."""
     if not callable(stop):
         return
     draining: list[asyncio.Task[None]] = []
 
     def terminate() -> None:
         if draining:
-            stop(signal.SIGTERM, None)
+            stop(number, None)
             return
         draining.append(loop.create_task(drain()))
-        draining[0].add_done_callback(lambda _: stop(signal.SIGTERM, None))
+        draining[0].add_done_callback(lambda _: stop(number, None))
 
-    loop.add_signal_handler(signal.SIGTERM, terminate)
+    loop.add_signal_handler(number, terminate)
 
 
 async def http_or_polling(scope: dict[str, Any], receive: Receive, send: Send) -> None:

@@ -31,11 +31,15 @@ SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
 AUTH_SERVICE_URL: str = env.address("AUTH_SERVICE_URL", "https", "http", default="").rstrip("/")
 JWT_SECRET: str = env.str("JWT_SECRET", default="")
 JWT_PUBLIC_KEY: str = env.public_key("JWT_PUBLIC_KEY")
+# For clocks of issuers that are ahead of ours, in seconds: `iat` and `nbf` may be so much in the future.
+TOKEN_LEEWAY_SECONDS: int = env.int("TOKEN_LEEWAY_SECONDS", default=5)
 INTERNAL_API_TOKEN: str = env.str("INTERNAL_API_TOKEN", default="")
 
 _DEFAULT_SECRETS = {DEVELOPMENT_SECRET_KEY, "secret", "changeme", "change-me", "your-secret-key", "your-jwt-secret"}
 if not DEBUG and SECRET_KEY in _DEFAULT_SECRETS:
     raise ImproperlyConfigured("SECRET_KEY is not set, or is a default. Set it to 50 or more random characters.")
+if not DEBUG and (len(SECRET_KEY) < 50 or len(set(SECRET_KEY)) < 5):
+    raise ImproperlyConfigured("SECRET_KEY is too short, or too simple. Set it to 50 or more random characters.")
 if not DEBUG and JWT_SECRET in _DEFAULT_SECRETS:
     raise ImproperlyConfigured(
         "JWT_SECRET is a default. Set it to the secret that the issuer of the tokens signs with."
@@ -52,7 +56,8 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["*"] if DEBUG else
 # Reads are open to any origin. Origins listed here may also send tokens and write.
 CORS_ALLOWED_ORIGINS: list[str] = env.list("CORS_ORIGINS", default=[])
 CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
-CORS_ALLOW_METHODS = ("GET", "HEAD", "OPTIONS", "POST") if DEBUG or CORS_ALLOWED_ORIGINS else ("GET", "HEAD", "OPTIONS")
+_READS, _WRITES = ("GET", "HEAD", "OPTIONS"), ("POST", "PATCH")
+CORS_ALLOW_METHODS = (*_READS, *_WRITES) if DEBUG or CORS_ALLOWED_ORIGINS else _READS
 CORS_ALLOW_HEADERS = (
     "accept",
     "authorization",
@@ -100,9 +105,10 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "kernel.http.middleware.compress_responses",
+    "kernel.http.middleware.set_cache_control",
     "django.middleware.http.ConditionalGetMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "kernel.http.middleware.admin_middleware",  # applies ADMIN_MIDDLEWARE to the admin only
+    "kernel.http.middleware.AdminMiddleware",  # applies ADMIN_MIDDLEWARE to the admin only
 ]
 ADMIN_MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -243,6 +249,10 @@ SPECTACULAR_SETTINGS = {
 }
 APPEND_SLASH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+# For how long the body of a request may arrive, in seconds. Less than granian waits for its workers to stop (Procfile).
+REQUEST_BODY_SECONDS: float = env.float("REQUEST_BODY_SECONDS", default=5.0)
+# Threads of each `web` process: so many requests are processed at once.
+WEB_THREADS: int = env.int("WEB_THREADS", default=8)
 
 # --- The sale --------------------------------------------------------------------------------------------------------
 MAX_SEATS_PER_RESERVATION: int = env.int("MAX_SEATS_PER_RESERVATION", default=1)
@@ -292,13 +302,15 @@ if not DEBUG:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT: bool = env.bool("SECURE_SSL_REDIRECT", default=False)
     SECURE_HSTS_SECONDS: int = env.int("SECURE_HSTS_SECONDS", default=31_536_000)
-    SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=True)
-    SECURE_HSTS_PRELOAD: bool = env.bool("SECURE_HSTS_PRELOAD", default=True)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS: bool = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
+    SECURE_HSTS_PRELOAD: bool = env.bool("SECURE_HSTS_PRELOAD", default=False)
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
     SILENCED_SYSTEM_CHECKS = [
         "security.W002",  # X-Frame-Options is set for the admin, by ADMIN_MIDDLEWARE; the API has no pages
         "security.W003",  # CSRF protection is active for the admin, in ADMIN_MIDDLEWARE
+        "security.W005",  # HSTS speaks for subdomains, and asks for the browsers' lists, only if the operator says so
+        "security.W021",
         "security.W008",  # SECURE_SSL_REDIRECT: see above
         "admin.E408",  # the admin's middleware is in ADMIN_MIDDLEWARE
         "admin.E409",
@@ -331,6 +343,7 @@ LOGGING = {
     "filters": {
         "request_id": {"()": "kernel.observability.request_context.RequestContextFilter"},
         "client_errors": {"()": "kernel.observability.logging.ClientErrorFilter"},
+        "client_faults": {"()": "kernel.observability.logging.ClientFaultFilter"},
     },
     "formatters": {
         "text": {"format": "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"},
@@ -340,7 +353,13 @@ LOGGING = {
             **JSON,
         },
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "filters": ["request_id"], "formatter": LOG_FORMAT}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "filters": ["request_id", "client_faults"],
+            "formatter": LOG_FORMAT,
+        }
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         # Not a line every second: tasks log what they have done (kernel.tasks.base).

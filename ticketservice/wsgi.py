@@ -1,8 +1,9 @@
-"""The WSGI application of `web`: REST, admin and metrics."""
+"""The application of `web`: REST, admin and metrics. granian runs it over RSGI, and any other server over WSGI."""
 
 # ruff: noqa: E402
 import ctypes
 import gc
+import multiprocessing
 import os
 import signal
 import threading
@@ -12,7 +13,8 @@ from importlib import import_module
 # handler, which only sets a flag: it would start to serve after SIGTERM, and be killed in the middle of requests.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if multiprocessing.parent_process() is not None:  # Ctrl-C: see kernel.http.rsgi
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -28,13 +30,19 @@ raise_for_invalid_settings()
 from kernel.fastpath.checks import FAST_PATH
 from kernel.fastpath.handler import FastPathHandler  # imported late: these use prometheus_client
 from kernel.fastpath.response_cache import ResponseCache
+from kernel.http.rsgi import ThreadedApplication
 from ticketservice.urls import router
 
 raise_check_errors(FAST_PATH)
 for lazy_module in ("jwt", "ticketservice.celery"):  # or the first request that needs them would wait
     import_module(lazy_module)
 
-application = ResponseCache(FastPathHandler(django_application, router.urls), router.urls)
+application = ThreadedApplication(
+    ResponseCache(FastPathHandler(django_application, router.urls), router.urls),
+    threads=settings.WEB_THREADS,
+    max_body_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+    body_seconds=settings.REQUEST_BODY_SECONDS,
+)
 # Everything loaded so far lives as long as the process. Freezing it keeps the garbage collector from scanning it.
 gc.collect()
 gc.freeze()

@@ -32,6 +32,11 @@ class Environment(environ.Env):  # type: ignore[misc]  # it has no types
         except ValueError as error:
             raise invalid from error
 
+    def list(self, var: str, *arguments: Any, **options: Any) -> list[Any]:
+        """Return the values between commas, without spaces around them."""
+        values = super().list(var, *arguments, **options)
+        return [value for value in (value.strip() for value in values) if value]
+
     def choice(self, var: str, *choices: str, default: str) -> str:
         """Return one of `choices`."""
         value: str = self.str(var, default=default)

@@ -34,9 +34,10 @@ MIDDLEWARE = {
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "kernel.http.middleware.compress_responses",
+    "kernel.http.middleware.set_cache_control",
     "django.middleware.http.ConditionalGetMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "kernel.http.middleware.admin_middleware",
+    "kernel.http.middleware.AdminMiddleware",
 }
 # Receivers of request signals: Django's own, which close connections and reset the state of a thread.
 RECEIVERS = {

@@ -31,7 +31,7 @@ from kernel.db.sql import release_connection
 from kernel.fastpath.cache_store import WSGIResponse
 from kernel.fastpath.checks import marked_actions, unsupported_on_fast_path, unsupported_settings
 from kernel.fastpath.response_cache import Application, WSGIEnvironment
-from kernel.http.middleware import MIN_COMPRESSED_BYTES, compress_responses
+from kernel.http.middleware import MIN_COMPRESSED_BYTES, PRIVATE, PUBLIC, compress_responses, is_public_view
 from kernel.http.problems import JSON, PROBLEM_JSON, accepts_problem_json, render_and_log_error
 from kernel.http.rest import JSONParser
 from kernel.http.urls import first_segment, headers_of
@@ -79,6 +79,7 @@ class Route:
     allowed_methods: str  # the Allow header, as DRF sends it
     authenticators: tuple[BaseAuthentication, ...]
     permissions: tuple[BasePermission, ...]
+    is_public: bool
 
     def call(self, request: FastRequest, arguments: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the data of the view's response. Raises what the view and its policies raise."""
@@ -145,6 +146,8 @@ class FastPathHandler:
         if request.method == "GET":
             tag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
             headers.append(("ETag", tag))
+        is_public = route.is_public and request.method == "GET" and status == HTTPStatus.OK
+        headers.append(("Cache-Control", PUBLIC if is_public else PRIVATE))
         headers = [*headers, *middleware_headers, ("X-Request-Id", request_id)]
         response = WSGIResponse(_STATUS_LINES[status], headers, tag, body)
         return response if len(body) < MIN_COMPRESSED_BYTES else _compress(response, environ)
@@ -253,6 +256,7 @@ def _make_route(pattern: URLPattern, action: str, actions: dict[str, str]) -> Ro
         allowed_methods=", ".join(method.upper() for method in View.http_method_names if method in methods),
         authenticators=tuple(authentication() for authentication in shared.authentication_classes),
         permissions=tuple(permission() for permission in shared.permission_classes),
+        is_public=is_public_view(callback),
     )
 
 

@@ -23,6 +23,7 @@ from kernel.concurrency.batching import Batcher
 from kernel.concurrency.bulkhead import BulkheadFull, database_bulkhead
 from kernel.fastpath.cache_store import CacheEntry, CacheStore, Key, WSGIResponse
 from kernel.fastpath.checks import marked_actions, unsupported_in_response_cache, unsupported_settings
+from kernel.http.middleware import accepts_gzip
 from kernel.observability.request_context import accept_request_id, record_request
 
 # If an invalidation was lost, the key in Redis is outdated until it expires. This must not add much to that.
@@ -208,7 +209,7 @@ def _cache_key(environ: WSGIEnvironment) -> Key | None:
     if environ["REQUEST_METHOD"] != "GET":
         return None
     get = environ.get
-    encoding = "gzip" if "gzip" in get("HTTP_ACCEPT_ENCODING", "") else ""
+    encoding = "gzip" if accepts_gzip(get("HTTP_ACCEPT_ENCODING", "")) else ""
     return (
         environ["PATH_INFO"],
         get("QUERY_STRING", ""),

@@ -3,7 +3,8 @@
 With AUTH_SERVICE_URL the Auth Service verifies tokens and names the user and their role. Otherwise tokens are verified
 here: HS256 with JWT_SECRET, or RS256 with JWT_PUBLIC_KEY. Verified tokens are cached for at most a minute, and never beyond
 their expiry: in Redis by their hash, so that all processes share one request to the Auth Service, and in this process, so
-that a burst of requests from one user costs no round trip.
+that a burst of requests from one user costs no round trip. A token that the Auth Service has refused is remembered for some
+seconds in this process.
 """
 
 import base64
@@ -12,25 +13,26 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
 from threading import Lock
-from typing import Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import orjson
-import urllib3
 from django.conf import settings
 
-from kernel.concurrency.circuit_breaker import BreakerOpen, CircuitBreaker
-from kernel.errors import DomainError, Kind, Unavailable
+from kernel.errors import DomainError, InvalidInput, Kind, Unavailable
+from kernel.http.auth_service import NoAnswer, post_token
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
+from kernel.wire import parse_id
+
+if TYPE_CHECKING:
+    from jwt.types import Options
 
 CACHE_SECONDS = 60  # the maximum that the wire contract allows
 # Replies of the Auth Service are cached for less time in the process: they may change, and a signature does not.
 PROCESS_CACHE_SECONDS = 5
-PROCESS_CACHE_TOKENS = 10_000
-AUTH_SERVICE_TIMEOUT = 2.0  # seconds
+REFUSAL_SECONDS = 5  # for which the Auth Service is not asked about a token again that it has refused
+REMEMBERED = 10_000
 
 ADMINISTRATOR = "admin"
 
@@ -97,27 +99,41 @@ def verify(token: str) -> User:
     return _cached_in_process(token, _verify_locally, seconds=CACHE_SECONDS)
 
 
+# The user is in `userId`; issuers put what they like, such as an integer, into the others.
+_CLAIMS: "Options" = {"verify_aud": False, "verify_sub": False, "verify_jti": False}
+
+
 def _verify_locally(token: str) -> tuple[User, float]:
     import jwt  # here: it imports cryptography (8 MB), which is not needed where the Auth Service verifies
 
     key, algorithm = (settings.JWT_SECRET, "HS256") if settings.JWT_SECRET else (settings.JWT_PUBLIC_KEY, "RS256")
     try:
-        claims = jwt.decode(token, key, algorithms=[algorithm], options={"verify_aud": False})
+        claims = jwt.decode(token, key, algorithms=[algorithm], options=_CLAIMS, leeway=settings.TOKEN_LEEWAY_SECONDS)
+        until = _cache_until(claims)
     except (jwt.PyJWTError, ValueError, TypeError) as error:
         raise InvalidToken from error
-    return _user(claims), _cache_until(claims)
+    if until <= time.time():  # the leeway is for clocks that are fast, not for tokens that have expired
+        raise InvalidToken
+    return _user(claims), until
 
 
 def _verify_by_auth_service(token: str) -> tuple[User, float]:
     """Return the Auth Service's user, from Redis if it was cached within the last minute."""
-    key = f"auth:token:{hashlib.sha256(token.encode()).hexdigest()}"
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    if refusal := _refusals.get(digest):
+        raise refusal
+    key = f"auth:token:{digest}"
     try:
         if (cached := execute(lambda redis: redis.get(key))) is not None:
             *fields, until = orjson.loads(cached)
             return User(*fields), until
     except RedisUnavailable:
         pass
-    user = _fetch_user(token)
+    try:
+        user = _fetch_user(token)
+    except (InvalidToken, UserNotFound) as error:
+        _refusals.put(digest, type(error), until=time.time() + REFUSAL_SECONDS)
+        raise
     until = min(time.time() + CACHE_SECONDS, _unverified_expiry(token))
     ttl_ms = int((until - time.time()) * 1000)
     if ttl_ms > 0:
@@ -126,24 +142,11 @@ def _verify_by_auth_service(token: str) -> tuple[User, float]:
     return user, until
 
 
-_breaker = CircuitBreaker(
-    failure_threshold=3, reset_timeout=2.0, failure_types=(urllib3.exceptions.HTTPError, Unavailable)
-)
-
-
-@cache
-def _http() -> urllib3.PoolManager:
-    return urllib3.PoolManager(
-        maxsize=32, retries=False, timeout=urllib3.Timeout(total=AUTH_SERVICE_TIMEOUT, connect=AUTH_SERVICE_TIMEOUT)
-    )
-
-
 def _fetch_user(token: str) -> User:
     """POST /auth/verify-token: 200 with the user, 4xx for a bad token, 404 for an unknown user, else unavailable."""
     try:
-        with _breaker:
-            status, data = _post_token(token)
-    except (BreakerOpen, urllib3.exceptions.HTTPError) as error:
+        status, data = post_token(token)
+    except NoAnswer as error:
         raise AuthServiceUnavailable from error
     if status == 404:
         raise UserNotFound
@@ -154,25 +157,16 @@ def _fetch_user(token: str) -> User:
         valid, user = reply.get("valid"), reply.get("user")
     except (orjson.JSONDecodeError, AttributeError) as error:
         raise AuthServiceUnavailable from error
-    if not valid:
+    if valid is not True:
         raise InvalidToken
     return _user(user if isinstance(user, dict) else {})
-
-
-def _post_token(token: str) -> tuple[int, bytes]:
-    url = f"{settings.AUTH_SERVICE_URL}/auth/verify-token"
-    body = orjson.dumps({"token": token})
-    response = _http().request("POST", url, body=body, headers={"Content-Type": "application/json"})
-    if response.status not in (200, 400, 401, 403, 404):
-        raise AuthServiceUnavailable
-    return response.status, response.data
 
 
 def _user(claims: dict[str, Any]) -> User:
     """Return the user that the claims name. Raises UserNotFound if they do not contain a user id."""
     try:
-        user_id = str(UUID(str(claims["userId"])))
-    except (KeyError, ValueError) as error:
+        user_id = str(parse_id(claims.get("userId"), ""))
+    except InvalidInput as error:
         raise UserNotFound from error
     return User(
         user_id=user_id,
@@ -184,7 +178,9 @@ def _user(claims: dict[str, Any]) -> User:
 
 def _cache_until(claims: dict[str, Any]) -> float:
     """Return the Unix time until which a verified token may be cached."""
-    return min(time.time() + CACHE_SECONDS, float(claims.get("exp", "inf")))
+    # Integers of JSON have no bound, and those of `float` have one.
+    expires_at = claims.get("exp", "inf")
+    return min(time.time() + CACHE_SECONDS, expires_at if isinstance(expires_at, int) else float(expires_at))
 
 
 def _unverified_expiry(token: str) -> float:
@@ -197,19 +193,37 @@ def _unverified_expiry(token: str) -> float:
         return float("inf")  # not a JWT: the Auth Service may issue opaque tokens
 
 
-# --- The cache of this process ----------------------------------------------------------------------------------------
+# --- The memory of this process ---------------------------------------------------------------------------------------
 
-_users: dict[str, tuple[User, float]] = {}  # by token, with the Unix time of expiry
-_users_lock = Lock()
+Value = TypeVar("Value")
+
+
+class _Memory(Generic[Value]):
+    """Values by key, each until its Unix time; at most REMEMBERED of them."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, tuple[Value, float]] = {}
+        self._lock = Lock()
+
+    def get(self, key: str) -> Value | None:
+        found = self._values.get(key)
+        return found[0] if found and found[1] > time.time() else None
+
+    def put(self, key: str, value: Value, *, until: float) -> None:
+        with self._lock:
+            if len(self._values) >= REMEMBERED:
+                self._values.clear()
+            self._values[key] = value, until
+
+
+_users: _Memory[User] = _Memory()  # by token
+_refusals: _Memory[type[DomainError]] = _Memory()  # by a token's hash: bad tokens may be long, and all different
 
 
 def _cached_in_process(token: str, verify_token: Callable[[str], tuple[User, float]], *, seconds: float) -> User:
+    if cached := _users.get(token):
+        return cached
     now = time.time()
-    if (cached := _users.get(token)) and cached[1] > now:
-        return cached[0]
     user, until = verify_token(token)
-    with _users_lock:
-        if len(_users) >= PROCESS_CACHE_TOKENS:
-            _users.clear()
-        _users[token] = user, min(until, now + seconds)
+    _users.put(token, user, until=min(until, now + seconds))
     return user

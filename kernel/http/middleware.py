@@ -2,9 +2,12 @@
 
 import gzip
 import logging
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +15,7 @@ from django.middleware.gzip import GZipMiddleware
 from django.utils import timezone, translation
 from django.utils.cache import patch_vary_headers
 from django.utils.module_loading import import_string
+from rest_framework.permissions import AllowAny
 
 from kernel.observability.request_context import accept_request_id, current_request_id, record_request
 
@@ -65,25 +69,85 @@ def measure_requests(get_response: GetResponse) -> GetResponse:
     return middleware
 
 
-def admin_middleware(get_response: GetResponse) -> GetResponse:
-    """Apply ADMIN_MIDDLEWARE (sessions, CSRF, languages) and the venue's time zone to paths below /admin/ only.
+# To be stored by anybody, and used again when this service has said that it is still current (ETag).
+PUBLIC = "public, max-age=0, must-revalidate"
+PRIVATE = "no-store"
 
-    The API needs none of them, since it knows only bearer tokens.
-    """
-    admin_chain = get_response
-    for path in reversed(settings.ADMIN_MIDDLEWARE):
-        admin_chain = import_string(path)(admin_chain)
+
+def set_cache_control(get_response: GetResponse) -> GetResponse:
+    """Say for each response whether it may be stored: only that of a public view may, and no error."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        if not request.path_info.startswith("/admin/"):
-            return get_response(request)
-        # Language and time zone belong to the thread; both are restored for the API requests that it serves next.
-        with translation.override(settings.LANGUAGE_CODE), timezone.override(settings.VENUE_TIME_ZONE):
-            response = admin_chain(request)
-        response.headers.setdefault("Content-Security-Policy", content_security_policy())
+        response = get_response(request)
+        if "Cache-Control" not in response.headers:
+            is_read = request.method in ("GET", "HEAD") and response.status_code in (200, 304)
+            is_public = is_read and request.resolver_match and is_public_view(request.resolver_match.func)
+            response.headers["Cache-Control"] = PUBLIC if is_public else PRIVATE
         return response
 
     return middleware
+
+
+@lru_cache(maxsize=500)
+def is_public_view(view: Any) -> bool:
+    """Whether a view from DRF's as_view() responds to everybody alike, for lack of authentication and permissions."""
+    if not hasattr(view, "cls"):
+        return False
+    names = ("authentication_classes", "permission_classes")
+    policies = (policy for name in names for policy in view.initkwargs.get(name, getattr(view.cls, name)))
+    return all(policy is AllowAny for policy in policies)
+
+
+class AdminMiddleware:
+    """Applies ADMIN_MIDDLEWARE (sessions, CSRF, languages) and the venue's time zone to paths below /admin/ only.
+
+    The API needs none of them, since it knows only bearer tokens.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self._get_response = self._chain = get_response
+        layers = []
+        for path in reversed(settings.ADMIN_MIDDLEWARE):
+            self._chain = import_string(path)(self._chain)
+            layers.append(self._chain)
+        # Django calls these hooks of the middleware in MIDDLEWARE itself. Without them CSRF would not be checked here.
+        self._view_hooks = _hooks(reversed(layers), "process_view")
+        self._exception_hooks = _hooks(layers, "process_exception")
+        self._template_hooks = _hooks(layers, "process_template_response")
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not _is_admin(request):
+            return self._get_response(request)
+        # Language and time zone belong to the thread; both are restored for the API requests that it serves next.
+        with translation.override(settings.LANGUAGE_CODE), timezone.override(settings.VENUE_TIME_ZONE):
+            response = self._chain(request)
+        response.headers.setdefault("Content-Security-Policy", content_security_policy())
+        return response
+
+    def process_view(self, request: HttpRequest, *view: Any) -> HttpResponse | None:
+        return _first_response(self._view_hooks, request, *view)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return _first_response(self._exception_hooks, request, exception)
+
+    def process_template_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        for hook in self._template_hooks if _is_admin(request) else ():
+            response = hook(request, response)
+        return response
+
+
+def _is_admin(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/admin/")
+
+
+def _hooks(layers: Iterable[Any], name: str) -> list[Callable[..., Any]]:
+    return [getattr(layer, name) for layer in layers if hasattr(layer, name)]
+
+
+def _first_response(hooks: Iterable[Callable[..., Any]], request: HttpRequest, *arguments: Any) -> HttpResponse | None:
+    if not _is_admin(request):
+        return None
+    return next((response for hook in hooks if (response := hook(request, *arguments)) is not None), None)
 
 
 def content_security_policy(*, connect_to: str = "") -> str:
@@ -92,6 +156,16 @@ def content_security_policy(*, connect_to: str = "") -> str:
         "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
         f"base-uri 'none'; form-action 'self'; frame-ancestors 'none'; connect-src 'self' {connect_to}"
     ).strip()
+
+
+@lru_cache(maxsize=500)
+def accepts_gzip(header: str) -> bool:
+    """Whether an Accept-Encoding header names gzip, and not with `q=0`, which refuses it."""
+    for offer in header.lower().split(","):
+        coding, *parameters = (part.strip() for part in offer.split(";"))
+        if coding in ("gzip", "x-gzip"):
+            return not any(re.fullmatch(r"q\s*=\s*0(\.0*)?", parameter) for parameter in parameters)
+    return False
 
 
 MIN_COMPRESSED_BYTES = 8 * 1024  # below that, compressing costs more than it saves
@@ -107,6 +181,10 @@ def compress_responses(get_response: GetResponse) -> GetResponse:
             return _negotiate_encoding(request, response)
         if not response.streaming and len(response.content) < MIN_COMPRESSED_BYTES:
             return response
+        if not accepts_gzip(request.META.get("HTTP_ACCEPT_ENCODING", "")):
+            patch_vary_headers(response, ("Accept-Encoding",))
+            return response
+        request.META["HTTP_ACCEPT_ENCODING"] = "gzip"  # Django reads it less well
         return compress.process_response(request, response)  # type: ignore[return-value]
 
     return middleware
@@ -115,7 +193,7 @@ def compress_responses(get_response: GetResponse) -> GetResponse:
 def _negotiate_encoding(request: HttpRequest, response: HttpResponse) -> HttpResponse:
     """Decompress a response that was compressed before (GzippedJSON), for clients that do not accept gzip."""
     patch_vary_headers(response, ("Accept-Encoding",))
-    if "gzip" in request.META.get("HTTP_ACCEPT_ENCODING", ""):
+    if accepts_gzip(request.META.get("HTTP_ACCEPT_ENCODING", "")):
         response["ETag"] = f"W/{response['ETag']}"
     else:
         response.content = gzip.decompress(response.content)

@@ -33,6 +33,7 @@ HTTP_STATUS = {
     Kind.FORBIDDEN: 403,
     Kind.NOT_FOUND: 404,
     Kind.CONFLICT: 409,
+    Kind.TIMEOUT: 408,
     Kind.TOO_LARGE: 413,
     Kind.UNPROCESSABLE: 422,
     Kind.UNAVAILABLE: 503,
@@ -43,6 +44,12 @@ class NotFound(DomainError):
     kind = Kind.NOT_FOUND
     message = "Not found"
     code = "NOT_FOUND"
+
+
+class RequestTimeout(DomainError):
+    kind = Kind.TIMEOUT
+    message = "The body of the request took too long to arrive"
+    code = "REQUEST_TIMEOUT"
 
 
 class PayloadTooLarge(DomainError):

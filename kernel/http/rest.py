@@ -104,6 +104,8 @@ class JSONOnlyNegotiation(BaseContentNegotiation):
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's EXCEPTION_HANDLER. Every exception of a DRF view becomes a response here, and only here."""
     request: Request = context["request"]
+    if request.method == "OPTIONS":  # its response is the header Allow, which DRF adds, and which is for everybody
+        return Response(status=204)
     status, body, headers = render_and_log_error(error, as_problem=accepts_problem_json(request))
     response = Response(body, status=status, headers=headers)
     if isinstance(body, dict) and "type" in body:

@@ -17,6 +17,15 @@ def granian_formatter() -> logging.Formatter:
     return JsonFormatter("%(levelname)s %(name)s %(message)s", **JSON)
 
 
+class ClientFaultFilter(logging.Filter):
+    """Takes the traceback out of Django's lines about requests that it refuses, such as DisallowedHost: it is no bug."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("django.security."):
+            record.exc_info = record.exc_text = None
+        return True
+
+
 class ClientErrorFilter(logging.Filter):
     """Drops uvicorn's log of a text frame that is not UTF-8: the client is at fault, and its socket is closed (1007)."""
 

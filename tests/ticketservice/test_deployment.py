@@ -125,6 +125,15 @@ def test_the_image_starts_a_process_by_its_name(name: str, tmp_path: Path) -> No
     assert done.stdout == f"started {name} default\n"
 
 
+def test_the_image_runs_any_other_command(tmp_path: Path) -> None:
+    """As `docker compose run --rm web python manage.py createsuperuser` does."""
+    (tmp_path / "Procfile").write_text("web: echo started\n")
+    entry = json.loads(re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.MULTILINE)[0])
+    command = ["python3", "-c", "import sys; print(sys.argv[1:])", "create superuser", '"$PATH"']
+    done = subprocess.run([*entry, *command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{command[3:]}\n"
+
+
 # --- deploy/k8s -------------------------------------------------------------------------------------------------------
 
 

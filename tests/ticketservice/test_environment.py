@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -165,6 +166,8 @@ def test_does_not_start_with_a_default_secret(name: str, value: str) -> None:
         ("JWT_PUBLIC_KEY", "not a key"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "LOUD"),
+        ("SECRET_KEY", secrets.token_urlsafe(36)),  # 48 characters
+        ("SECRET_KEY", "a" * 60),
         ("MAX_SEATS_PER_RESERVATION", "0"),  # as the checks of the deployment find it
         ("QUEUE_THRESHOLD", "-5"),
         ("PROMETHEUS_MULTIPROC_DIR", "/dev/null/metrics"),
@@ -176,6 +179,47 @@ def test_does_not_start_with_a_value_that_can_not_be(name: str, value: str) -> N
     assert refused.returncode != 0
     assert "ImproperlyConfigured" in last_line(refused)
     assert name in last_line(refused)
+
+
+PRINT = "from django.conf import settings; print([getattr(settings, name) for name in {!r}])"
+
+
+def settings_of(*names: str, **changed: str) -> Any:
+    shown = python("-c", PRINT.format(names), DJANGO_SETTINGS_MODULE="ticketservice.settings", **changed)
+    assert shown.returncode == 0, shown.stderr
+    return ast.literal_eval(shown.stdout)
+
+
+def test_a_list_may_have_spaces_after_its_commas() -> None:
+    names = ("ALLOWED_HOSTS", "CORS_ALLOWED_ORIGINS", "CSRF_TRUSTED_ORIGINS")
+    shown = settings_of(
+        *names,
+        ALLOWED_HOSTS="a.example, b.example ,",
+        CORS_ORIGINS=" https://a.example,  https://b.example",
+        CSRF_TRUSTED_ORIGINS="https://a.example,\thttps://b.example",
+    )
+    origins = ["https://a.example", "https://b.example"]
+    assert shown == [["a.example", "b.example"], origins, origins]
+
+
+def test_https_is_promised_for_this_host_alone() -> None:
+    names = ("SECURE_HSTS_SECONDS", "SECURE_HSTS_INCLUDE_SUBDOMAINS", "SECURE_HSTS_PRELOAD")
+    assert settings_of(*names) == [31_536_000, False, False]
+
+
+def test_origins_that_may_write_may_use_every_method_that_writes() -> None:
+    from ticketservice.urls import router
+
+    used = {method.upper() for pattern in router.urls for method in pattern.callback.actions} | {"HEAD", "OPTIONS"}
+    (allowed,) = settings_of("CORS_ALLOW_METHODS", CORS_ORIGINS="https://a.example")
+    assert set(allowed) == used
+    assert set(settings_of("CORS_ALLOW_METHODS")[0]) == {"GET", "HEAD", "OPTIONS"}
+
+
+def test_the_start_says_whether_browsers_of_other_origins_can_buy() -> None:
+    said = "browsers on pages of other origins can read, but not buy"
+    assert said in start().stderr
+    assert said not in start(CORS_ORIGINS="https://a.example").stderr
 
 
 def last_line(process: subprocess.CompletedProcess[str]) -> str:

@@ -17,7 +17,15 @@ from tests.support.harness import CONTRACT, ROOT, Api
 from tests.support.openapi import JSON, Described
 
 # Refusals that no operation answers with: any other path, any other method, what only organisers see, a base class.
-ELSEWHERE = {"NOT_FOUND", "METHOD_NOT_ALLOWED", "IMPOSSIBLE_LAYOUT", "LAYOUT_IN_USE", "STOCK_IS_SOLD", "REFUSED"}
+ELSEWHERE = {
+    "NOT_FOUND",
+    "REQUEST_TIMEOUT",
+    "METHOD_NOT_ALLOWED",
+    "IMPOSSIBLE_LAYOUT",
+    "LAYOUT_IN_USE",
+    "STOCK_IS_SOLD",
+    "REFUSED",
+}
 
 
 @pytest.fixture(scope="module")

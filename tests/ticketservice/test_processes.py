@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import socket
+import subprocess
 import threading
 import time
 import uuid
@@ -111,8 +113,9 @@ def test_a_process_that_can_not_start_ends_and_says_what_to_set(tmp_path: Path) 
             for name in ("web", "realtime", "worker", "beat")
         }
         assert {name: process.wait(60) for name, process in started.items()} == dict.fromkeys(started, 1)
-    for name in started:
-        assert "SECRET_KEY is not set, or is a default. Set it to " in (tmp_path / name).read_text()
+    for name in started:  # on its last lines: that is what `docker logs --tail` and a process manager show
+        last = (tmp_path / name).read_text().splitlines()[-3:]
+        assert "SECRET_KEY is not set, or is a default. Set it to " in "\n".join(last), (name, last)
 
 
 # --- Stopping ---------------------------------------------------------------------------------------------------------
@@ -148,7 +151,19 @@ class BuyingCrowd:
         self._threads.shutdown()
 
 
-def test_web_answers_what_it_has_begun_before_it_stops(world: Database, database_url: str, tmp_path: Path) -> None:
+def by_sigterm(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+
+
+def by_ctrl_c(process: "subprocess.Popen[bytes]") -> None:
+    """As a terminal does it: to all processes at once."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("tell_to_stop", [by_sigterm, by_ctrl_c])
+def test_web_answers_what_it_has_begun_before_it_stops(
+    world: Database, database_url: str, tmp_path: Path, tell_to_stop: Any
+) -> None:
     port = free_port()
     environment = {"DATABASE_URL": database_url, "WEB_WORKERS": "2", "WEB_THREADS": "8", "PORT": str(port)}
     since = world.one("SELECT now()")
@@ -157,15 +172,48 @@ def test_web_answers_what_it_has_begun_before_it_stops(world: Database, database
         crowd = BuyingCrowd(port, iter(range(1, 4900)), size=12)
         wait_until(lambda: len(crowd.answered) > 60, seconds=60)
         started = time.monotonic()
-        web.send_signal(signal.SIGTERM)
+        slow = socket.create_connection(("127.0.0.1", port))
+        slow.sendall(b"POST /seats/reserve HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        idle = socket.create_connection(("127.0.0.1", port))
+        tell_to_stop(web)
         assert web.wait(STOP_SECONDS) == 0
         took = time.monotonic() - started
         crowd.wait()
+        slow.close()
+        idle.close()
 
     sold = {str(row["id"]) for row in world.rows("SELECT id FROM reservations WHERE created_at > %s", since)}
     assert set(crowd.answered) == sold  # nothing that was answered is lost, and nothing is sold that nobody was told of
     assert took < STOP_SECONDS
     assert len(crowd.failed) == 12
+
+
+@pytest.mark.parametrize("name", ["web", "worker", "beat"])
+def test_ctrl_c_stops_a_process_and_kills_nothing(
+    world: Database, database_url: str, tmp_path: Path, name: str
+) -> None:
+    port, log = free_port(), tmp_path / "log"
+    is_ready = {
+        "web": lambda: is_up(Api(port)),
+        "worker": lambda: log.read_text().count("ready.") == 3,
+        "beat": lambda: list(tmp_path.glob("schedule*")),
+    }
+    environment = {"DATABASE_URL": database_url, "BEAT_SCHEDULE": str(tmp_path / "schedule"), "PORT": str(port)}
+    with running_process(name, log, **environment) as process:
+        wait_until(is_ready[name], seconds=60)
+        by_ctrl_c(process)
+        assert process.wait(STOP_SECONDS) == 0
+    assert not re.search("(?i)kill|unexpected exit|traceback", log.read_text()), log.read_text()
+
+
+def test_ctrl_c_tells_sockets_to_come_back(world: Database, database_url: str, tmp_path: Path) -> None:
+    with running_realtime(tmp_path / "realtime", DATABASE_URL=database_url) as realtime:
+        heard = realtime.seats(HALL)
+        heard.first("hello")
+        by_ctrl_c(realtime.process)
+        assert heard.closed_with() == 1012
+        realtime.process.wait(STOP_SECONDS)
+    assert not re.search("(?i)kill|traceback", (tmp_path / "realtime").read_text())
 
 
 def test_web_stops_at_once_while_it_starts(world: Database, database_url: str, tmp_path: Path) -> None:
