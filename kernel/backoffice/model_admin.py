@@ -85,11 +85,13 @@ class BackofficeModelAdmin(admin.ModelAdmin):
         """What the URL prefills, without values that are none."""
         initial = super().get_changeform_initial_data(request)
         fields = {field.name: field for field in (*self.opts.fields, *self.opts.many_to_many)}
-        return {
+        valid = {
             name: value
             for name, value in initial.items()
             if name in fields and (fields[name].many_to_many or _is_valid(fields[name], value))
         }
+        moments = {name for name in valid if isinstance(fields[name], models.DateTimeField)}
+        return valid | {name: fields[name].to_python(valid[name]) for name in moments}  # their widgets take no text
 
     # --- Saving -------------------------------------------------------------------------------------------------------
 
