@@ -23,7 +23,7 @@ from kernel.errors import Unavailable
 from queueing import draws, services
 from queueing.errors import QueueAlreadyOpen
 from queueing.models import LIMITS, QueueDraw, QueuePolicy
-from queueing.selectors import DEFAULTS
+from queueing.selectors import DEFAULTS, policy_of
 
 # --- Object actions ---------------------------------------------------------------------------------------------------
 
@@ -61,6 +61,11 @@ def _clear(policy: QueuePolicy) -> str:
     return gettext("queue cleared, %(waiting)s waiting and %(active)s active users removed.") % {
         "waiting": f"{waiting:,}", "active": f"{active:,}",
     }  # fmt: skip
+
+
+def _limits_of(policy: QueuePolicy) -> dict[str, float]:
+    counts = policy_of(policy.event_id)
+    return {name: getattr(counts, name) for name in ("threshold", "admissions_per_second")}
 
 
 def _change_limits(policy: QueuePolicy, **limits: float | None) -> str:
@@ -144,6 +149,7 @@ class QueuePolicyAdmin(ObjectActionAdmin):
             run=_change_limits,
             describe=_describe_queue,
             form=LimitsForm,
+            before=_limits_of,
         ),
         ObjectAction(
             name="pause",
@@ -153,6 +159,7 @@ class QueuePolicyAdmin(ObjectActionAdmin):
                 "order."
             ),
             run=_pause,
+            is_idempotent=True,
             is_available=lambda policy: not policy.is_paused,
             describe=_describe_queue,
         ),
@@ -161,6 +168,7 @@ class QueuePolicyAdmin(ObjectActionAdmin):
             label=_("Resume admission"),
             question=_("Admission continues in the order of the queue."),
             run=_resume,
+            is_idempotent=True,
             is_available=lambda policy: policy.is_paused,
             describe=_describe_queue,
         ),
@@ -230,10 +238,8 @@ class QueuePolicyAdmin(ObjectActionAdmin):
         draw = QueueDraw.objects.filter(event_id=policy.event_id).first()
         return draws.commitment(draw.seed) if draw else "-"
 
-    def save_model(self, request: HttpRequest, obj: QueuePolicy, form: ModelForm, change: bool) -> None:  # noqa: ARG002, FBT001
-        """Writes only changed columns, since others may pause or clear while the form is open."""
-        columns = {field.name for field in QueuePolicy._meta.concrete_fields} & set(form.changed_data)
-        obj.save(update_fields=[*columns, "updated_at"] if change else None)
+    def save_model(self, request: HttpRequest, obj: QueuePolicy, form: ModelForm, change: bool) -> None:  # noqa: FBT001
+        super().save_model(request, obj, form, change)
         services.policy_was_saved(event_id=obj.event_id)
 
     def delete_model(self, request: HttpRequest, obj: QueuePolicy) -> None:

@@ -68,6 +68,7 @@ CORS_ALLOW_HEADERS = (
     "queue-ticket",
 )
 CORS_EXPOSE_HEADERS = ("etag", "reservations-limit", "retry-after", "seat-map-version", "x-request-id")
+CSRF_FAILURE_VIEW = "kernel.backoffice.pages.csrf_failed"
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 # --- Applications ----------------------------------------------------------------------------------------------------
@@ -111,6 +112,7 @@ MIDDLEWARE = [
     "kernel.http.middleware.AdminMiddleware",  # applies ADMIN_MIDDLEWARE to the admin only
 ]
 ADMIN_MIDDLEWARE = [
+    "kernel.backoffice.pages.refuse_null_characters",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -7,6 +7,7 @@ from django.views.i18n import set_language
 from rest_framework.routers import SimpleRouter
 
 from events.views import EventViewSet
+from kernel.backoffice.pages import forbidden
 from kernel.http.problems import bad_request, not_found, server_error
 from queueing.views import QueueAdminViewSet, QueueViewSet
 from reservations.views import (
@@ -49,5 +50,6 @@ urlpatterns = [
 ]
 
 handler400 = bad_request
+handler403 = forbidden
 handler404 = not_found
 handler500 = server_error

@@ -16,13 +16,15 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from events.effects import keywords_were_changed
 from events.errors import ImpossibleLayout
 from events.models import KeywordMapping, SeatLayout
-from events.services.layouts import sections_of
+from events.services.layouts import plain_name, sections_of
 from events.services.seat_plan import plan_of
 from kernel.backoffice.actions import ObjectActionAdmin
 from kernel.backoffice.display import error_message
 from kernel.backoffice.forms import ReasonMixin
+from kernel.db.sql import after_commit
 
 EXAMPLE = {
     "sections": [
@@ -96,7 +98,20 @@ class SeatLayoutForm(ReasonMixin):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "layout_config" in self.fields:  # absent for layouts in use
-            self.fields["layout_config"].decoder = LayoutDecoder  # type: ignore[attr-defined]  # it is a JSONField
+            self.fields["layout_config"].decoder = LayoutDecoder
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        posted = self.data.get("layout_config")
+        if (
+            posted is not None
+            and "layout_config" not in self.fields
+            and posted != self.data.get("initial-layout_config")
+        ):
+            self.add_error(
+                None, _("Events use this layout since the page was opened, so its sections cannot be changed.")
+            )
+        return cleaned
 
     def clean_layout_config(self) -> Any:
         layout_config = self.cleaned_data["layout_config"]
@@ -104,7 +119,8 @@ class SeatLayoutForm(ReasonMixin):
             sections_of(layout_config)
         except ImpossibleLayout as error:
             raise ValidationError(error_message(error)) from error
-        return layout_config
+        named = [section | {"name": plain_name(section["name"])} for section in layout_config["sections"]]
+        return layout_config | {"sections": named}
 
 
 def _is_in_use(layout: SeatLayout | None) -> bool:
@@ -145,6 +161,9 @@ class SeatLayoutAdmin(ObjectActionAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"layout_config": EXAMPLE, **super().get_changeform_initial_data(request)}
 
+    def describe_choice(self, obj: SeatLayout) -> str:
+        return gettext("%s seats") % f"{obj.total_seats:,}"
+
     @admin.display(description=_("seats"), ordering="total_seats")
     def seat_count(self, layout: SeatLayout) -> str:
         return f"{layout.total_seats:,}"
@@ -174,6 +193,9 @@ class SeatLayoutAdmin(ObjectActionAdmin):
         obj.total_seats = sum(section.rows * section.seats_per_row for section in sections_of(obj.layout_config))
         super().save_model(request, obj, form, change)
 
+    def get_changed_columns(self, obj: SeatLayout, form: ModelForm) -> set[str]:
+        return super().get_changed_columns(obj, form) | {"total_seats"}
+
 
 @admin.register(KeywordMapping)
 class KeywordMappingAdmin(ObjectActionAdmin):
@@ -182,3 +204,15 @@ class KeywordMappingAdmin(ObjectActionAdmin):
     list_display = ("korean", "english", "entity_type")
     list_filter = ("entity_type",)
     search_fields = ("korean", "english")
+
+    def save_model(self, request: HttpRequest, obj: KeywordMapping, form: ModelForm, change: bool) -> None:  # noqa: FBT001
+        super().save_model(request, obj, form, change)
+        after_commit(keywords_were_changed)
+
+    def delete_model(self, request: HttpRequest, obj: KeywordMapping) -> None:
+        super().delete_model(request, obj)
+        after_commit(keywords_were_changed)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        super().delete_queryset(request, queryset)
+        after_commit(keywords_were_changed)

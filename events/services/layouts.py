@@ -1,6 +1,8 @@
 """What a seat layout must be, so that seats can be made from it."""
 
 import itertools
+import re
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,11 @@ from events.errors import ImpossibleLayout
 MAX_LABEL = 20  # characters, as the column is wide
 MAX_SEATS = 200_000
 MAX_NUMBER = 2**31 - 1
+# Unicode's Default_Ignorable_Code_Point, except those that no text has, and control characters that are not spaces.
+_INVISIBLE = re.compile(
+    "[\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ def _section(place: int, raw: Any) -> Section:
     if not isinstance(raw, dict):
         raise ImpossibleLayout(_("Section %(place)s is not an object."), place=place)
     name = raw.get("name")
-    if not isinstance(name, str) or not name.strip():
+    if not isinstance(name, str) or not plain_name(name):
         raise ImpossibleLayout(_("Section %(place)s has no name."), place=place)
     section = Section(
         name=name,
@@ -76,6 +83,14 @@ def _section(place: int, raw: Any) -> Section:
     return section
 
 
+def plain_name(name: str) -> str:
+    """The name as it looks: composed (NFC), without characters that show nothing, and with single spaces.
+
+    Names that look alike are one name: "VIP", "VIP " and "V\u200bIP".
+    """
+    return " ".join(_INVISIBLE.sub("", unicodedata.normalize("NFC", name)).split())
+
+
 def _number(raw: dict[str, Any], key: str, section: str, *, least: int = 0, most: int) -> int:
     value = raw.get(key)
     if type(value) is not int or not least <= value <= most:
@@ -93,7 +108,7 @@ def _refuse_overlapping_rows(sections: list[Section]) -> None:
     """Sections may be given in parts, and different sections may number their rows alike; a section's own rows differ."""
     by_name = defaultdict(list)
     for section in sections:
-        by_name[section.name].append(section)
+        by_name[plain_name(section.name)].append(section)
     for name, parts in by_name.items():
         parts.sort(key=lambda part: part.start_row)
         for part, following in itertools.pairwise(parts):

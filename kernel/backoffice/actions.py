@@ -1,6 +1,6 @@
 """Object actions: operations on an object that ask for a reason and are logged with it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,11 +15,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import override
+from django.utils.translation import gettext, override
 
+from kernel.backoffice.choosers import ChooserField
 from kernel.backoffice.display import capitalize, error_message
 from kernel.backoffice.forms import Autocomplete, ReasonForm
+from kernel.backoffice.model_admin import BackofficeModelAdmin
 from kernel.backoffice.permissions import StaffReadOnlyMixin
+from kernel.backoffice.values import as_stored
 from kernel.errors import DomainError
 
 
@@ -38,12 +41,14 @@ class ObjectAction:
     is_available: Callable[[Any], bool] = lambda _: True  # whether the object's page has a button for it
     describe: Callable[[Any], str] = lambda _: ""  # what to know about an object before confirming
     form: type[ReasonForm] = ReasonForm
+    before: Callable[[Any], Mapping[str, Any]] = lambda _: {}  # the old values of the form's fields, for the history
     in_changelist: bool = False
     is_destructive: bool = False
+    is_idempotent: bool = False  # the operation accepts a repetition; the page does not, and logs nothing
     commits_in_batches: bool = False  # then the log entry is committed first, on its own
 
 
-class ObjectActionAdmin(StaffReadOnlyMixin, admin.ModelAdmin):
+class ObjectActionAdmin(StaffReadOnlyMixin, BackofficeModelAdmin):
     """Admin pages with object actions: buttons on the change page, entries in the action menu, a confirmation page."""
 
     object_actions: tuple[ObjectAction, ...] = ()
@@ -111,15 +116,10 @@ class ObjectActionAdmin(StaffReadOnlyMixin, admin.ModelAdmin):
             }
         return super().changeform_view(request, object_id, form_url, {**buttons, **(extra_context or {})})
 
-    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:  # noqa: FBT001, FBT002
-        message = super().construct_change_message(request, form, formsets, add)
-        reason = form.cleaned_data.get("reason")
-        return [*message, {"reason": reason}] if reason else message
-
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in self.get_autocomplete_fields(request):
             kwargs["widget"] = Autocomplete(db_field, self.admin_site)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+        return super().formfield_for_foreignkey(db_field, request, form_class=ChooserField, **kwargs)
 
     # --- Confirmation and execution -----------------------------------------------------------------------------------
 
@@ -166,27 +166,57 @@ class ObjectActionAdmin(StaffReadOnlyMixin, admin.ModelAdmin):
         return TemplateResponse(request, "admin/object_action.html", context)
 
     def _run(self, request: HttpRequest, action: ObjectAction, obj: Any, form: ReasonForm) -> None:
+        if action.is_idempotent and not action.is_available(obj):
+            done = gettext("This was done already.")
+            self.message_user(request, f"{obj}: {done}", messages.ERROR)
+            return
         details = {name: value for name, value in form.cleaned_data.items() if name != "reason"}
-        log_message = _build_log_message(action, form, details)
+        log_message = _build_log_message(action, form, details, action.before(obj))
+        run = self._run_in_batches if action.commits_in_batches else self._run_in_transaction
         try:
-            if action.commits_in_batches:
-                self.log_change(request, obj, log_message)
-                result = action.run(obj, **details)
-            else:
-                with transaction.atomic():
-                    self.log_change(request, obj, log_message)
-                    result = action.run(obj, **details)
+            result = run(request, obj, log_message, partial(action.run, obj, **details), action)
         except DomainError as error:
             self.message_user(request, f"{obj}: {error_message(error)}", messages.ERROR)
         else:
             self.message_user(request, f"{obj}: {result}", messages.SUCCESS)
 
+    def _run_in_transaction(
+        self, request: HttpRequest, obj: Any, log_message: Any, run: Callable[[], str], _: ObjectAction
+    ) -> str:
+        with transaction.atomic():
+            self.log_change(request, obj, log_message)
+            return run()
 
-def _build_log_message(action: ObjectAction, form: ReasonForm, details: dict[str, Any]) -> list[dict[str, Any]]:
-    """See `history.log_entry_parts`."""
+    def _run_in_batches(
+        self, request: HttpRequest, obj: Any, log_message: Any, run: Callable[[], str], action: ObjectAction
+    ) -> str:
+        """The entry is committed first: what is done after it may be half of it. If nothing was, the entry goes again."""
+        entry = self.log_change(request, obj, log_message)
+        try:
+            return run()
+        except DomainError:
+            entry.delete()
+            raise
+        except Exception:
+            obj.refresh_from_db()
+            if action.is_available(obj):
+                entry.delete()
+            raise
+
+
+def _build_log_message(
+    action: ObjectAction, form: ReasonForm, details: dict[str, Any], before: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """See `history.log_entry_parts`. A detail is its label and value, or its label, old and new value."""
     with override(None):  # msgids, so that each reader sees the entry in their own language
         shown = [
-            (str(form.fields[name].label), str(value)) for name, value in details.items() if value not in (None, "")
+            (
+                str(form.fields[name].label),
+                *([as_stored(None, before[name])] if name in before else []),
+                as_stored(None, value),
+            )
+            for name, value in details.items()
+            if value not in (None, "")
         ]
         label = str(action.label)
     return [{"action": label, "name": action.name, "details": shown, "reason": form.cleaned_data["reason"]}]

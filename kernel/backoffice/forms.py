@@ -1,14 +1,18 @@
 """Form parts that admin pages share: reasons, number limits, foreign keys."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
+
+from kernel.backoffice.merging import MergingForm
 
 MAX_REASON_LENGTH = 500
 
@@ -22,8 +26,8 @@ class ReasonForm(forms.Form):
     )  # fmt: skip
 
 
-class ReasonMixin(forms.ModelForm):
-    """Adds an optional reason to a change form. It is recorded in the history and is not a field of the model."""
+class ReasonMixin(MergingForm):
+    """A change form with an optional reason. It is recorded in the history and is not a field of the model."""
 
     reason = forms.CharField(
         label=capfirst(_("reason")),
@@ -57,3 +61,21 @@ class Autocomplete(AutocompleteSelect):
         except ValidationError:
             return False
         return True
+
+
+class MomentField(forms.SplitDateTimeField):
+    """A date and a time in the time zone of the page. In an hour that the clocks repeat, the first is meant."""
+
+    def compress(self, data_list: Any) -> Any:
+        try:
+            return super().compress(data_list)
+        except ValidationError:
+            entered = datetime.combine(*data_list)
+            moment = entered.replace(tzinfo=timezone.get_current_timezone())
+            if moment.astimezone(UTC).astimezone(moment.tzinfo).replace(tzinfo=None) != entered:
+                raise  # an hour that the clocks skip
+            return moment
+
+    def clean(self, value: Any) -> Any:
+        """Also a moment as the row has it, which may be the second of the repeated hour, or have microseconds."""
+        return value if isinstance(value, datetime) else super().clean(value)

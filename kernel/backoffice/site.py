@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.contrib.admin.apps import SimpleAdminConfig
 from django.contrib.admin.checks import check_dependencies
 from django.core.checks import CheckMessage, Tags, register
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
 
@@ -15,6 +15,13 @@ class BackofficeSite(admin.AdminSite):
     site_header = site_title = _("Ticket service")
     index_title = _("Overview")
     site_url = None
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        from kernel.backoffice.choosers import ChooserView  # with the pages, not at start
+
+        view: Any = ChooserView.as_view(admin_site=self)
+        response: HttpResponse = view(request)
+        return response
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Apps in the order of INSTALLED_APPS, Django's own last; models in the order of their registration."""

@@ -1,22 +1,34 @@
 """Change forms of events and their ticket types."""
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-from django.forms import ModelForm, Textarea, TextInput, ValidationError
+from django.forms import Textarea, TextInput, ValidationError
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from events.errors import ImpossibleLayout
-from events.services.layouts import sections_of
+from events.models import Event
+from events.services.layouts import plain_name, sections_of
 from kernel.backoffice.display import error_message
 from kernel.backoffice.forms import ReasonMixin, limit_numbers
+from kernel.backoffice.merging import MergingForm
 
 PLAUSIBLE_YEARS = range(2000, 2101)
 MAX_INTEGER = 2**31 - 1
 
 
-class TicketTypeForm(ModelForm):
+def _leads_where_it_says(url: str) -> bool:
+    """A path on this site, or a URL with a host. Browsers read a backslash as a slash, and skip control characters."""
+    if re.search(r"[\s\\\x00-\x1f\x7f]", url):
+        return False
+    return bool(re.match(r"/(?!/)|https?://[^/]", url, re.IGNORECASE))
+
+
+class TicketTypeForm(MergingForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         limit_numbers(self, {"price": (0, MAX_INTEGER), "total_quantity": (0, MAX_INTEGER)})
@@ -56,7 +68,7 @@ class EventForm(ReasonMixin):
 
     def clean_poster_image_url(self) -> str | None:
         url: str | None = self.cleaned_data["poster_image_url"]
-        if url and not re.match(r"/(?!/)|https?://", url, re.IGNORECASE):  # "//" would lead to another site
+        if url and not _leads_where_it_says(url):
             raise ValidationError(_("Enter a URL that starts with https://, or a path that starts with /."))
         return url
 
@@ -84,3 +96,16 @@ class EventForm(ReasonMixin):
             self.add_error("sale_start_date", _("The sale must start before the event does."))
         if event_date and self.instance.pk is None and event_date <= timezone.now():
             self.add_error("event_date", _("This time is in the past."))
+
+
+def warnings_of(event: Event) -> Iterator[str]:
+    """What can be saved, and is probably not meant."""
+    if event.sale_end_date > event.event_date:
+        yield gettext("The sale will end when the event starts, before the sale end date.")
+    if event.status in (Event.Status.ENDED, Event.Status.CANCELLED):
+        yield gettext("This event has ended or is cancelled. New dates do not put it on sale again.")
+    names = Counter(plain_name(name) for name in event.ticket_types.values_list("name", flat=True))
+    for name in (name for name, count in names.items() if count > 1):
+        yield gettext("Several ticket types are named “%s”. Buyers cannot tell them apart.") % name
+    if event.seat_layout_id is None and not event.ticket_types.filter(total_quantity__gt=0).exists():
+        yield gettext("This event has nothing to sell: no seat layout, and no tickets.")

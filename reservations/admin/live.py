@@ -200,7 +200,8 @@ def queue(_event_admin: ModelAdmin, _request: HttpRequest, event_id: UUID) -> Js
             "rate": state.rate,
             "admittedPerMinute": state.outflow * 60_000_000 / state.outflow_us if state.outflow_us else 0,
             "isAdmitting": is_admitting or state.size == 0,
-            "wait": wait.seconds,
+            # Nobody knows when a pause ends, or whatever else keeps the queue from moving.
+            "wait": wait.seconds if is_admitting else None,
             "waitIsMeasured": wait.is_measured,
         }
     )

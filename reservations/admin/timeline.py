@@ -9,6 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from kernel.backoffice.audit_trail import actor_of
 from kernel.backoffice.history import log_entry_parts, render_log_entry
 from reservations.models import Reservation
 
@@ -92,5 +93,5 @@ def _cancellation_steps(reservation: Reservation) -> list[TimelineStep]:
 
 
 def _step_of_entry(entry: LogEntry) -> TimelineStep:
-    by_user = gettext("By %s") % entry.user.get_username()
+    by_user = gettext("By %s") % actor_of(entry)
     return TimelineStep(at=entry.action_time, title=by_user, text=render_log_entry(entry))

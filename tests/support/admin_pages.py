@@ -1,11 +1,70 @@
 """The pages of Django's admin, as an organiser uses them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from html.parser import HTMLParser
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.test import Client
+
+LINES_END = str.maketrans({"\n": "\r\n"})
+
+
+class ChangeForm(HTMLParser):
+    """The fields of a page's change form, `{name: value or values}`, as a browser posts them when nothing is entered."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.fields: dict[str, list[str]] = {}
+        self.is_inside = False
+        self.select = self.textarea = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = dict(attrs)
+        name, kind, value = (str(attributes.get(key) or "") for key in ("name", "type", "value"))
+        if tag == "form":
+            self.is_inside = str(attributes.get("id", "")).endswith("_form")
+        if not self.is_inside or "disabled" in attributes:
+            return
+        if tag == "input" and name and kind not in ("submit", "button"):
+            if kind not in ("checkbox", "radio"):
+                self.add(name, value)
+            elif "checked" in attributes:
+                self.add(name, value or "on")
+        elif tag == "select":
+            self.select = name
+        elif tag == "textarea":
+            self.textarea = name
+            self.fields[name] = [""]
+        elif tag == "option" and self.select and "selected" in attributes:
+            self.add(self.select, value)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self.is_inside = False
+        elif tag == "textarea":
+            text = self.fields.pop(self.textarea, [""])[0]
+            self.add(self.textarea, text.removeprefix("\n"))
+            self.textarea = ""
+
+    def handle_data(self, data: str) -> None:
+        if self.textarea:
+            self.fields[self.textarea][0] += data
+
+    def add(self, name: str, value: str) -> None:
+        value = value.replace("\r\n", "\n").translate(LINES_END)
+        self.fields.setdefault(name, []).append(value)
+
+
+def open_form(client: Client, url: str) -> dict[str, str | list[str]]:
+    """Opens a page. What a browser would post when it is saved, unless something is entered."""
+    page = client.get(url)
+    assert page.status_code == 200, page.status_code
+    fields = ChangeForm(page.content.decode()).fields
+    fields.pop("csrfmiddlewaretoken", None)
+    return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
 
 
 class AdminPages:
@@ -20,27 +79,8 @@ class AdminPages:
     def change_event(self, event_id: object, *, sale_start_in: float) -> None:
         """Opens the event's page, sets the start of the sale, and saves."""
         url = f"/admin/events/event/{event_id}/change/"
-        page = self.client.get(url)
-        assert page.status_code == 200
-        form = page.context["adminform"].form
-        data = {name: "" if value is None else value for name, value in form.initial.items()}
-        moments = {
-            "event_date": form.initial["event_date"],
-            "sale_start_date": datetime.now(UTC) + timedelta(seconds=sale_start_in),
-            "sale_end_date": form.initial["sale_end_date"],
-        }
-        for name, at in moments.items():
-            moment = at.astimezone(ZoneInfo(settings.VENUE_TIME_ZONE))  # as an organiser enters it
-            data.pop(name)
-            data[f"{name}_0"], data[f"{name}_1"] = f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}"
-        for formset in page.context["inline_admin_formsets"]:
-            prefix = formset.formset.prefix
-            for key, value in formset.formset.management_form.initial.items():
-                data[f"{prefix}-{key}"] = value
-            for inline in formset.formset.initial_forms:
-                for field in inline:
-                    value = field.value()
-                    data[field.html_name] = "" if value is None else str(getattr(value, "pk", value))
-        saved = self.client.post(url, data)
+        moment = datetime.now(ZoneInfo(settings.VENUE_TIME_ZONE)) + timedelta(seconds=sale_start_in)
+        entered = {"sale_start_date_0": f"{moment:%Y-%m-%d}", "sale_start_date_1": f"{moment:%H:%M:%S}"}
+        saved = self.client.post(url, open_form(self.client, url) | entered)
         errors = saved.context["adminform"].form.errors if saved.status_code == 200 else None
         assert saved.status_code == 302, errors

@@ -15,6 +15,7 @@ import pytest
 from django.test import Client
 from django.test.utils import override_settings
 
+from tests.support.admin_pages import open_form
 from tests.support.harness import (
     HALL,
     ROOT,
@@ -146,30 +147,6 @@ def test_what_was_entered_in_the_venues_time_is_stored_in_utc(admin_pages: Any, 
 # --- Events -----------------------------------------------------------------------------------------------------------
 
 
-def form_of(client: Client, url: str) -> dict[str, Any]:
-    """What the browser would send back when nothing is changed."""
-    from django.conf import settings
-    from django.utils import timezone
-
-    page = client.get(url)
-    assert page.status_code == 200
-    data: dict[str, Any] = {}
-    formsets = [inline.formset for inline in page.context["inline_admin_formsets"]]
-    forms = [page.context["adminform"].form, *(form for formset in formsets for form in formset.initial_forms)]
-    forms += [formset.management_form for formset in formsets]
-    for form in forms:
-        for bound in form:
-            value = bound.value()
-            if hasattr(bound.field, "fields"):  # a moment: date and time
-                with timezone.override(settings.VENUE_TIME_ZONE):
-                    parts = bound.field.widget.decompress(value) if value else ["", ""]
-                for index, part in enumerate(parts):
-                    data[f"{bound.html_name}_{index}"] = str(part or "")
-            elif value is not None and value is not False:
-                data[bound.html_name] = str(getattr(value, "pk", value))
-    return data
-
-
 def test_the_list_shows_what_is_sold_and_locked(web: Api, manager: Client, reservation: str) -> None:
     sold = web.reserve(new_user(), HALL, seat(1, 2), seat(1, 3)).json["reservation"]["id"]
     assert web.confirm(sold, 300_000).status == 200
@@ -232,7 +209,7 @@ def test_impossible_dates_and_values_are_refused_with_a_message(
     url = f"{EVENTS}/{HALL}/change/"
     before = world.everything()
     for language, message in {"ko": korean, "en": english}.items():
-        page = manager.post(url, form_of(manager, url) | changes, HTTP_ACCEPT_LANGUAGE=language)
+        page = manager.post(url, open_form(manager, url) | changes, HTTP_ACCEPT_LANGUAGE=language)
         assert message in text(page)
     assert world.everything() == before
 
@@ -248,7 +225,7 @@ NEW_EVENT = {
 
 def test_an_event_is_made_with_its_ticket_types(web: Api, manager: Client, world: Database) -> None:
     url = f"{EVENTS}/add/"
-    form = form_of(manager, url) | NEW_EVENT | {"reason": WHY}
+    form = open_form(manager, url) | NEW_EVENT | {"reason": WHY}
     assert manager.post(url, form).status_code == 302
     event_id = str(world.one("SELECT id FROM events WHERE title = '새 공연'"))
     shown = web.get(f"/events/{event_id}").json
@@ -261,7 +238,7 @@ def test_an_event_is_made_with_its_ticket_types(web: Api, manager: Client, world
 def test_a_new_event_is_not_over_already(manager: Client, world: Database) -> None:
     url, before = f"{EVENTS}/add/", world.everything()
     past = {"event_date_0": "2021-06-01", "sale_start_date_0": "2021-01-01", "sale_end_date_0": "2021-05-31"}
-    assert "이미 지난 시각입니다." in text(manager.post(url, form_of(manager, url) | NEW_EVENT | past))
+    assert "이미 지난 시각입니다." in text(manager.post(url, open_form(manager, url) | NEW_EVENT | past))
     assert world.everything() == before
 
 
@@ -269,7 +246,7 @@ def test_stock_that_is_sold_while_the_form_is_open_stays_sold(
     web: Api, manager: Client, world: Database, redis: Any
 ) -> None:
     url = f"{EVENTS}/{STANDING}/change/"
-    form = form_of(manager, url)
+    form = open_form(manager, url)
     assert web.buy(new_user(), STANDING, **{STANDING_A: 4}).status == 201
     (name,) = [name for name, value in form.items() if value == STANDING_A and name.endswith("-id")]
     prefix = name.removesuffix("id")
@@ -288,7 +265,7 @@ def test_stock_that_is_sold_while_the_form_is_open_stays_sold(
 
 def test_there_cannot_be_fewer_tickets_than_are_locked_or_sold(web: Api, manager: Client, world: Database) -> None:
     url = f"{EVENTS}/{STANDING}/change/"
-    form = form_of(manager, url)
+    form = open_form(manager, url)
     (name,) = [name for name, value in form.items() if value == STANDING_B and name.endswith("-id")]
     form[f"{name.removesuffix('id')}total_quantity"] = "40"  # 47 of 50 are locked or sold
     before = world.everything()
@@ -304,7 +281,7 @@ def test_there_cannot_be_fewer_tickets_than_are_locked_or_sold(web: Api, manager
 
 def test_there_can_be_just_as_many_tickets_as_are_taken(web: Api, manager: Client, world: Database) -> None:
     url = f"{EVENTS}/{STANDING}/change/"
-    form = form_of(manager, url)
+    form = open_form(manager, url)
     (name,) = [name for name, value in form.items() if value == STANDING_B and name.endswith("-id")]
     form |= {f"{name.removesuffix('id')}total_quantity": "47", "reason": WHY}  # 47 of 50 are locked or sold
     assert manager.post(url, form).status_code == 302
@@ -314,7 +291,7 @@ def test_there_can_be_just_as_many_tickets_as_are_taken(web: Api, manager: Clien
 def test_a_ticket_that_is_sold_while_the_form_is_saved_stays_sold(web: Api, manager: Client, world: Database) -> None:
     """The form has found enough of them, and waits for the buyer who takes one."""
     url = f"{EVENTS}/{STANDING}/change/"
-    form = form_of(manager, url)
+    form = open_form(manager, url)
     (name,) = [name for name, value in form.items() if value == STANDING_B and name.endswith("-id")]
     form |= {f"{name.removesuffix('id')}total_quantity": "47", "reason": WHY}
     with ThreadPoolExecutor(1) as threads, locked_row(world, "ticket_types", STANDING_B) as buyer:
@@ -322,15 +299,15 @@ def test_a_ticket_that_is_sold_while_the_form_is_saved_stays_sold(web: Api, mana
         wait_until(lambda: waiting_statements(world) == 1, seconds=4)
         buyer.rows("UPDATE ticket_types SET available_quantity = 2 WHERE id = %s", STANDING_B)
         buyer.rows("COMMIT")
-        saved = saving.result()
-    assert "이미 48매가" in text(manager.get(saved["Location"]))  # the refusal, on the next page
+        refused = saving.result()
+    assert "이미 48매가" in text(refused)
     columns = "SELECT available_quantity, total_quantity FROM ticket_types WHERE id = %s"
     assert world.rows(columns, STANDING_B) == [{"available_quantity": 2, "total_quantity": 50}]
 
 
 def test_a_new_ticket_type_is_all_left(manager: Client, world: Database) -> None:
     url = f"{EVENTS}/{THEATRE}/change/"
-    form = form_of(manager, url)
+    form = open_form(manager, url)
     place = int(form["ticket_types-TOTAL_FORMS"])
     new = {"name": "휠체어석", "price": "90000", "total_quantity": "8", "description": "", "event": THEATRE}
     form |= {f"ticket_types-{place}-{field}": value for field, value in new.items()}
@@ -344,7 +321,7 @@ def test_a_form_that_is_saved_while_the_event_is_cancelled_does_not_put_it_back(
 ) -> None:
     """The form's request reads the event before, and writes it after the other's commit."""
     url = f"{EVENTS}/{HALL}/change/"
-    form = form_of(manager, url) | {"title": "다른 제목"}
+    form = open_form(manager, url) | {"title": "다른 제목"}
     other = Database(world.url)
     other.rows("BEGIN")
     other.rows("UPDATE events SET status = 'cancelled' WHERE id = %s", HALL)
@@ -546,7 +523,7 @@ def test_the_waiting_room_is_run_from_its_pages(web: Api, manager: Client, world
 
 def test_a_waiting_room_of_no_event_is_refused(manager: Client, world: Database) -> None:
     url = "/admin/queueing/queuepolicy/add/"
-    form = form_of(manager, url)
+    form = open_form(manager, url)
     for wrong in ("nonsense", "0", "'", new_user()):
         page = manager.post(url, form | {"event": wrong})
         assert page.status_code == 200, wrong
@@ -839,7 +816,7 @@ def test_the_history_names_fields_in_the_language_of_its_reader(
     manager: Client, language: str, event: str, ticket: str
 ) -> None:
     url = f"{EVENTS}/{STANDING}/change/"
-    form = form_of(manager, url)
+    form = open_form(manager, url)
     (name,) = [name for name, value in form.items() if value == STANDING_A and name.endswith("-id")]
     prefix = name.removesuffix("id")
     form |= {f"{prefix}name": "스탠딩 앞", f"{prefix}total_quantity": "120", "title": "새 제목"}

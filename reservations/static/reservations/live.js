@@ -124,6 +124,12 @@ function duration(seconds) {
     return texts.hours.replace("%s", (seconds / 3600).toFixed(1));
 }
 
+function waitKind(data, state) {
+    if (!data.waiting) return texts.nobodyWaits;
+    if (data.wait === null) return state ?? texts.notAdmitting;
+    return data.waitIsMeasured ? texts.measured : texts.byTheLimits;
+}
+
 async function fetchQueue() {
     const data = await fetchJson(page.queue);
     if (!data || data.waiting === undefined) {
@@ -139,8 +145,8 @@ async function fetchQueue() {
     element("active-bar").style.width = `${Math.min(100, (100 * data.active) / Math.max(1, data.threshold))}%`;
     show("admitted", number(data.admittedPerMinute));
     show("rate", `≤ ${texts.perMinute.replace("%s", number(data.rate * 60))}`);
-    show("wait", data.waiting ? duration(data.wait) : "–");
-    show("wait-kind", data.waiting ? (data.waitIsMeasured ? texts.measured : texts.byTheLimits) : texts.nobodyWaits);
+    show("wait", data.waiting && data.wait !== null ? duration(data.wait) : "–");
+    show("wait-kind", waitKind(data, state));
     queueLengths.push(data.waiting);
     if (queueLengths.length > MAX_QUEUE_LENGTHS) queueLengths.shift();
     drawQueue(element("queue-chart"), queueLengths, number);
