@@ -245,11 +245,9 @@ class EventAdmin(ObjectActionAdmin):
             self.message_user(
                 request, gettext("The sale will end when the event starts, before the sale end date."), messages.WARNING
             )
-        if event.status in (Event.Status.ENDED, Event.Status.CANCELLED):
+        if event.status == Event.Status.CANCELLED:
             self.message_user(
-                request,
-                gettext("This event has ended or is cancelled. New dates do not put it on sale again."),
-                messages.WARNING,
+                request, gettext("This event is cancelled. New dates do not put it on sale again."), messages.WARNING
             )
 
 

@@ -1,8 +1,9 @@
-"""Updating the status of events, by the clock and by availability. `cancelled` and `ended` are final."""
+"""Updating the status of events. It follows from the dates and from availability; only `cancelled` is final."""
 
 from datetime import datetime
 from typing import Any
 
+from events.selectors import IS_OVER
 from kernel.db.sql import after_commit, fetch_all, fetch_one
 from seats import effects
 from seats.publishing import pop_dirty_events
@@ -23,16 +24,18 @@ _SOLD_OUT = f"""(
 )"""
 
 
+# By the dates alone. NULL while the event is on sale: then availability decides.
+_BY_DATES = f"CASE WHEN {IS_OVER} THEN 'ended' WHEN e.sale_start_date > now() THEN 'upcoming' END"
+
+
 def _update(condition: str) -> str:
     """The statement that updates the status of the events that meet the condition."""
+    # Events that are over, or not yet on sale, and say so, are not locked: most events are such.
     return f"""
 WITH candidate AS MATERIALIZED (
-    SELECT e.id, e.status AS was, CASE
-        WHEN e.sale_end_date <= now() OR e.event_date <= now() THEN 'ended'
-        WHEN e.status = 'upcoming' AND e.sale_start_date > now() THEN 'upcoming'
-        WHEN {_SOLD_OUT} THEN 'sold_out'
-        ELSE 'on_sale' END AS becomes
-    FROM events e WHERE e.status IN ('upcoming', 'on_sale', 'sold_out') AND {condition}
+    SELECT e.id, e.status AS was,
+           coalesce({_BY_DATES}, CASE WHEN {_SOLD_OUT} THEN 'sold_out' ELSE 'on_sale' END) AS becomes
+    FROM events e WHERE e.status <> 'cancelled' AND e.status IS DISTINCT FROM {_BY_DATES} AND {condition}
     ORDER BY e.id FOR NO KEY UPDATE
 )
 UPDATE events e SET status = c.becomes, updated_at = now() FROM candidate c WHERE e.id = c.id AND c.becomes <> c.was
@@ -45,10 +48,10 @@ _UPDATE_SOME = _update("e.id = ANY(%(event_ids)s::uuid[])")
 
 _NEXT_CHANGE = """
 SELECT min(moment) AS moment FROM (
-    SELECT min(sale_start_date) AS moment FROM events WHERE status = 'upcoming' AND sale_start_date > now()
+    SELECT min(sale_start_date) AS moment FROM events WHERE status <> 'cancelled' AND sale_start_date > now()
     UNION ALL
     SELECT min(least(sale_end_date, event_date)) FROM events
-    WHERE status IN ('upcoming', 'on_sale', 'sold_out') AND least(sale_end_date, event_date) > now()
+    WHERE status <> 'cancelled' AND least(sale_end_date, event_date) > now()
 ) AS moments
 """
 

@@ -146,7 +146,7 @@ def test_a_sale_opens_and_closes_on_the_second(web: Api, world: Database, runnin
 
 def test_the_admin_moves_a_date(web: Api, world: Database, running: BackgroundProcesses, admin_pages) -> None:
     world.rows("UPDATE events SET status = 'upcoming', sale_start_date = now() + interval '1 day' WHERE id = %s", HALL)
-    admin_pages.change_event(HALL, sale_start_in=2)
+    admin_pages.change_event(HALL, sale_start_date=2)
     assert -0.5 <= moment_of(world, HALL, "on_sale") < 1.5  # the form has whole seconds
 
 
@@ -165,13 +165,18 @@ def test_sold_out_and_back(web: Api, world: Database, running: BackgroundProcess
     [
         ("status = 'upcoming', sale_start_date = now() - interval '1 s'", "on_sale"),
         ("status = 'upcoming', sale_start_date = now() + interval '1 h'", "upcoming"),
-        ("status = 'on_sale', sale_start_date = now() + interval '1 h'", "on_sale"),  # opened early by an organiser
+        ("status = 'on_sale', sale_start_date = now() + interval '1 h'", "upcoming"),
+        ("status = 'sold_out', sale_start_date = now() + interval '1 h'", "upcoming"),
         ("status = 'on_sale', sale_end_date = now()", "ended"),
         ("status = 'on_sale', event_date = now()", "ended"),
         ("status = 'sold_out', sale_end_date = now()", "ended"),
         ("status = 'sold_out'", "on_sale"),
         ("status = 'cancelled', sale_end_date = now()", "cancelled"),
-        ("status = 'ended'", "ended"),
+        ("status = 'ended'", "on_sale"),
+        ("status = 'ended', sale_start_date = now() + interval '1 h'", "upcoming"),
+        ("status = 'ended', event_date = now()", "ended"),
+        ("status = 'upcoming', event_date = now()", "ended"),
+        ("status = 'cancelled'", "cancelled"),
     ],
 )
 def test_statuses_by_the_clock(world: Database, change: str, becomes: str) -> None:
@@ -407,7 +412,7 @@ def test_a_saved_event_gets_its_seats(world: Database, running: BackgroundProces
     event_id = new_event(world)
     layout = world.one("SELECT seat_layout_id FROM events WHERE id = %s", event_id)
     world.rows("UPDATE seat_layouts SET layout_config = %s WHERE id = %s", json.dumps({"sections": [SECTION]}), layout)
-    admin_pages.change_event(event_id, sale_start_in=-60)
+    admin_pages.change_event(event_id, sale_start_date=-60)
     count = "SELECT count(*) FROM seats WHERE event_id = %s"
     wait_until(lambda: world.one(count, event_id) == 10, seconds=5)
 
@@ -448,7 +453,7 @@ def test_a_layout_in_use_can_not_be_edited(world: Database, admin_pages) -> None
     small_hall = "1a400000-0000-4000-8000-000000000001"
     page = admin_pages.client.get(f"/admin/events/seatlayout/{small_hall}/change/")
     assert page.status_code == 200
-    assert list(page.context["adminform"].form.fields) == ["name", "description", "why"]
+    assert list(page.context["adminform"].form.fields) == ["name", "description", "reason"]
     bad = {"name": "x", "description": "", "layout_config": '{"sections": []}'}
     refused = admin_pages.client.post("/admin/events/seatlayout/add/", bad)
     assert "좌석 배치에 구역이 없습니다." in refused.content.decode()
