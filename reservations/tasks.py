@@ -1,5 +1,7 @@
 """Celery's entry points: ids in, one service call, counts out."""
 
+from uuid import UUID
+
 from celery import shared_task
 
 from reservations import effects, services
@@ -13,6 +15,11 @@ def sweep() -> dict[str, int]:
 @shared_task
 def release_cancelled_events() -> int:
     return services.release_cancelled_events()
+
+
+@shared_task
+def change_layout(*, event_id: str, layout_id: str | None) -> None:
+    services.change_layout_in_background(event_id=UUID(event_id), layout_id=UUID(layout_id) if layout_id else None)
 
 
 @shared_task

@@ -30,7 +30,8 @@ from reservations.admin import live
 from reservations.admin.event_forms import EventForm, TicketTypeForm
 from reservations.models import Reservation
 from reservations.statistics import count_by_state
-from seats.services import event_was_saved
+from seats.models import Seat
+from seats.services import event_was_saved, read_progress
 from tickets.models import TicketType
 
 
@@ -115,11 +116,11 @@ class EventAdmin(ObjectActionAdmin):
     date_hierarchy = "event_date"
     ordering = ("-sale_start_date", "id")
     # The status follows the clock and the sale; cancelling is an object action.
-    readonly_fields = ("status_with_link", "updated")
+    readonly_fields = ("status_with_link", "updated", "seat_progress")
     fieldsets = (
         (None, {"fields": (("title", "artist_name"), ("venue", "address"), "poster_image_url", "description")}),
         (_("Dates"), {"fields": ("event_date", "sale_start_date", "sale_end_date")}),
-        (capfirst(_("seats")), {"fields": (("seat_layout", "max_seats_per_reservation"),)}),
+        (capfirst(_("seats")), {"fields": (("seat_layout", "max_seats_per_reservation"), "seat_progress")}),
         (capfirst(_("status")), {"fields": (("status_with_link", "updated"), "reason")}),
     )
     inlines = (TicketTypeInline,)
@@ -139,6 +140,9 @@ class EventAdmin(ObjectActionAdmin):
             commits_in_batches=True,
         ),
     )
+
+    class Media:
+        js = ("reservations/seat_progress.js",)
 
     def get_urls(self) -> list[URLPattern]:
         return [*live.get_urls(self), *super().get_urls()]
@@ -171,6 +175,14 @@ class EventAdmin(ObjectActionAdmin):
         return format_html(
             '{}<a class="live-link" href="{}">{}</a>', live.status_badge(event), url, gettext("Live page")
         )
+
+    @admin.display(description=_("generated seats"))
+    def seat_progress(self, event: Event) -> SafeString | str:
+        """The number of seats; while they are being generated or replaced, how far that is; why it has failed."""
+        progress = read_progress(event.id) if event.pk else None
+        if progress is None:
+            return f"{Seat.objects.filter(event_id=event.id).count():,}" if event.pk else "-"
+        return render_to_string("reservations/seat_progress.html", {"progress": progress})
 
     @admin.display(description=_("last changed"))
     def updated(self, event: Event) -> str:
@@ -215,7 +227,11 @@ class EventAdmin(ObjectActionAdmin):
             obj.save(update_fields=[*columns, "updated_at"])
             if "seat_layout" in form.changed_data:
                 try:
-                    services.change_layout(event_id=obj.id, layout_id=obj.seat_layout_id)
+                    is_done = services.request_layout_change(event_id=obj.id, layout_id=obj.seat_layout_id)
+                    if not is_done:
+                        self.message_user(
+                            request, gettext("The seats are being replaced. This page shows how far it is.")
+                        )
                 except DomainError as error:
                     self.message_user(request, error_message(error), messages.ERROR)
         else:

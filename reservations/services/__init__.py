@@ -5,7 +5,7 @@ Statements lock the rows that they change in this order: reservations, seats, ti
 
 from reservations.services.auditing import audit
 from reservations.services.cancelling import cancel_event, release_cancelled_events
-from reservations.services.changing_layout import change_layout
+from reservations.services.changing_layout import change_layout, change_layout_in_background, request_layout_change
 from reservations.services.confirming import confirm_reservation
 from reservations.services.releasing import cancel_reservation, expire_due, refund_reservation
 from reservations.services.reserving_seats import ReservedSeats, check_seat_limit, reserve_seats
@@ -20,12 +20,14 @@ __all__ = [
     "cancel_event",
     "cancel_reservation",
     "change_layout",
+    "change_layout_in_background",
     "change_total",
     "check_seat_limit",
     "confirm_reservation",
     "expire_due",
     "refund_reservation",
     "release_cancelled_events",
+    "request_layout_change",
     "reserve_seats",
     "reserve_tickets",
     "sweep",

@@ -2,12 +2,16 @@
 
 from uuid import UUID
 
+from django.db import DatabaseError
+
 from events.errors import EventNotFound
 from kernel.db.sql import after_commit, fetch_all, fetch_one
-from reservations.services.releasing import release_event
+from kernel.tasks.batches import Batch, is_outage
+from reservations.services.releasing import live_reservations, release_event, release_one
 from seats.services import status_was_changed
 
 BATCH = 500
+_batch: Batch[UUID] = Batch("release_cancelled_events")
 
 _CANCEL = """
 WITH target AS MATERIALIZED (SELECT id, status FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE),
@@ -41,12 +45,23 @@ def cancel_event(*, event_id: UUID) -> int:
 
 
 def release_cancelled_events() -> int:
-    """Cancels the live reservations of cancelled events. Returns how many."""
+    """Cancels the live reservations of cancelled events. Returns how many. One that fails does not stop the others."""
     return sum(_release_all(event["id"]) for event in fetch_all(_CANCELLED_WITH_SALES, {}))
 
 
 def _release_all(event_id: UUID) -> int:
     total = 0
-    while ended := release_event(event_id=event_id, limit=BATCH):
+    while ended := _release_batch(event_id):
         total += ended
     return total
+
+
+def _release_batch(event_id: UUID) -> int:
+    left_out = _batch.left_out
+    try:
+        return release_event(event_id=event_id, limit=BATCH, leave_out=left_out)
+    except DatabaseError as error:
+        if is_outage(error):
+            raise
+        live = live_reservations(event_id=event_id, limit=BATCH, leave_out=left_out)
+        return _batch.run(live, release_one)

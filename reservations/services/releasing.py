@@ -73,14 +73,21 @@ _REFUND = _end("""
     WHERE id = %(reservation_id)s FOR UPDATE
 """)
 
+_LIVE_OF_EVENT = """
+    FROM reservations
+    WHERE event_id = %(event_id)s AND status IN ('pending', 'confirmed') AND id <> ALL(%(leave_out)s::uuid[])
+    ORDER BY id LIMIT %(limit)s"""
 # Paid ones keep their payment status until the payment service has refunded them.
-_RELEASE_EVENT = _end(
-    """
-    SELECT id, true AS may_end FROM reservations WHERE event_id = %(event_id)s AND status IN ('pending', 'confirmed')
-    ORDER BY id LIMIT %(limit)s FOR UPDATE
-    """,
-    payment_status="CASE r.status WHEN 'confirmed' THEN r.payment_status ELSE %(payment_status)s END",
-    refund_due_at="CASE r.status WHEN 'confirmed' THEN now() END",
+_RELEASE_EVENT, _RELEASE_ONE = (
+    _end(
+        f"{target} FOR UPDATE",
+        payment_status="CASE r.status WHEN 'confirmed' THEN r.payment_status ELSE %(payment_status)s END",
+        refund_due_at="CASE r.status WHEN 'confirmed' THEN now() END",
+    )
+    for target in (
+        f"SELECT id, true AS may_end {_LIVE_OF_EVENT}",
+        "SELECT id, status IN ('pending', 'confirmed') AS may_end FROM reservations WHERE id = %(reservation_id)s",
+    )
 )
 
 _DUE = """
@@ -139,11 +146,21 @@ def refund_reservation(*, reservation_id: UUID) -> None:
         raise NotPaid
 
 
-def release_event(*, event_id: UUID, limit: int) -> int:
+def release_event(*, event_id: UUID, limit: int, leave_out: Sequence[UUID] = ()) -> int:
     """Cancels up to `limit` reservations of an event. Returns how many."""
-    return _release(
-        _RELEASE_EVENT, {**_CANCELLED, "event_id": event_id, "limit": limit}, reason="event_cancelled"
-    ).ended
+    wanted = {"event_id": event_id, "limit": limit, "leave_out": list(leave_out)}
+    return _release(_RELEASE_EVENT, {**_CANCELLED, **wanted}, reason="event_cancelled").ended
+
+
+def release_one(reservation_id: UUID) -> int:
+    """Cancels one reservation of a cancelled event. Returns 0 if it has ended already."""
+    return _release(_RELEASE_ONE, {**_CANCELLED, "reservation_id": reservation_id}, reason="event_cancelled").ended
+
+
+def live_reservations(*, event_id: UUID, limit: int, leave_out: Sequence[UUID]) -> list[UUID]:
+    """The reservations that `release_event` would cancel."""
+    wanted = {"event_id": event_id, "limit": limit, "leave_out": list(leave_out)}
+    return [row["id"] for row in fetch_all(f"SELECT id {_LIVE_OF_EVENT}", wanted)]
 
 
 def expire_due(*, limit: int, leave_out: Sequence[UUID] = ()) -> int:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -387,9 +388,91 @@ def test_one_bad_row_does_not_stop_the_others(world: Database, redis, caplog: py
     assert sweep() == {}
     assert not caplog.records  # left alone for a while
     world.rows("UPDATE ticket_types SET total_quantity = 50, available_quantity = 3 WHERE id = %s", STANDING_B)
-    sweeping._failed.update(dict.fromkeys(sweeping._failed, 0.0))  # its minute is over
+    sweeping._batch._retry_at.clear()  # its minute is over
     assert sweep() == {"expired": 1}
     assert world.one("SELECT available_quantity FROM ticket_types WHERE id = %s", STANDING_B) == 4
+
+
+def make_fail(world: Database, table: str, row_id: str) -> None:
+    """From now on no statement can change the row: it takes longer than it may, as if somebody were in the way."""
+    world.rows(
+        "CREATE OR REPLACE FUNCTION fail_slowly() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$"
+    )
+    world.rows(
+        f"CREATE TRIGGER fails BEFORE UPDATE ON {table} FOR EACH ROW WHEN (OLD.id = '{row_id}')"
+        " EXECUTE FUNCTION fail_slowly()"
+    )
+
+
+@pytest.fixture
+def poisoned(world: Database) -> Iterator[Database]:
+    """Rows may be made to fail."""
+    yield world
+    world.rows("DROP FUNCTION IF EXISTS fail_slowly CASCADE")
+
+
+def passed_over(batch: str) -> float:
+    from kernel.tasks.batches import failures
+
+    return failures.labels(batch=batch)._value.get()
+
+
+def test_a_reservation_whose_statement_times_out_does_not_stop_the_sweep(
+    poisoned: Database, redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    from reservations.services import sweep, sweeping
+
+    hold_seats(poisoned, 20)
+    bad = "00000000-0000-4000-9000-000000000007"
+    make_fail(poisoned, "reservations", bad)
+    before = passed_over("sweep")
+    try:
+        sweep()
+        sweep()  # the rest of what the first could not do in its time
+        assert due(poisoned) == 1
+        assert bad in caplog.text
+        assert passed_over("sweep") == before + 1
+    finally:
+        sweeping._batch._retry_at.clear()
+
+
+def test_an_event_whose_status_cannot_be_written_does_not_stop_the_others(poisoned: Database, redis) -> None:
+    from seats.services import statuses, update_statuses
+
+    poisoned.rows("UPDATE events SET sale_end_date = now() WHERE id IN (%s, %s)", HALL, STANDING)
+    make_fail(poisoned, "events", HALL)
+    before = passed_over("update_statuses")
+    try:
+        assert update_statuses() >= 1
+        assert (status(poisoned, HALL), status(poisoned, STANDING)) == ("on_sale", "ended")
+        assert passed_over("update_statuses") == before + 1
+        started = time.monotonic()
+        update_statuses()  # leaves it out for a minute
+        assert time.monotonic() < started + 2
+    finally:
+        statuses._batch._retry_at.clear()
+
+
+def test_a_reservation_that_cannot_be_cancelled_does_not_stop_its_event_from_being_cancelled(
+    poisoned: Database, redis
+) -> None:
+    from reservations.services import cancel_event, cancelling, release_cancelled_events
+
+    hold_seats(poisoned, 20)
+    bad = "00000000-0000-4000-9000-000000000007"
+    make_fail(poisoned, "reservations", bad)
+    before = passed_over("release_cancelled_events")
+    try:
+        assert cancel_event(event_id=UUID(STADIUM)) == 19
+        live = "SELECT id::text FROM reservations WHERE event_id = %s AND status IN ('pending', 'confirmed')"
+        assert [row["id"] for row in poisoned.rows(live, STADIUM)] == [bad]
+        assert passed_over("release_cancelled_events") == before + 1
+    finally:
+        cancelling._batch._retry_at.clear()
+    poisoned.rows("DROP FUNCTION fail_slowly CASCADE")
+    assert release_cancelled_events() >= 1
+    assert poisoned.rows(live, STADIUM) == []
 
 
 def test_a_reservation_that_is_being_paid_is_left_alone(web: Api, world: Database) -> None:

@@ -17,13 +17,14 @@ class AdminPages:
         found, _ = users.get_or_create(username="organiser", is_staff=True, is_superuser=True)
         self.client.force_login(found)
 
-    def change_event(self, event_id: object, **seconds_from_now: float) -> None:
-        """Opens the event's page, sets its dates (`sale_start_date=3600`), and saves."""
+    def change_event(self, event_id: object, *, layout: object = None, **seconds_from_now: float) -> None:
+        """Opens the event's page, sets its layout and its dates (`sale_start_date=3600`), and saves."""
         url = f"/admin/events/event/{event_id}/change/"
         page = self.client.get(url)
         assert page.status_code == 200
         form = page.context["adminform"].form
         data = {name: "" if value is None else value for name, value in form.initial.items()}
+        data |= {"seat_layout": str(layout)} if layout else {}
         moments = {name: form.initial[name] for name in ("event_date", "sale_start_date", "sale_end_date")}
         moments |= {name: datetime.now(UTC) + timedelta(seconds=ahead) for name, ahead in seconds_from_now.items()}
         for name, at in moments.items():
