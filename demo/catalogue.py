@@ -39,7 +39,11 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Show:
-    """An event. `slug` is what its fixed id is made of. The seats of one that is sold out and has a layout get sold."""
+    """An event, with seats or with tickets. `slug` is what its fixed id is made of.
+
+    One with a layout has no ticket types: its seats have their own prices, and the map sells nothing else. If it is sold
+    out, its seats get sold.
+    """
 
     slug: str
     title: str
@@ -50,7 +54,7 @@ class Show:
     status: Event.Status
     sale: tuple[Moment, Moment]
     begins: Moment
-    tickets: tuple[Ticket, ...]
+    tickets: tuple[Ticket, ...] = ()
     layout: Layout | None = None
     most_seats: int | None = None
 
@@ -69,27 +73,18 @@ SHOWS = (
         begins=on_day(35, "19:30"),
         layout=SMALL_THEATRE,
         most_seats=4,
-        tickets=(
-            Ticket("휠체어석", 25_000, 4, 4, "동반 1인 포함"),
-            Ticket("자막 안경 대여", 5_000, 20, 20, "한국어와 영어 자막"),
-        ),
     ),
     Show(
         slug="moonlit-garden",
         title="달빛정원 앙코르 콘서트 [보름]",
         artist="달빛정원 (Moonlit Garden)",
-        description="다섯 명의 보컬 그룹이 전국 순회를 서울에서 마칩니다. 좌석은 스탠드, 스탠딩은 무대 앞입니다.",
+        description="다섯 명의 보컬 그룹이 전국 순회를 서울에서 마칩니다. 플로어는 무대 앞, 스탠드는 사방입니다.",
         venue="KSPO DOME (올림픽체조경기장)",
         address="서울특별시 송파구 올림픽로 424",
         status=ON_SALE,
         sale=(on_day(-12, "20:00"), on_day(41, "23:59")),
         begins=on_day(43, "18:00"),
         layout=ARENA,
-        tickets=(
-            Ticket("스탠딩 A", 165_000, 800, 512, "무대 정면, 입장 번호순"),
-            Ticket("스탠딩 B", 154_000, 1_200, 1_033, "스탠딩 A 뒤쪽"),
-            Ticket("사운드체크 패키지", 264_000, 100, 7, "스탠딩 A와 리허설 관람"),
-        ),
     ),
     Show(
         slug="year-end-ninth",
@@ -103,10 +98,6 @@ SHOWS = (
         begins=on_day(28, "19:30"),
         layout=CONCERT_HALL,
         most_seats=6,
-        tickets=(
-            Ticket("합창석", 30_000, 180, 121, "무대 뒤, 지휘자와 마주 보는 자리"),
-            Ticket("휠체어석", 60_000, 10, 10, "동반 1인 포함"),
-        ),
     ),
     Show(
         slug="paper-lanterns",
@@ -152,7 +143,6 @@ SHOWS = (
         begins=on_day(49, "19:30"),
         layout=CONCERT_HALL,
         most_seats=4,
-        tickets=(Ticket("마스터클래스 참관", 20_000, 40, 12, "공연 당일 14시"),),
     ),
     # --- Upcoming -----------------------------------------------------------------------------------------------------
     Show(
@@ -166,10 +156,6 @@ SHOWS = (
         sale=(in_minutes(2), on_day(61, "23:59")),
         begins=on_day(63, "18:00"),
         layout=ARENA,
-        tickets=(
-            Ticket("스탠딩 GA", 187_000, 1_500, 1_500, "입장 번호순"),
-            Ticket("스탠딩 VIP", 242_000, 300, 300, "우선 입장과 기념품"),
-        ),
     ),
     Show(
         slug="logbook",
@@ -183,7 +169,6 @@ SHOWS = (
         begins=on_day(70, "19:30"),
         layout=CONCERT_HALL,
         most_seats=4,
-        tickets=(Ticket("휠체어석", 60_000, 8, 8, "동반 1인 포함"),),
     ),
     Show(
         slug="northern-echo",
@@ -213,7 +198,6 @@ SHOWS = (
         begins=on_day(20, "20:00"),
         layout=SMALL_THEATRE,
         most_seats=4,
-        tickets=(Ticket("보조석", 20_000, 6, 0, "접이식 의자"),),
     ),
     Show(
         slug="marble-night",
@@ -242,7 +226,6 @@ SHOWS = (
         sale=(on_day(-60, "14:00"), on_day(-8, "17:00")),
         begins=on_day(-7, "19:30"),
         layout=CONCERT_HALL,
-        tickets=(Ticket("휠체어석", 60_000, 10, 6, "동반 1인 포함"),),
     ),
     Show(
         slug="sanjo-wind",
@@ -268,6 +251,5 @@ SHOWS = (
         sale=(on_day(-15, "20:00"), on_day(24, "18:00")),
         begins=on_day(25, "17:00"),
         layout=ARENA,
-        tickets=(Ticket("응원석", 55_000, 500, 498, "응원봉 포함"),),
     ),
 )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import BooleanField, Count, F, Func, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField, Value
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Now
 
 from events.errors import EventNotFound
 from events.models import Event, KeywordMapping, SeatLayout
@@ -20,12 +20,16 @@ EVENT_SECONDS = 10
 MAX_CACHED_SEARCH = 64  # longer texts are rare, and would let a client fill Redis
 GRAMS_OF_SEARCH = 64  # characters of the search text that the index is asked for
 
-# Whether places of event `e` are sold at this moment. The clock decides where the status updater may be late. `sold_out`
-# is sold, too: a hold past its time may be taken over before anybody has put the status back.
-IS_ON_SALE = """(
-    (e.status IN ('on_sale', 'sold_out') OR (e.status = 'upcoming' AND e.sale_start_date <= now()))
-    AND e.sale_end_date > now() AND e.event_date > now()
-)"""
+# Of an event `e`, at this moment. Only the dates decide, and whether it was cancelled: every other status is written down
+# later. An event that is sold out is on sale, too: a hold past its deadline may be taken over at once.
+IS_OVER = "(e.sale_end_date <= now() OR e.event_date <= now())"
+IS_ON_SALE = f"(e.status <> 'cancelled' AND e.sale_start_date <= now() AND NOT {IS_OVER})"
+
+
+def events_on_sale() -> QuerySet[Event]:
+    """The events for which `IS_ON_SALE` is true."""
+    by_dates = Event.objects.filter(sale_start_date__lte=Now(), sale_end_date__gt=Now(), event_date__gt=Now())
+    return by_dates.exclude(status=Event.Status.CANCELLED)
 
 
 # --- The list ---------------------------------------------------------------------------------------------------------

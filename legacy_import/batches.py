@@ -1,7 +1,7 @@
 """Imports the staged rows in batches. Each batch is one transaction, which also records the progress.
 
 All constraints hold after each batch: locked and sold seats are imported with their reservations, and reservations that are
-no longer live, which may name the same seats, come last. Until the last transaction nothing is on sale (events are ended and
+no longer live, which may name the same seats, come last. Until the last transaction nothing is on sale (events are over and
 have no layout) and nothing expires (pending reservations have no deadline), so tasks that run meanwhile find nothing to do.
 """
 
@@ -69,11 +69,20 @@ def _insert_reservations(*, live: bool) -> str:
     """
 
 
+# Of events, until the last transaction: the dates decide what is on sale, and whether the status agrees with them.
+_SALE_END = f"least(o.sale_start_date AT TIME ZONE '{TIME_ZONE}', now())"
+_NOT_ON_SALE = {
+    "status": "'ended'",
+    "sale_start_date": _SALE_END,
+    "sale_end_date": _SALE_END,
+    "seat_layout_id": "NULL::uuid",
+}
+
 # In this order. The steps of one line run concurrently, since they touch different rows: half of the work is indexes and
 # constraints, for which a connection uses one core.
 STEPS = [
     [Step("seat_layouts", "seat_layouts", _insert("seat_layouts"))],
-    [Step("events", "events", _insert("events", {"status": "'ended'", "seat_layout_id": "NULL::uuid"}))],
+    [Step("events", "events", _insert("events", _NOT_ON_SALE))],
     [Step("ticket_types", "ticket_types", _insert("ticket_types"))],
     [Step("keyword_mappings", "keyword_mappings", _insert("keyword_mappings"))],
     [
@@ -84,7 +93,10 @@ STEPS = [
 ]
 
 _OPEN_EVENTS = f"""
-UPDATE events e SET status = o.status, seat_layout_id = o.seat_layout_id FROM ({valid_rows("events")}) o WHERE o.id = e.id
+UPDATE events e SET status = o.status, seat_layout_id = o.seat_layout_id,
+    sale_start_date = o.sale_start_date AT TIME ZONE '{TIME_ZONE}',
+    sale_end_date = o.sale_end_date AT TIME ZONE '{TIME_ZONE}'
+FROM ({valid_rows("events")}) o WHERE o.id = e.id
 """
 # Reservations of tickets without a seat have no deadline in the old service. Here it counts from their creation.
 _SET_DEADLINES = f"""

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from events.errors import EventNotFound
 from events.models import Event
+from events.selectors import IS_OVER
 from kernel.db.sql import fetch_all
 from queueing.errors import NoDraw
 from queueing.models import QueueDraw
@@ -32,7 +33,7 @@ class Policy:
 
     is_on: bool
     is_paused: bool
-    is_closed: bool  # the event has ended or was cancelled: there is nothing to wait for
+    is_closed: bool  # the event is over or was cancelled: there is nothing to wait for
     threshold: int
     admissions_per_second: float
     burst: int
@@ -79,7 +80,7 @@ def microseconds(moment: datetime | None) -> int:
 
 
 _POLICY = f"""
-SELECT e.status IN ('ended', 'cancelled') AS is_closed, e.sale_start_date AS sale_starts_at,
+SELECT e.status = 'cancelled' OR {IS_OVER} AS is_closed, e.sale_start_date AS sale_starts_at,
        least(e.sale_end_date, e.event_date) AS sale_ends_at, {", ".join(f"p.{column}" for column in DEFAULTS)},
        coalesce(p.is_paused, false) AS is_paused, p.opens_at, p.cleared_at, coalesce(d.seed, '') AS seed,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax,

@@ -1,5 +1,7 @@
 """Celery's entry points: ids in, one service call, counts out."""
 
+from uuid import UUID
+
 from celery import shared_task
 
 from reservations import effects, services
@@ -18,6 +20,11 @@ def release_cancelled_events() -> int:
 @shared_task
 def purge_idempotency_keys() -> int:
     return services.purge_idempotency_keys()
+
+
+@shared_task
+def change_layout(*, event_id: str, layout_id: str | None) -> None:
+    services.change_layout_in_background(event_id=UUID(event_id), layout_id=UUID(layout_id) if layout_id else None)
 
 
 @shared_task

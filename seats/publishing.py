@@ -193,6 +193,12 @@ def ensure_seat_map_version(event_id: UUID, *, redis_was_restarted: bool = False
     return version
 
 
+def mark_dirty_events(event_ids: Sequence[UUID]) -> None:
+    """Their status could not be updated just now: the next sweep does."""
+    with suppress(RedisUnavailable):
+        execute(lambda redis: redis.sadd(DIRTY_EVENTS, *map(str, event_ids)))
+
+
 def pop_dirty_events() -> list[UUID]:
     """Events whose seats or stock have changed since the last call; empty while Redis is away."""
     try:

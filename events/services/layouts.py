@@ -36,6 +36,10 @@ class Section:
         return self.start_row + self.rows - 1
 
     @property
+    def seats(self) -> int:
+        return self.rows * self.seats_per_row
+
+    @property
     def longest_label(self) -> str:
         return f"{self.name}-{self.last_row}-{self.seats_per_row}"
 
@@ -51,7 +55,7 @@ def sections_of(layout_config: Any) -> list[Section]:
         raise ImpossibleLayout(_("The layout has no sections."))
     sections = [_section(place, raw) for place, raw in enumerate(found, 1)]
     _refuse_overlapping_rows(sections)
-    total = sum(section.rows * section.seats_per_row for section in sections)
+    total = sum(section.seats for section in sections)
     if total > MAX_SEATS:
         raise ImpossibleLayout(_("The layout has %(total)s seats. The most is %(most)s."), total=total, most=MAX_SEATS)
     return sections
@@ -70,7 +74,7 @@ def _section(place: int, raw: Any) -> Section:
         price=_number(raw, "price", name, most=MAX_NUMBER),
         start_row=_number({"startRow": 1, **raw}, "startRow", name, least=1, most=MAX_NUMBER - MAX_SEATS),
     )
-    if section.rows * section.seats_per_row == 0:
+    if section.seats == 0:
         raise ImpossibleLayout(_("Section %(name)s has no seats."), name=name)
     if len(section.longest_label) > MAX_LABEL:
         raise ImpossibleLayout(

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ParamSpec
 
@@ -76,6 +77,18 @@ def release_connection() -> None:
     """Return this thread's connection to the pool, at the end of a request that bypassed Django's handler."""
     if connections[DEFAULT_DB_ALIAS].connection is not None:
         close_old_connections()
+
+
+@contextmanager
+def check_constraints_at_once() -> Iterator[None]:
+    """Inside a transaction: deferrable constraints are checked after each statement, not all of them by the COMMIT.
+
+    For many rows in several statements: the time limit of statements holds for the COMMIT, too.
+    """
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        yield
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
 def violated_constraint(error: IntegrityError) -> str | None:

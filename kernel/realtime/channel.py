@@ -1,6 +1,7 @@
 """Channels: what is published under one name in Redis, and its subscribers in this process."""
 
 import asyncio
+import logging
 import time
 from collections import deque
 from typing import NamedTuple, Protocol
@@ -10,6 +11,8 @@ from kernel.realtime.publications import Message, Publication
 
 MAX_MESSAGES_PER_FRAME = 200
 YIELD_AFTER = 256  # subscribers; then other tasks of the event loop get their turn
+
+logger = logging.getLogger(__name__)
 
 
 class Subscriber(Protocol):
@@ -109,13 +112,20 @@ class Channel:
                 publication = Publication(self._next_messages())
                 subscribers = tuple(self.subscribers)
                 for number, subscriber in enumerate(subscribers, 1):
-                    subscriber.on_publication(publication)
+                    try:
+                        subscriber.on_publication(publication)
+                    except Exception:  # noqa: BLE001 - a bug; the others must get the publication, and what follows it
+                        self._count_failure()
                     if number % YIELD_AFTER == 0:
                         await asyncio.sleep(0)
                 metrics.websocket_messages.labels(kind=self.source.kind).inc(len(subscribers))
                 metrics.websocket_fanout.observe(time.perf_counter() - arrived)
         finally:
             self._broadcasting = None
+
+    def _count_failure(self) -> None:
+        logger.exception("A subscriber of %s failed", self.source.name)
+        metrics.websocket_delivery_failures.labels(kind=self.source.kind).inc()
 
     def _next_messages(self) -> list[Message]:
         """As many of the received messages as fit into a frame. The channel's version is then that of the last one."""

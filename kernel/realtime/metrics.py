@@ -8,6 +8,11 @@ websocket_connections = Gauge(
 websocket_messages = Counter(
     "ticketservice_websocket_messages_total", "Publications handed to subscribers, one for each subscriber", ["kind"]
 )
+websocket_delivery_failures = Counter(
+    "ticketservice_websocket_delivery_failures_total",
+    "Subscribers that failed on a publication, which is a bug",
+    ["kind"],
+)
 websocket_slow_clients = Counter(
     "ticketservice_websocket_slow_clients_total",
     "Clients that did not keep up: told to fetch again (refetch), or closed",

@@ -102,8 +102,8 @@ def warnings_of(event: Event) -> Iterator[str]:
     """What can be saved, and is probably not meant."""
     if event.sale_end_date > event.event_date:
         yield gettext("The sale will end when the event starts, before the sale end date.")
-    if event.status in (Event.Status.ENDED, Event.Status.CANCELLED):
-        yield gettext("This event has ended or is cancelled. New dates do not put it on sale again.")
+    if event.status == Event.Status.CANCELLED:
+        yield gettext("This event is cancelled. New dates do not put it on sale again.")
     names = Counter(plain_name(name) for name in event.ticket_types.values_list("name", flat=True))
     for name in (name for name, count in names.items() if count > 1):
         yield gettext("Several ticket types are named “%s”. Buyers cannot tell them apart.") % name

@@ -5,7 +5,7 @@ Statements lock the rows that they change in this order: reservations, seats, ti
 
 from reservations.services.auditing import audit
 from reservations.services.cancelling import cancel_event, release_cancelled_events
-from reservations.services.changing_layout import change_layout
+from reservations.services.changing_layout import change_layout, change_layout_in_background, request_layout_change
 from reservations.services.confirming import confirm_reservation
 from reservations.services.purging import purge_idempotency_keys
 from reservations.services.releasing import cancel_reservation, expire_due, refund_reservation
@@ -21,6 +21,7 @@ __all__ = [
     "cancel_event",
     "cancel_reservation",
     "change_layout",
+    "change_layout_in_background",
     "change_total",
     "check_seat_limit",
     "confirm_reservation",
@@ -28,6 +29,7 @@ __all__ = [
     "purge_idempotency_keys",
     "refund_reservation",
     "release_cancelled_events",
+    "request_layout_change",
     "reserve_seats",
     "reserve_tickets",
     "sweep",

@@ -1,16 +1,18 @@
 """Cancelling an event, and every reservation of it."""
 
-import logging
 from uuid import UUID
+
+from django.db import DatabaseError
 
 from events.errors import EventNotFound
 from kernel.db.sql import after_commit, fetch_all, fetch_one
-from reservations.services.releasing import release_event
+from kernel.tasks.batches import Batch, is_outage
+from reservations.errors import SeatStatusDiffers
+from reservations.services.releasing import live_reservations, release_event, release_one
 from seats.services import status_was_changed
 
 BATCH = 500
-
-logger = logging.getLogger(__name__)
+_batch: Batch[UUID] = Batch("release_cancelled_events")
 
 _CANCEL = """
 WITH target AS MATERIALIZED (SELECT id, status FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE),
@@ -44,15 +46,26 @@ def cancel_event(*, event_id: UUID) -> int:
 
 
 def release_cancelled_events() -> int:
-    """Cancels the live reservations of cancelled events. Returns how many."""
+    """Cancels the live reservations of cancelled events. Returns how many. One that fails does not stop the others."""
     return sum(_release_all(event["id"]) for event in fetch_all(_CANCELLED_WITH_SALES, {}))
 
 
 def _release_all(event_id: UUID) -> int:
-    total, left = 0, list[UUID]()
-    while (released := release_event(event_id=event_id, limit=BATCH, leave_out=left)).targets:
-        total += released.ended
-        left += released.held_back
-    if left:
-        logger.error("reservations of the cancelled event %s with a seat in another state are left: %s", event_id, left)
+    total = 0
+    while ended := _release_batch(event_id):
+        total += ended
     return total
+
+
+def _release_batch(event_id: UUID) -> int:
+    left_out = _batch.left_out
+    try:
+        released = release_event(event_id=event_id, limit=BATCH, leave_out=left_out)
+    except DatabaseError as error:
+        if is_outage(error):
+            raise
+        live = live_reservations(event_id=event_id, limit=BATCH, leave_out=left_out)
+        return _batch.run(live, release_one)
+    for reservation_id in released.held_back:
+        _batch.pass_over(reservation_id, SeatStatusDiffers())
+    return released.ended

@@ -104,17 +104,23 @@ _REFUND = _end("""
     WHERE id = %(reservation_id)s FOR UPDATE
 """)
 
-# Paid ones keep their payment status until the payment service has refunded them. Overdue ones have expired.
-_RELEASE_EVENT = _end(
-    f"""
-    SELECT id, status, {IS_OVERDUE} AS is_overdue, true AS may_end FROM reservations
+_LIVE_OF_EVENT = """
+    FROM reservations
     WHERE event_id = %(event_id)s AND status IN ('pending', 'confirmed') AND id <> ALL(%(leave_out)s::uuid[])
-    ORDER BY id LIMIT %(limit)s FOR UPDATE
-    """,
-    status="CASE WHEN t.is_overdue THEN 'expired' ELSE %(status)s END",
-    payment_status="""CASE WHEN t.is_overdue THEN 'failed' WHEN t.status = 'confirmed' THEN r.payment_status
-        ELSE %(payment_status)s END""",
-    refund_due_at="CASE t.status WHEN 'confirmed' THEN now() END",
+    ORDER BY id LIMIT %(limit)s"""
+# Paid ones keep their payment status until the payment service has refunded them. Overdue ones have expired.
+_RELEASE_EVENT, _RELEASE_ONE = (
+    _end(
+        f"SELECT id, status, {IS_OVERDUE} AS is_overdue, {target} FOR UPDATE",
+        status="CASE WHEN t.is_overdue THEN 'expired' ELSE %(status)s END",
+        payment_status="""CASE WHEN t.is_overdue THEN 'failed' WHEN t.status = 'confirmed' THEN r.payment_status
+            ELSE %(payment_status)s END""",
+        refund_due_at="CASE t.status WHEN 'confirmed' THEN now() END",
+    )
+    for target in (
+        f"true AS may_end {_LIVE_OF_EVENT}",
+        "status IN ('pending', 'confirmed') AS may_end FROM reservations WHERE id = %(reservation_id)s",
+    )
 )
 
 _DUE = """
@@ -188,6 +194,18 @@ def release_event(*, event_id: UUID, limit: int, leave_out: Sequence[UUID]) -> R
     """Ends up to `limit` reservations of an event: overdue ones have expired, the others are cancelled."""
     wanted = {"event_id": event_id, "limit": limit, "leave_out": list(leave_out)}
     return _release(_RELEASE_EVENT, {**_CANCELLED, **wanted}, reason="event_cancelled")
+
+
+def release_one(reservation_id: UUID) -> int:
+    """The same for one reservation. Returns 0 if it has ended already. Raises SeatStatusDiffers."""
+    wanted = {"reservation_id": reservation_id}
+    return _release_one(_RELEASE_ONE, {**_CANCELLED, **wanted}, reason="event_cancelled").ended
+
+
+def live_reservations(*, event_id: UUID, limit: int, leave_out: Sequence[UUID]) -> list[UUID]:
+    """The reservations that `release_event` would end."""
+    wanted = {"event_id": event_id, "limit": limit, "leave_out": list(leave_out)}
+    return [row["id"] for row in fetch_all(f"SELECT id {_LIVE_OF_EVENT}", wanted)]
 
 
 def expire_due(*, limit: int, leave_out: Sequence[UUID] = ()) -> int:

@@ -4,23 +4,25 @@ import logging
 import time
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError
 
+from kernel.tasks.batches import Batch, is_outage
+from reservations.errors import SeatStatusDiffers
 from reservations.services.releasing import due_reservations, expire_batch, expire_one
 from seats.services import update_status_of_dirty_events
 
 BATCH = 500
 MAX_SECONDS = 0.8  # of the second until the next sweep
-RETRY_SECONDS = 60.0
+MAX_SECONDS_ONE_BY_ONE = 5.0  # after a batch that failed
 
 logger = logging.getLogger(__name__)
-_failed: dict[UUID, float] = {}  # reservations that could not be expired, and when to try again
+_batch: Batch[UUID] = Batch("sweep")
 
 
 def sweep() -> dict[str, int]:
     """Expires overdue reservations, in batches, for less than a second. Returns the counts that are not 0.
 
-    One that cannot be expired does not stop the others: it is logged, and tried again after RETRY_SECONDS.
+    One that cannot be expired does not stop the others: it is logged, and tried again after a minute.
     """
     started = time.monotonic()
     expired = 0
@@ -34,28 +36,15 @@ def sweep() -> dict[str, int]:
 
 
 def _expire_batch() -> int:
-    now = time.monotonic()
-    for reservation_id in [failed for failed, retry_at in _failed.items() if retry_at <= now]:
-        del _failed[reservation_id]
+    left_out = _batch.left_out
     try:
-        released = expire_batch(limit=BATCH, leave_out=list(_failed))
-    except (OperationalError, InterfaceError):
-        raise
-    except DatabaseError:
-        logger.warning("a batch of expired reservations failed; trying them one by one")
-        return sum(map(_expire_or_log, due_reservations(limit=BATCH, leave_out=list(_failed))))
+        released = expire_batch(limit=BATCH, leave_out=left_out)
+    except DatabaseError as error:
+        if is_outage(error):
+            raise
+        logger.warning("a batch of expired reservations failed; trying them one by one: %s", error)
+        due = due_reservations(limit=BATCH, leave_out=left_out)
+        return _batch.run(due, expire_one, seconds=MAX_SECONDS_ONE_BY_ONE)
     for reservation_id in released.held_back:
-        logger.error("reservation %s is not expired, since a seat of it is not locked", reservation_id)
-        _failed[reservation_id] = now + RETRY_SECONDS
+        _batch.pass_over(reservation_id, SeatStatusDiffers())
     return released.ended
-
-
-def _expire_or_log(reservation_id: UUID) -> int:
-    try:
-        return expire_one(reservation_id)
-    except (OperationalError, InterfaceError):
-        raise
-    except DatabaseError:
-        logger.exception("reservation %s cannot be expired; it is tried again after a minute", reservation_id)
-        _failed[reservation_id] = time.monotonic() + RETRY_SECONDS
-        return 0

@@ -1,7 +1,7 @@
-"""Generating the seats of an event from its layout."""
+"""Generating the seats of an event from its layout, and removing them."""
 
-import logging
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 import orjson
@@ -10,45 +10,44 @@ from django.utils.translation import gettext_noop as _
 
 from events.errors import EventNotFound, ImpossibleLayout
 from events.models import Event
-from events.services.layouts import sections_of
-from kernel.db.sql import after_commit, fetch_one
+from events.services.layouts import Section, sections_of
+from kernel.db.sql import after_commit, check_constraints_at_once, fetch_one
+from kernel.tasks.batches import Batch
 from seats import effects
 from seats.models import Seat
+from seats.progress import Progress
 
-logger = logging.getLogger(__name__)
+CHUNK = 10_000  # seats of one statement, so that it ends long before its time limit, whatever the size of the layout
 
 _GENERATE = """
-WITH section AS (
-    SELECT * FROM jsonb_to_recordset(%(sections)s::jsonb)
-        AS s (name text, rows int, seats_per_row int, price int, start_row int)
+WITH block AS (
+    SELECT * FROM jsonb_to_recordset(%(blocks)s::jsonb)
+        AS b (section text, first_row int, last_row int, first_seat int, last_seat int, price int)
 ),
 made AS (
     INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)
-    SELECT %(event_id)s, s.name, r, n, s.name || '-' || r || '-' || n, s.price
-    FROM section s, generate_series(s.start_row, s.start_row + s.rows - 1) AS r, generate_series(1, s.seats_per_row) AS n
+    SELECT %(event_id)s, b.section, r, n, b.section || '-' || r || '-' || n, b.price
+    FROM block b, generate_series(b.first_row, b.last_row) AS r, generate_series(b.first_seat, b.last_seat) AS n
     ON CONFLICT (event_id, section, row_number, seat_number) DO NOTHING
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM made) AS made, (SELECT sum(rows::bigint * seats_per_row)::bigint FROM section) AS wanted
+SELECT count(*) AS made FROM made
 """
+
+_batch: Batch[UUID] = Batch("generate_missing_seats")
 
 
 def generate_missing_seats() -> int:
     """Generates the seats of every event that has a layout and no seats. Returns how many.
 
-    An impossible layout is logged, and does not stop the others.
+    An event whose seats cannot be generated is logged, and does not stop the others.
     """
-    made = 0
-    for event_id in Event.objects.filter(seat_layout__isnull=False, seats=None).values_list("id", flat=True):
-        try:
-            made += generate_seats(event_id=event_id)
-        except ImpossibleLayout as error:
-            logger.warning("event %s: %s", event_id, error.message)
-    return made
+    lacking = Event.objects.filter(seat_layout__isnull=False, seats=None).values_list("id", flat=True)
+    return _batch.run(list(lacking), lambda event_id: generate_seats(event_id=event_id))
 
 
 def generate_seats(*, event_id: UUID) -> int:
-    """Generates the seats of the event's layout that do not exist yet, in one statement. Returns how many.
+    """Generates the seats of the event's layout that do not exist yet, in one transaction. Returns how many.
 
     A second call generates none. Raises EventNotFound; ImpossibleLayout when the event has no layout, an invalid one, or
     seats of another layout.
@@ -60,15 +59,69 @@ def generate_seats(*, event_id: UUID) -> int:
             raise EventNotFound
         if event.seat_layout is None:
             raise ImpossibleLayout(_("The event has no seat layout."))
-        sections = [asdict(section) for section in sections_of(event.seat_layout.layout_config)]
-        counted = fetch_one(_GENERATE, {"event_id": event_id, "sections": orjson.dumps(sections).decode()})
+        sections = sections_of(event.seat_layout.layout_config)
+        wanted = sum(section.seats for section in sections)
+        with Progress(event_id, total=wanted) as progress:
+            made = insert_seats(event_id=event_id, sections=sections, progress=progress)
         existing = Seat.objects.filter(event_id=event_id).count()
-        if existing != counted["wanted"]:
+        if existing != wanted:
             raise ImpossibleLayout(
-                _("The event has %(there)s seats already, not all of which are in its layout."),
-                there=existing - counted["made"],
+                _("The event has %(there)s seats already, not all of which are in its layout."), there=existing - made
             )
-        if counted["made"]:
+        if made:
             after_commit(effects.seats_were_generated, event_id=event_id)
-    made: int = counted["made"]
     return made
+
+
+def insert_seats(*, event_id: UUID, sections: Sequence[Section], progress: Progress) -> int:
+    """Inserts the seats of these sections that do not exist yet. Returns how many. Inside the caller's transaction."""
+    made = 0
+    with check_constraints_at_once():
+        for blocks in _chunks(_blocks(sections)):
+            encoded = orjson.dumps([asdict(block) for block in blocks]).decode()
+            made += fetch_one(_GENERATE, {"event_id": event_id, "blocks": encoded})["made"]
+            progress.advance(sum(block.seats for block in blocks))
+    return made
+
+
+# --- Chunks -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The seats from `first_seat` to `last_seat` of the rows from `first_row` to `last_row`: at most CHUNK."""
+
+    section: str
+    first_row: int
+    last_row: int
+    first_seat: int
+    last_seat: int
+    price: int
+
+    @property
+    def seats(self) -> int:
+        return (self.last_row - self.first_row + 1) * (self.last_seat - self.first_seat + 1)
+
+
+def _blocks(sections: Iterable[Section]) -> Iterator[_Block]:
+    for section in sections:
+        rows = max(1, CHUNK // section.seats_per_row)
+        for first_row in range(section.start_row, section.last_row + 1, rows):
+            last_row = min(first_row + rows - 1, section.last_row)
+            for first_seat in range(1, section.seats_per_row + 1, CHUNK):
+                last_seat = min(first_seat + CHUNK - 1, section.seats_per_row)
+                yield _Block(section.name, first_row, last_row, first_seat, last_seat, section.price)
+
+
+def _chunks(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
+    """Blocks of at most CHUNK seats together."""
+    chunk: list[_Block] = []
+    seats = 0
+    for block in blocks:
+        if chunk and seats + block.seats > CHUNK:
+            yield chunk
+            chunk, seats = [], 0
+        chunk.append(block)
+        seats += block.seats
+    if chunk:
+        yield chunk

@@ -69,11 +69,18 @@ def test_there_is_something_of_everything() -> None:
     assert timedelta(0) < opens[1] < timedelta(days=2)
     assert not Event.objects.filter(status="ended", event_date__gt=now).exists()
     assert not Event.objects.filter(sale_end_date__gt=F("event_date")).exists()
-    assert not Event.objects.filter(ticket_types=None).exists()
     assert Event.objects.filter(seat_layout=None).exists()
     assert KeywordMapping.objects.count() >= 20
     for title in Event.objects.values_list("title", flat=True):
         assert title in printed
+
+
+def test_an_event_sells_seats_or_tickets() -> None:
+    """Its prices in the list are those of what it sells: the list knows ticket types, and the seat map sells seats only."""
+    load()
+
+    for event in Event.objects.all():
+        assert event.seats.exists() != event.ticket_types.exists(), event.title
 
 
 def test_every_event_with_a_layout_has_its_seats() -> None:

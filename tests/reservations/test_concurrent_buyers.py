@@ -223,7 +223,7 @@ def test_8_control_without_the_row_lock_stock_is_lost(world: Database, monkeypat
 def test_6_forty_buyers_of_different_types_are_answered_with_a_pool_of_20(
     world: Database, database_url: str, logs
 ) -> None:
-    world.rows("UPDATE events SET status = 'on_sale' WHERE id = %s", MANY_TYPES)
+    world.rows("UPDATE events SET sale_start_date = now() WHERE id = %s", MANY_TYPES)
     with running_web(
         logs / "pool.log", DATABASE_URL=database_url, WEB_WORKERS="1", WEB_THREADS="64", DATABASE_POOL_SIZE="20"
     ) as api:

@@ -110,6 +110,6 @@ def test_the_sweep_and_a_cancelled_event_go_on_past_a_sold_seat_of_a_hold(
     assert call_off(sold) == 0
     assert (sold.end[0], sold.end[3]) == ("pending", "sold")
     catalogue.rows("UPDATE seats SET status = 'locked' WHERE id = %s", sold.place)
-    sweeping._failed.clear()  # its minute is over
+    sweeping._batch._retry_at.clear()  # its minute is over
     assert sweep_all()["expired"] == 1
     assert sold.end == EXPIRED

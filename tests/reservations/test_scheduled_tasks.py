@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
@@ -146,7 +147,7 @@ def test_a_sale_opens_and_closes_on_the_second(web: Api, world: Database, runnin
 
 def test_the_admin_moves_a_date(web: Api, world: Database, running: BackgroundProcesses, admin_pages) -> None:
     world.rows("UPDATE events SET status = 'upcoming', sale_start_date = now() + interval '1 day' WHERE id = %s", HALL)
-    admin_pages.change_event(HALL, sale_start_in=2)
+    admin_pages.change_event(HALL, sale_start_date=2)
     assert -0.5 <= moment_of(world, HALL, "on_sale") < 1.5  # the form has whole seconds
 
 
@@ -165,13 +166,18 @@ def test_sold_out_and_back(web: Api, world: Database, running: BackgroundProcess
     [
         ("status = 'upcoming', sale_start_date = now() - interval '1 s'", "on_sale"),
         ("status = 'upcoming', sale_start_date = now() + interval '1 h'", "upcoming"),
-        ("status = 'on_sale', sale_start_date = now() + interval '1 h'", "on_sale"),  # opened early by an organiser
+        ("status = 'on_sale', sale_start_date = now() + interval '1 h'", "upcoming"),
+        ("status = 'sold_out', sale_start_date = now() + interval '1 h'", "upcoming"),
         ("status = 'on_sale', sale_end_date = now()", "ended"),
         ("status = 'on_sale', event_date = now()", "ended"),
         ("status = 'sold_out', sale_end_date = now()", "ended"),
         ("status = 'sold_out'", "on_sale"),
         ("status = 'cancelled', sale_end_date = now()", "cancelled"),
-        ("status = 'ended'", "ended"),
+        ("status = 'ended'", "on_sale"),
+        ("status = 'ended', sale_start_date = now() + interval '1 h'", "upcoming"),
+        ("status = 'ended', event_date = now()", "ended"),
+        ("status = 'upcoming', event_date = now()", "ended"),
+        ("status = 'cancelled'", "cancelled"),
     ],
 )
 def test_statuses_by_the_clock(world: Database, change: str, becomes: str) -> None:
@@ -382,9 +388,91 @@ def test_one_bad_row_does_not_stop_the_others(world: Database, redis, caplog: py
     assert sweep() == {}
     assert not caplog.records  # left alone for a while
     world.rows("UPDATE ticket_types SET total_quantity = 50, available_quantity = 3 WHERE id = %s", STANDING_B)
-    sweeping._failed.update(dict.fromkeys(sweeping._failed, 0.0))  # its minute is over
+    sweeping._batch._retry_at.clear()  # its minute is over
     assert sweep() == {"expired": 1}
     assert world.one("SELECT available_quantity FROM ticket_types WHERE id = %s", STANDING_B) == 4
+
+
+def make_fail(world: Database, table: str, row_id: str) -> None:
+    """From now on no statement can change the row: it takes longer than it may, as if somebody were in the way."""
+    world.rows(
+        "CREATE OR REPLACE FUNCTION fail_slowly() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN PERFORM pg_sleep(60); RETURN NEW; END $$"
+    )
+    world.rows(
+        f"CREATE TRIGGER fails BEFORE UPDATE ON {table} FOR EACH ROW WHEN (OLD.id = '{row_id}')"
+        " EXECUTE FUNCTION fail_slowly()"
+    )
+
+
+@pytest.fixture
+def poisoned(world: Database) -> Iterator[Database]:
+    """Rows may be made to fail."""
+    yield world
+    world.rows("DROP FUNCTION IF EXISTS fail_slowly CASCADE")
+
+
+def passed_over(batch: str) -> float:
+    from kernel.tasks.batches import failures
+
+    return failures.labels(batch=batch)._value.get()
+
+
+def test_a_reservation_whose_statement_times_out_does_not_stop_the_sweep(
+    poisoned: Database, redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    from reservations.services import sweep, sweeping
+
+    hold_seats(poisoned, 20)
+    bad = "00000000-0000-4000-9000-000000000007"
+    make_fail(poisoned, "reservations", bad)
+    before = passed_over("sweep")
+    try:
+        sweep()
+        sweep()  # the rest of what the first could not do in its time
+        assert due(poisoned) == 1
+        assert bad in caplog.text
+        assert passed_over("sweep") == before + 1
+    finally:
+        sweeping._batch._retry_at.clear()
+
+
+def test_an_event_whose_status_cannot_be_written_does_not_stop_the_others(poisoned: Database, redis) -> None:
+    from seats.services import statuses, update_statuses
+
+    poisoned.rows("UPDATE events SET sale_end_date = now() WHERE id IN (%s, %s)", HALL, STANDING)
+    make_fail(poisoned, "events", HALL)
+    before = passed_over("update_statuses")
+    try:
+        assert update_statuses() >= 1
+        assert (status(poisoned, HALL), status(poisoned, STANDING)) == ("on_sale", "ended")
+        assert passed_over("update_statuses") == before + 1
+        started = time.monotonic()
+        update_statuses()  # leaves it out for a minute
+        assert time.monotonic() < started + 2
+    finally:
+        statuses._batch._retry_at.clear()
+
+
+def test_a_reservation_that_cannot_be_cancelled_does_not_stop_its_event_from_being_cancelled(
+    poisoned: Database, redis
+) -> None:
+    from reservations.services import cancel_event, cancelling, release_cancelled_events
+
+    hold_seats(poisoned, 20)
+    bad = "00000000-0000-4000-9000-000000000007"
+    make_fail(poisoned, "reservations", bad)
+    before = passed_over("release_cancelled_events")
+    try:
+        assert cancel_event(event_id=UUID(STADIUM)) == 19
+        live = "SELECT id::text FROM reservations WHERE event_id = %s AND status IN ('pending', 'confirmed')"
+        assert [row["id"] for row in poisoned.rows(live, STADIUM)] == [bad]
+        assert passed_over("release_cancelled_events") == before + 1
+    finally:
+        cancelling._batch._retry_at.clear()
+    poisoned.rows("DROP FUNCTION fail_slowly CASCADE")
+    assert release_cancelled_events() >= 1
+    assert poisoned.rows(live, STADIUM) == []
 
 
 def test_a_reservation_that_is_being_paid_is_left_alone(web: Api, world: Database) -> None:
@@ -407,7 +495,7 @@ def test_a_saved_event_gets_its_seats(world: Database, running: BackgroundProces
     event_id = new_event(world)
     layout = world.one("SELECT seat_layout_id FROM events WHERE id = %s", event_id)
     world.rows("UPDATE seat_layouts SET layout_config = %s WHERE id = %s", json.dumps({"sections": [SECTION]}), layout)
-    admin_pages.change_event(event_id, sale_start_in=-60)
+    admin_pages.change_event(event_id, sale_start_date=-60)
     count = "SELECT count(*) FROM seats WHERE event_id = %s"
     wait_until(lambda: world.one(count, event_id) == 10, seconds=5)
 

@@ -76,11 +76,15 @@ class AdminPages:
         found, _ = users.get_or_create(username="organiser", is_staff=True, is_superuser=True)
         self.client.force_login(found)
 
-    def change_event(self, event_id: object, *, sale_start_in: float) -> None:
-        """Opens the event's page, sets the start of the sale, and saves."""
+    def change_event(self, event_id: object, *, layout: object = None, **seconds_from_now: float) -> None:
+        """Opens the event's page, sets its layout and its dates (`sale_start_date=3600`), and saves."""
         url = f"/admin/events/event/{event_id}/change/"
-        moment = datetime.now(ZoneInfo(settings.VENUE_TIME_ZONE)) + timedelta(seconds=sale_start_in)
-        entered = {"sale_start_date_0": f"{moment:%Y-%m-%d}", "sale_start_date_1": f"{moment:%H:%M:%S}"}
+        entered = {"seat_layout": str(layout)} if layout else {}
+        for name, ahead in seconds_from_now.items():
+            moment = datetime.now(ZoneInfo(settings.VENUE_TIME_ZONE)) + timedelta(
+                seconds=ahead
+            )  # as an organiser enters it
+            entered |= {f"{name}_0": f"{moment:%Y-%m-%d}", f"{name}_1": f"{moment:%H:%M:%S}"}
         saved = self.client.post(url, open_form(self.client, url) | entered)
         errors = saved.context["adminform"].form.errors if saved.status_code == 200 else None
         assert saved.status_code == 302, errors

@@ -139,7 +139,7 @@ def test_what_was_entered_in_the_venues_time_is_stored_in_utc(admin_pages: Any, 
 
     with override_settings(VENUE_TIME_ZONE="America/New_York"):
         assert settings.VENUE_TIME_ZONE == "America/New_York"
-        admin_pages.change_event(UPCOMING, sale_start_in=3600)
+        admin_pages.change_event(UPCOMING, sale_start_date=3600)
     ahead = world.one("SELECT sale_start_date FROM events WHERE id = %s", UPCOMING) - datetime.now(UTC)
     assert timedelta(minutes=55) < ahead < timedelta(minutes=61)
 

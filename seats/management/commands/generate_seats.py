@@ -6,9 +6,11 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from events.models import Event
 from kernel.errors import DomainError
+from kernel.tasks.batches import is_outage
 from seats.services import generate_seats
 
 
@@ -28,9 +30,11 @@ class Command(BaseCommand):
             started = time.monotonic()
             try:
                 made = generate_seats(event_id=event_id)
-            except DomainError as error:
+            except (DomainError, DatabaseError) as error:
+                if is_outage(error):
+                    raise
                 failed += 1
-                self.stderr.write(f"[{number}/{len(events)}] {event_id}: {error.message}")
+                self.stderr.write(f"[{number}/{len(events)}] {event_id}: {error}")
                 continue
             self.stdout.write(
                 f"[{number}/{len(events)}] {event_id}: {made} seats in {time.monotonic() - started:.1f} s"
