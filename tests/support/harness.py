@@ -68,6 +68,13 @@ class Answer:
     seconds: float
 
 
+class Connection(http.client.HTTPConnection):
+    """Closes itself when its thread ends."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 @dataclass
 class Api:
     """A client of one `web` process; each thread has a connection of its own."""
@@ -105,7 +112,7 @@ class Api:
     ) -> tuple[int, dict[str, str], bytes]:
         connection = getattr(self._local, "connection", None)
         if connection is None or time.monotonic() - self._local.used > 5:
-            connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            connection = self._local.connection = Connection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
