@@ -370,6 +370,8 @@ LOGGING = {
         "celery.beat": {"level": "WARNING"},
         # Replaces the handlers that uvicorn has installed. granian's are in granian-log.json.
         "uvicorn": {"handlers": [], "propagate": True},
+        # Its lines have whole URLs, and with them tokens. Below a configured logger `--no-access-log` has no effect.
+        "uvicorn.access": {"handlers": [], "propagate": False},
         "uvicorn.error": {"handlers": [], "propagate": True, "filters": ["client_errors"]},
         # Error responses are not logged; unexpected exceptions are, by kernel.http.problems.
         "django.request": {"level": "CRITICAL"},

@@ -305,6 +305,29 @@ def test_rubbish_closes_the_connection(realtime: Realtime, world: Database) -> N
         assert httpx.get(f"http://127.0.0.1:{realtime.port}/socket.io/?transport=polling{request}").status_code == 400
 
 
+def test_what_nobody_has_signed_for_takes_no_memory(realtime: Realtime, world: Database) -> None:
+    """Each of these once was never answered, and kept 25 KB."""
+    url = f"http://127.0.0.1:{realtime.port}/socket.io/?EIO=4&transport=polling"
+    process = psutil.Process(realtime.process.pid)
+
+    def sessions(number: int) -> None:
+        with httpx.Client(timeout=5) as client:
+            for _ in range(number):
+                for before, packet in ((None, "2"), (None, "6"), (None, "2probe"), (b"40/nowhere,", "2")):
+                    sid = client.get(url).text.partition('"sid":"')[2].partition('"')[0]
+                    if before:
+                        assert client.post(f"{url}&sid={sid}", content=before).text == "OK"
+                    assert client.post(f"{url}&sid={sid}", content=packet).status_code == 400
+                    assert client.post(f"{url}&sid={sid}", content="3").status_code == 400, "it has ended"
+
+    sessions(50)  # what the first of them need stays
+    before = process.memory_info().rss
+    sessions(250)
+    grown = process.memory_info().rss - before
+    print(f"grown by {grown / 1e3:.0f} KB with 1,000 sessions")
+    assert grown < 5e6
+
+
 def test_a_user_has_so_many_connections(open_python: Open, world: Database) -> None:
     user = new_user()
     clients = [open_python(user=user) for _ in range(4)]

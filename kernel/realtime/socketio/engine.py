@@ -7,12 +7,13 @@ polling, to the time of an upgrade, and to the protocol itself. See docs/adr/001
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
 import engineio
 from engineio.async_drivers import asgi
+from engineio.async_socket import AsyncSocket
 from engineio.packet import MESSAGE, NOOP, Packet
 from engineio.payload import Payload
 
@@ -27,6 +28,10 @@ CONNECT_SECONDS = 10.0  # a connection that has joined no namespace for so long 
 UNUSED_SECONDS = 2.0  # and one that has left all of its namespaces, or was refused by them
 # Messages, and what an upgrade and the heartbeat need. No binary packets, no acknowledgements: the server asks for none.
 VALID_PACKET = re.compile(r"4[012].*|[1356]|[23](?:probe)?", re.DOTALL)
+# By polling a client neither pings nor upgrades: engineio would wait until the client has read all that it was sent.
+POLLING_PACKET = re.compile(r"4[012].*|[13]", re.DOTALL)
+BODY_SECONDS = 10.0  # for which the body of a polling request is waited for
+MAX_QUEUED = 2048  # packets that a client has not fetched; MAX_BUFFERED is in characters
 SEPARATOR = "\x1e"  # between the packets of a polling request
 
 Scope = dict[str, Any]
@@ -45,12 +50,18 @@ class MessagePacket:
 
 
 class PacketQueue(asyncio.Queue[Packet | None]):
-    """engineio's queue of a client, with its size."""
+    """engineio's queue of a client, with its size. `on_overflow` is called when it is too big."""
 
     def __init__(self) -> None:
         super().__init__()
         self.characters = 0
         self.unsent = 0  # packets in the queue, or taken from it and perhaps not yet sent
+        self.on_overflow: Callable[[], None] = self.clear
+
+    def put_nowait(self, item: Packet | None) -> None:
+        super().put_nowait(item)
+        if self.characters > MAX_BUFFERED or self.qsize() >= MAX_QUEUED:
+            self.on_overflow()
 
     def _put(self, item: Packet | None) -> None:
         super()._put(item)
@@ -81,9 +92,13 @@ class EngineConnection:
         self.is_closed = False
         self.websocket: EngineWebSocket | None = None
         self.namespaces = 0  # how many it has joined
+        self.poll: object | None = None  # the poll that waits for packets
+        self.ping: asyncio.Task[None] | None = None  # sleeps until the next one is due
         self._eio = server.sockets[eio_sid]
         self._queue: PacketQueue = self._eio.queue
+        self._queue.on_overflow = self._drop_slow_client
         self._closing: asyncio.Task[None] | None = None
+        self._unused_timer: asyncio.TimerHandle | None = None
         self.drop_if_unused_after(CONNECT_SECONDS)
 
     @property
@@ -100,9 +115,10 @@ class EngineConnection:
             self.websocket.writer.write(packet.frame)
             return
         self._queue.put_nowait(packet.packet)
-        if self._queue.characters > MAX_BUFFERED:
-            self._queue.clear()
-            self.drop(TOO_SLOW, "too slow")
+
+    def _drop_slow_client(self) -> None:
+        self._queue.clear()
+        self.drop(TOO_SLOW, "too slow")
 
     def end_poll(self) -> None:
         # engineio would let a client that says goodbye wait until its last poll times out.
@@ -123,8 +139,22 @@ class EngineConnection:
         if self.websocket is not None:
             await self.websocket.close_with(code, reason)
 
+    def on_end(self) -> None:
+        """Called when the connection is gone: what would keep it in memory is cancelled."""
+        self.is_closed = True
+        self.quota.release()
+        self._cancel_timer()
+        if self.ping is not None:
+            self.ping.cancel()
+
     def drop_if_unused_after(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self._drop_if_unused)
+        self._cancel_timer()
+        if not self.is_closed:
+            self._unused_timer = asyncio.get_running_loop().call_later(seconds, self._drop_if_unused)
+
+    def _cancel_timer(self) -> None:
+        if self._unused_timer is not None:
+            self._unused_timer.cancel()
 
     def _drop_if_unused(self) -> None:
         if not self.namespaces and not self.is_closed:
@@ -206,45 +236,109 @@ class EngineServer(engineio.AsyncServer):  # type: ignore[misc]  # engineio has 
     def _log_error_once(self, message: str, message_key: str) -> None:
         pass  # a malformed request is an error of the client, not of the server
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            body = await self._read_packets(scope, receive)
-            if body is None:
-                await asgi.make_response("400 BAD REQUEST", [], b"", {"asgi.scope": scope, "asgi.send": send})
-                return
-            receive = _replay(body, receive)
-        await self.handle_request(scope, receive, send)
-
-    async def _read_packets(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The body of a polling request. None if its packets are refused; then its connection is dropped, too."""
-        body = await _read_body(receive)
-        if body is None:
-            return None
-        sid = parse_qs(scope["query_string"].decode("latin-1")).get("sid", [""])[0]
-        connection = self.connections.get(sid)
-        if connection is None:
-            return body  # engineio responds to an unknown sid
-        packets = body.decode(errors="replace").split(SEPARATOR)
-        if len(body) > MAX_FRAME_BYTES:
-            connection.drop(MESSAGE_TOO_BIG, "packet too big")
-        elif not all(connection.quota.allow_frame() for _ in packets):
-            connection.drop(POLICY_VIOLATION, "too many messages")
-        elif len(packets) > Payload.max_decode_packets or not all(map(VALID_PACKET.fullmatch, packets)):
-            connection.drop(INVALID_PAYLOAD, "not Socket.IO")
-        else:
-            return body
+    def start_background_task(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> asyncio.Task[Any] | None:
+        """engineio's, but the next ping of a session ends with it."""
+        socket = getattr(target, "__self__", None)
+        if not isinstance(socket, AsyncSocket):
+            task: asyncio.Task[Any] = super().start_background_task(target, *args, **kwargs)
+            return task
+        connection = self.connections.get(socket.sid)
+        if connection is not None:
+            connection.ping = super().start_background_task(target, *args, **kwargs)
         return None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        # engineio would believe what the request says of its transport, and answer it as if it were that.
+        is_websocket = scope["type"] == "websocket"
+        if is_websocket != (query.get("transport", [""])[0] == "websocket"):
+            await _refuse(scope, send)
+            return
+        if is_websocket:
+            await self.handle_request(scope, receive, send)
+            return
+        scope = _with_headers(scope, without=(b"upgrade",))
+        connection = self.connections.get(query.get("sid", [""])[0])
+        if scope["method"] == "POST":
+            await self._take_packets(connection, scope, receive, send)
+        elif scope["method"] == "GET" and connection is not None:
+            await self._poll(connection, scope, receive, send)
+        else:
+            await self.handle_request(scope, receive, send)
+
+    async def _take_packets(
+        self, connection: EngineConnection | None, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        body = await _read_body(receive)
+        if body is None or connection is None or not _accepts(connection, body):
+            await _refuse(scope, send)
+            return
+        # Of a body that comes in chunks engineio would read nothing.
+        scope = _with_headers(scope, without=(b"content-length",), more=[(b"content-length", b"%d" % len(body))])
+        await self.handle_request(scope, _replay(body, receive), send)
+
+    async def _poll(self, connection: EngineConnection, scope: Scope, receive: Receive, send: Send) -> None:
+        """One at a time, as with Engine.IO's own server: two would take packets from each other, many would take memory."""
+        if connection.poll is not None:
+            connection.drop(POLICY_VIOLATION, "overlapping polls")
+            await _refuse(scope, send)
+            return
+        poll = connection.poll = object()
+
+        def end() -> None:
+            if connection.poll is poll:
+                connection.poll = None
+
+        async def respond(event: dict[str, Any]) -> None:
+            end()  # first: with the response in its hands the client may poll again
+            await send(event)
+
+        try:
+            await self.handle_request(scope, receive, respond)
+        finally:
+            end()
+
+
+def _accepts(connection: EngineConnection, body: bytes) -> bool:
+    """Whether the packets of a polling request are taken; else the connection is dropped, unless it is closed already."""
+    try:
+        packets = body.decode().split(SEPARATOR)
+    except UnicodeDecodeError:
+        packets = [""]
+    if connection.is_closed:
+        pass
+    elif len(body) > MAX_FRAME_BYTES:
+        connection.drop(MESSAGE_TOO_BIG, "packet too big")
+    elif not all(connection.quota.allow_frame() for _ in packets):
+        connection.drop(POLICY_VIOLATION, "too many messages")
+    elif len(packets) > Payload.max_decode_packets or not all(map(POLLING_PACKET.fullmatch, packets)):
+        connection.drop(INVALID_PAYLOAD, "not Socket.IO")
+    else:
+        return True
+    return False
+
+
+async def _refuse(scope: Scope, send: Send) -> None:
+    await asgi.make_response("400 BAD REQUEST", [], b"", {"asgi.scope": scope, "asgi.send": send})
+
+
+def _with_headers(scope: Scope, *, without: tuple[bytes, ...], more: Iterable[tuple[bytes, bytes]] = ()) -> Scope:
+    return {**scope, "headers": [header for header in scope["headers"] if header[0] not in without] + list(more)}
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """Of a body that is too big only the beginning. None if the client is gone."""
+    """Of a body that is too big only the beginning. None if the client is gone or does not send it."""
     body, has_more = b"", True
-    while has_more and len(body) <= MAX_FRAME_BYTES:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body += message.get("body", b"")
-        has_more = message.get("more_body", False)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while has_more and len(body) <= MAX_FRAME_BYTES:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return None
+                body += message.get("body", b"")
+                has_more = message.get("more_body", False)
+    except TimeoutError:
+        return None
     return body
 
 

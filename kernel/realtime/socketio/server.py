@@ -37,6 +37,7 @@ class NamespaceClient:
 
     def __init__(self, connection: EngineConnection, namespace: str) -> None:
         self.connection, self.namespace = connection, namespace
+        self.sid = ""  # Socket.IO's; known from on_connect on
         self.is_gone = False
         self.disconnect: Callable[[], None] = lambda: (
             None
@@ -45,7 +46,7 @@ class NamespaceClient:
         self._early: list[MessagePacket] | None = []
 
     def on_publication(self, publication: Publication) -> None:
-        for packet in packets(publication, self.namespace):
+        for packet in self._packets(publication):
             if self._early is None:
                 self.connection.send(packet)
             else:
@@ -63,7 +64,19 @@ class NamespaceClient:
         for packet in early:
             self.connection.send(packet)
 
+    def _packets(self, publication: Publication) -> list[MessagePacket]:
+        """One for each message, encoded once for all clients of a namespace."""
+        encoded: list[MessagePacket] | None = publication.packets.get(self.namespace)
+        if encoded is None:
+            encoded = [_packet(message, self.namespace) for message in self.translate(publication.messages)]
+            publication.packets[self.namespace] = encoded
+        return encoded
+
     # For subclasses
+
+    def translate(self, messages: list[Message]) -> list[Message]:
+        """What clients of this namespace are sent in place of `messages`: the same for all of them."""
+        return messages
 
     async def on_connect(self, auth: Any) -> None:
         """Raises socketio.exceptions.ConnectionRefusedError with the message for the client."""
@@ -76,14 +89,6 @@ class NamespaceClient:
 
     async def on_disconnect(self, *, by_client: bool) -> None:
         """The client is gone; `by_client` if it said so itself, else it was lost or dropped."""
-
-
-def packets(publication: Publication, namespace: str) -> list[MessagePacket]:
-    """One for each message, encoded once for all clients of a namespace."""
-    encoded: list[MessagePacket] | None = publication.packets.get(namespace)
-    if encoded is None:
-        encoded = publication.packets[namespace] = [_packet(message, namespace) for message in publication.messages]
-    return encoded
 
 
 def _packet(message: Message, namespace: str) -> MessagePacket:
@@ -146,19 +151,20 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]  # socketio ha
             return "restarting" if is_draining() else "too many connections"
         self.eio.connections[eio_sid] = connection
         metrics.websocket_connections.labels(kind="socketio").inc()
-        await super()._handle_eio_connect(eio_sid, environ)
+        await super()._handle_eio_connect(eio_sid, {})  # nobody asks for the request, which takes 20 KB
         return None
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         connection = self.eio.connections.pop(eio_sid)
-        connection.is_closed = True
-        connection.quota.release()
+        connection.on_end()
         metrics.websocket_connections.labels(kind="socketio").dec()
         await super()._handle_eio_disconnect(eio_sid, reason)
         if connection.websocket is None:
             connection.end_poll()
         elif not connection.is_dropped:  # else it is about to be closed with a code of its own
             await connection.websocket.close()
+        # engineio would keep it for up to 20 s. A poll that waits has it in its hands.
+        self.eio.sockets.pop(eio_sid, None)
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         connection = self.eio.connections.get(eio_sid)
@@ -168,13 +174,28 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]  # socketio ha
             connection.drop(INVALID_PAYLOAD, "not Socket.IO")
             return
         async with connection.receive_lock:
-            await super()._handle_eio_message(eio_sid, data)
+            if not connection.is_closed:
+                await super()._handle_eio_message(eio_sid, data)
+
+    async def _send_packet(self, eio_sid: str, packet: Packet) -> None:
+        if packet.packet_type == CONNECT:
+            # With a `pid` the official client says which connection it has lost when it comes back (`auth.pid`).
+            packet.data["pid"] = packet.data["sid"]
+        await super()._send_packet(eio_sid, packet)
 
     # --- Clients ------------------------------------------------------------------------------------------------------
 
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        namespace = namespace or "/"
+        is_connected = self.manager.sid_from_eio_sid(eio_sid, namespace) is not None  # it is told that it cannot again
         await super()._handle_connect(eio_sid, namespace, data)
-        client = self._clients.get(self.manager.sid_from_eio_sid(eio_sid, namespace or "/"))
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        if sid is None or is_connected:
+            return
+        if eio_sid not in self.eio.connections:  # it has ended meanwhile, and socketio's manager does not know
+            await self.manager.disconnect(sid, namespace, ignore_queue=True)
+            return
+        client = self._clients.get(sid)
         if client is not None and not client.is_gone:
             client.send_early()
             await client.on_connected()
@@ -185,6 +206,7 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]  # socketio ha
         if client is None:
             raise socketio.exceptions.ConnectionRefusedError("Invalid namespace")
         connection.namespaces += 1
+        client.sid = sid
         client.disconnect = lambda: run_in_background(self.disconnect(sid, namespace))
         self._clients[sid] = client
         try:
