@@ -128,10 +128,10 @@ def test_rubbish_in_posted_forms_and_cookies_is_no_500(root: Client, world: Data
     form = open_form(root, EVENT)
     for name in [name for name in form if not name.endswith(("_FORMS", "-id")) and "__prefix__" not in name]:
         for value in ("\0", "9" * 400, "0001-01-01"):
-            assert root.post(EVENT, form | {"title": "x\0", name: value}).status_code < 500, (name, value)
+            assert root.post(EVENT, form | {name: value, "title": "x\0"}).status_code < 500, (name, value)
     for name in [name for name in form if name.endswith(("_FORMS", "-id"))]:
         for value in ("", "\0", "99999999999999999999"):
-            assert root.post(EVENT, form | {"title": "x\0", name: value}).status_code < 500, (name, value)
+            assert root.post(EVENT, form | {name: value, "title": "x\0"}).status_code < 500, (name, value)
     assert world.everything() == before
     stranger = Client(raise_request_exception=False)
     for cookie in (
@@ -191,7 +191,11 @@ def test_a_form_without_its_token_has_a_page(root: Client) -> None:
 
 def test_events_and_layouts_of_one_title_can_be_told_apart_in_choosers(root: Client, world: Database) -> None:
     world.rows("UPDATE events SET title = 'same', venue = 'same'")
+    world.rows("INSERT INTO seat_layouts (name, layout_config) SELECT name, layout_config FROM seat_layouts LIMIT 1")
     world.rows("UPDATE seat_layouts SET name = 'same', total_seats = 100")
+    world.rows(
+        "UPDATE events SET seat_layout_id = (SELECT max(id::text)::uuid FROM seat_layouts) WHERE id = %s", STANDING
+    )
     found = root.get(f"{AUTOCOMPLETE}&term=same").json()["results"]
     assert len(found) > 2
     assert len({result["text"] for result in found}) == len(found)
