@@ -14,6 +14,7 @@ from devtools.retired_names import ROOT, tracked_files
 OTHER_CODE = {"tests", "bench", "docs"}  # the first folder of code that is not in production
 ALLOWED = {
     "Command": "Django runs the class of this name in a module of management commands",
+    "Media": "Django reads the static files of an admin class from it",
     "Meta": "Django reads the options of a model or a form from it",
     "Migration": "Django runs the class of this name in a migration",
     "Status": "the states of the model that it belongs to, and read with its name: `Seat.Status`",

@@ -18,7 +18,7 @@ from kernel.db.sql import after_commit, fetch_all, fetch_one
 from legacy_import import effects, staging
 from legacy_import.checksums import Checksums, compare_checksums, digest_query
 from legacy_import.errors import LegacyImportError
-from legacy_import.progress import Progress
+from legacy_import.progress import ProgressBar
 from legacy_import.tables import LIVE, LIVE_SEATS, TABLES, TIME_ZONE, column_values, imported_rows, is_valid, valid_rows
 from seats.services import update_statuses
 
@@ -106,7 +106,7 @@ FROM ({valid_rows("reservations")}) o WHERE o.id = r.id AND o.status = 'pending'
 """
 
 
-def import_batches(*, batch: int, progress: Progress) -> None:
+def import_batches(*, batch: int, progress: ProgressBar) -> None:
     """Runs the steps that are not finished."""
     for steps in STEPS:
         if len(steps) == 1:
@@ -123,7 +123,7 @@ def import_batches(*, batch: int, progress: Progress) -> None:
     staging.execute(f"ANALYZE {', '.join(TABLES)}")
 
 
-def _import_in_thread(step: Step, batch: int, progress: Progress, stopped: Event) -> None:
+def _import_in_thread(step: Step, batch: int, progress: ProgressBar, stopped: Event) -> None:
     """Runs a step in the current thread, with a connection of its own."""
     try:
         with staging.import_session():
@@ -132,7 +132,7 @@ def _import_in_thread(step: Step, batch: int, progress: Progress, stopped: Event
         connection.close()
 
 
-def _import_step(step: Step, batch: int, progress: Progress, stopped: Event) -> None:
+def _import_step(step: Step, batch: int, progress: ProgressBar, stopped: Event) -> None:
     total = fetch_one(f"SELECT coalesce(max(row_position), 0) AS rows FROM {TABLES[step.table].staging_table}", {})[
         "rows"
     ]

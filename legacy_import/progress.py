@@ -8,7 +8,7 @@ WIDTH = 30
 REDRAW_SECONDS = 0.1
 
 
-class Progress:
+class ProgressBar:
     """Shows the progress of steps that may run concurrently. A terminal shows the one that reported last."""
 
     def __init__(self, out: TextIO) -> None:

@@ -9,7 +9,7 @@ from django.db import DatabaseError, transaction
 from kernel.db.sql import fetch_all
 from legacy_import import batches, staging, validation
 from legacy_import.errors import LegacyImportError
-from legacy_import.progress import Progress
+from legacy_import.progress import ProgressBar
 from legacy_import.report import write_findings, write_result, write_source
 from legacy_import.source import Source, open_source
 from legacy_import.tables import INVALID
@@ -26,7 +26,7 @@ class Options:
     batch: int  # rows per transaction
 
 
-def import_legacy(options: Options, *, write_line: WriteLine, progress: Progress) -> None:
+def import_legacy(options: Options, *, write_line: WriteLine, progress: ProgressBar) -> None:
     """Starts an import, or continues an interrupted one. Does nothing if the import has finished.
 
     Raises LegacyImportError. Nothing new is on sale then, and rows imported so far are kept for the next run.
@@ -40,7 +40,7 @@ def import_legacy(options: Options, *, write_line: WriteLine, progress: Progress
         raise LegacyImportError(f"Database error. Run the same command again to continue: {error}") from error
 
 
-def _prepare(options: Options, write_line: WriteLine, progress: Progress) -> bool:
+def _prepare(options: Options, write_line: WriteLine, progress: ProgressBar) -> bool:
     """Fills the staging tables, or checks that those of an earlier run are still valid.
 
     Returns whether there is something to import.
@@ -66,7 +66,7 @@ def _prepare(options: Options, write_line: WriteLine, progress: Progress) -> boo
         return True
 
 
-def _stage(source: Source, options: Options, write_line: WriteLine, progress: Progress) -> bool:
+def _stage(source: Source, options: Options, write_line: WriteLine, progress: ProgressBar) -> bool:
     """Fills the staging tables in one transaction, which is rolled back unless the import can start.
 
     Returns whether it can.

@@ -17,7 +17,7 @@ from django.db import OperationalError, connection
 from kernel.db.sql import fetch_all, fetch_one
 from legacy_import.checksums import Checksums, checksum_query, combine_checksums, compare_checksums
 from legacy_import.errors import LegacyImportError
-from legacy_import.progress import Progress
+from legacy_import.progress import ProgressBar
 from legacy_import.source import Source
 from legacy_import.tables import INVALID, LIVE_SEATS, TABLES, Table
 
@@ -98,7 +98,7 @@ def load_record() -> Record | None:
     return Record(**fetch_one("SELECT source, snapshot, snapshot_at, versions, finished_at FROM legacy_import", {}))
 
 
-def fill(source: Source, progress: Progress) -> None:
+def fill(source: Source, progress: ProgressBar) -> None:
     """Copies the old service's tables unchanged, in the caller's transaction. Raises LegacyImportError."""
     execute(_RECORD)
     for table in TABLES.values():
@@ -125,7 +125,7 @@ def fill(source: Source, progress: Progress) -> None:
     )
 
 
-def _copy(source: Source, table: Table, progress: Progress) -> None:
+def _copy(source: Source, table: Table, progress: ProgressBar) -> None:
     done, total = 0, source.count_rows(table)
     copy_query = f"COPY {table.staging_table} ({table.column_list}) FROM STDIN"
     with connection.cursor() as cursor, cursor.copy(copy_query) as copy:

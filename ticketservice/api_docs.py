@@ -69,7 +69,7 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-class Page(APIView):
+class DocsPage(APIView):
     def get(self, request: Request) -> HttpResponse:  # noqa: ARG002
         page, policy = _page()
         return HttpResponse(page, headers={"Content-Security-Policy": policy})

@@ -108,7 +108,7 @@ class DocumentPage(ViewDescription):
 
 
 class DocumentationPage(ViewDescription):
-    target_class = "ticketservice.api_docs.Page"
+    target_class = "ticketservice.api_docs.DocsPage"
     tag = "This document"
     uses_database = False
     operations = {

@@ -43,7 +43,7 @@ urlpatterns = [
     path("api/", include(service)),
     path("admin/language/", set_language, name="set_language"),
     re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),
-    re_path(r"^api-docs/?$", api_docs.Page.as_view()),
+    re_path(r"^api-docs/?$", api_docs.DocsPage.as_view()),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     re_path("", not_found),  # a JSON 404, also with DEBUG

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from legacy_import.errors import LegacyImportError
-from legacy_import.progress import Progress
+from legacy_import.progress import ProgressBar
 from legacy_import.services import Options, import_legacy
 
 
@@ -34,6 +34,6 @@ class Command(BaseCommand):
             batch=options["batch"],
         )
         try:
-            import_legacy(import_options, write_line=self.stdout.write, progress=Progress(sys.stderr))
+            import_legacy(import_options, write_line=self.stdout.write, progress=ProgressBar(sys.stderr))
         except LegacyImportError as error:
             raise CommandError(str(error)) from error
