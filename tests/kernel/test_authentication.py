@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.harness import TOKENS, Api, Database, at_once, manage, new_user, running_web, token
 
+pytestmark = pytest.mark.slow
+
 MINE = "/reservations/my"
 UNAVAILABLE = "인증 서비스에 연결할 수 없습니다. 잠시 후 다시 시도해주세요."
 

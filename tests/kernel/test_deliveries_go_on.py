@@ -8,6 +8,8 @@ from kernel.realtime import metrics
 from kernel.realtime.channel import Channel
 from kernel.realtime.publications import Message, Publication
 
+pytestmark = pytest.mark.slow
+
 
 class Source:
     kind, name = "seats", "live:test"

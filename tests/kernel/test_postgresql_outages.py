@@ -37,6 +37,8 @@ from tests.support.harness import (
 from tests.support.live import running_realtime
 from tests.support.waiting_room import check, set_policy
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def altered(world: Database, setting: str) -> Iterator[None]:

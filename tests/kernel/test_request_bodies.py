@@ -26,6 +26,8 @@ from tests.support.harness import (
     token,
 )
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 2.0  # for a body to arrive, here
 
 

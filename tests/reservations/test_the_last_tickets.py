@@ -15,6 +15,8 @@ from tests.support.harness import Answer, Api, Database, assert_books_agree, at_
 from tests.support.interleaving import InProcess, changed_statement, in_a_thread, one_after_the_other
 from tests.support.one_sale import Sale, add_ticket_type, cancel, refund, sweep
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 250
 LAST = 3
 

@@ -10,6 +10,8 @@ from tests.support.background import BackgroundProcesses
 from tests.support.harness import Api, Database, assert_books_agree, manage, new_user, wait_until
 from tests.support.seat_layouts import new_event
 
+pytestmark = pytest.mark.slow
+
 HUNDRED_THOUSAND = {"name": "S", "rows": 500, "seatsPerRow": 200, "price": 1000, "startRow": 1}
 LARGEST = {"name": "L", "rows": 1000, "seatsPerRow": 200, "price": 2000, "startRow": 1}
 

@@ -254,10 +254,7 @@ def free_port() -> int:
 
 
 def procfile_command(process: str) -> str:
-    command = read_procfile(ROOT / "Procfile")[process]
-    if "COVERAGE_PROCESS_CONFIG" in os.environ:
-        command = command.replace("ticketservice.wsgi:", "tests.support.traced_wsgi:")
-    return command
+    return read_procfile(ROOT / "Procfile")[process]
 
 
 @contextmanager

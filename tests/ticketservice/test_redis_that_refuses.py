@@ -30,6 +30,8 @@ from tests.support.harness import (
 from tests.support.tools import PROGRAMS
 from tests.support.waiting_room import as_admin, check, set_policy, status
 
+pytestmark = pytest.mark.slow
+
 
 class DebianRedis(Redis):
     program = PROGRAMS["redis"][0]  # type: ignore[assignment]

@@ -15,6 +15,8 @@ from tests.support.harness import HALL, Database, free_port, running_web, token
 from tests.support.live import running_realtime
 from tests.support.nginx import running_proxy
 
+pytestmark = pytest.mark.slow
+
 SECRET = token(str(uuid.uuid4())) + "x"  # nearly one
 PATHS = ["/nothing", "/", "/events", f"/seats/events/{HALL}", f"/queue/status/{HALL}", "/health", "/health/all", "/metrics",
          "/socket.io/", "/socket.io", "/ws/seats/x", f"/ws/queue/{HALL}", "/admin/", "/%00", "/api-docs"]  # fmt: skip
