@@ -67,7 +67,7 @@ screenshots: .venv/installed ## take the pictures of docs/admin.md with Chromium
 	$(BIN)/python docs/screenshots.py
 
 clean: ## stop the development servers; delete their data and the virtual environment
-	-@for directory in .local .local/test .local/test-gw0 .local/test-gw1 .local/bench; do \
+	-@for directory in .local .local/test .local/test-gw* .local/bench; do \
 	    test ! -e $$directory/ports.json || LOCAL_DIR=$$directory $(BIN)/python manage.py embedded --stop; \
 	done
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis staticfiles
