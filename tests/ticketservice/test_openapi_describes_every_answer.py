@@ -95,7 +95,15 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
     ask("confirmReservation", CANCELLED)
     ask("cancelReservation", bought["id"])
     ask("cancelReservation", bought["id"])
+    of_held = "id IN (SELECT seat_id FROM reservation_items WHERE reservation_id = %s)"
+    world.rows(
+        f"UPDATE seats SET status = 'locked' WHERE {of_held}", held
+    )  # by somebody who does not know that it is paid
     ask("refundReservation", held)
+    ask("cancelReservation", held)
+    world.rows(f"UPDATE seats SET status = 'sold' WHERE {of_held}", held)
+    ask("refundReservation", held)
+    ask("listMyReservations", query="?page=0")
     late = web.reserve(BUYER, HALL, seat(1, 5)).json["reservation"]["id"]
     world.expire(late)
     ask("confirmReservation", late)
