@@ -85,6 +85,25 @@ def test_both_readmes_show_the_same_commands_and_links() -> None:
     assert re.findall(r"^(#+) ", english, re.MULTILINE) == re.findall(r"^(#+) ", korean, re.MULTILINE)
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_anchors_exist(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", document.read_text())
+    dead = [
+        (path, anchor) for path, anchor in links if anchor not in anchors(document.parent / path if path else document)
+    ]
+    assert dead == []
+
+
+def anchors(document: Path) -> set[str]:
+    """As GitHub makes them of headings, and those that are named."""
+    text = document.read_text()
+    headings = (
+        re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    )
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a name="([^"]+)"', text))
+
+
 # --- Names in backticks -----------------------------------------------------------------------------------------------
 
 FILE = re.compile(r"[\w/.-]+\.(py|lua|js|css|html|c|sql|json|toml|txt|in|ya?ml|md|conf|template)")
