@@ -85,8 +85,8 @@ _RELEASE_EVENT, _RELEASE_ONE = (
         refund_due_at="CASE r.status WHEN 'confirmed' THEN now() END",
     )
     for target in (
-        f"SELECT id, true AS may_end {_LIVE_OF_EVENT}",
-        "SELECT id, status IN ('pending', 'confirmed') AS may_end FROM reservations WHERE id = %(reservation_id)s",
+        f"SELECT id, status, true AS may_end {_LIVE_OF_EVENT}",
+        "SELECT id, status, status IN ('pending', 'confirmed') AS may_end FROM reservations WHERE id = %(reservation_id)s",
     )
 )
 
