@@ -61,15 +61,16 @@ class Bench:
         self.tokens = catalogue.tokens(self.service.environment["JWT_SECRET"])
 
     @contextmanager
-    def web(self, workers: int) -> Iterator[tuple[Buyers, int]]:
+    def web(self, workers: int, *, database_url: str = "") -> Iterator[tuple[Buyers, int]]:
         """`web` and the empty view, with so many workers each: who asks the one, and the port of the other."""
+        url = database_url or self.service.database_url
         with (
-            self.service.running("web", workers=workers) as port,
+            self.service.running("web", workers=workers, DATABASE_URL=url) as port,
             self.service.running("empty", application="bench.empty:application", workers=workers) as empty,
         ):
             internal = self.service.environment["INTERNAL_API_TOKEN"]
             yield (
-                Buyers(port=port, tokens=self.tokens, internal_token=internal, database_url=self.service.database_url),
+                Buyers(port=port, tokens=self.tokens, internal_token=internal, database_url=url),
                 empty,
             )
 

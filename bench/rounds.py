@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bench import catalogue, sockets
+from bench import catalogue, first_sale, sockets
 from bench.measuring import Bench, Figure
 from bench.sockets import Sockets
 from bench.workloads import CROWD, WORKLOADS, Buyers, Workload
@@ -19,6 +19,11 @@ def measure_all(bench: Bench, *, workers: list[int], repeats: int, only: list[st
     chosen = [workload for workload in WORKLOADS if is_wanted(workload.name)]
     crowd_of_sockets = Sockets(bench) if is_wanted(sockets.NAME) else None
     for count in workers:
+        if is_wanted(first_sale.NAME):
+            catalogue.reset(bench.service.database_url, bench.service.redis_url)
+            for _ in range(repeats):
+                yield first_sale.measure(bench, workers=count)
+                catalogue.reset(bench.service.database_url, bench.service.redis_url)
         with bench.web(count) as (buyers, empty):
             warm(bench, chosen, buyers)
             for repeat in range(repeats):

@@ -52,19 +52,20 @@ class Service:
     def redis_url(self) -> str:
         return self.environment["REDIS_URL"]
 
-    def manage(self, *arguments: str) -> None:
+    def manage(self, *arguments: str, **environment: str) -> None:
         command = [sys.executable, "manage.py", *arguments]
-        subprocess.run(command, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        environment = {**self.environment, **environment}
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
 
     @contextmanager
-    def running(self, name: str, *, application: str = "", workers: int = 0) -> Iterator[int]:
+    def running(self, name: str, *, application: str = "", workers: int = 0, **environment: str) -> Iterator[int]:
         """A line of the Procfile, with `application` instead of its own if given. Its port, if it listens on one."""
         process = "web" if application else name
         command = read_procfile(ROOT / "Procfile")[process]
         if application:
             command = command.replace("ticketservice.wsgi:application", application)
         port = _free_port()
-        environment = {**self.environment, "PORT": str(port), "WEB_WORKERS": str(workers)}
+        environment = {**self.environment, "PORT": str(port), "WEB_WORKERS": str(workers), **environment}
         with (self.directory / "logs" / f"{name}.log").open("wb") as log:
             running = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec {command}"],

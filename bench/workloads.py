@@ -15,7 +15,9 @@ CONFIRMED = range(62_001, 77_001)
 CONFIRMED_BY_PGBENCH = range(77_001, 98_601)
 CROWD = 500
 
-LimitName = Literal["empty view", "same bytes", "pgbench", "redis script", "ws on Node", "raw broadcast", ""]
+LimitName = Literal[
+    "empty view", "same bytes", "pgbench", "redis script", "ws on Node", "raw broadcast", "with statistics", ""
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,12 @@ def _seat_map_unchanged(buyers: Buyers) -> Prepared:
 
 
 def _reserve(buyers: Buyers) -> Prepared:
-    bodies = ({"eventId": catalogue.LARGE, "seatIds": [catalogue.seat("large", n)]} for n in RESERVED)
+    return reserve_of(buyers, RESERVED)
+
+
+def reserve_of(buyers: Buyers, numbers: range) -> Prepared:
+    """Each of these seats of the large event, by one request."""
+    bodies = ({"eventId": catalogue.LARGE, "seatIds": [catalogue.seat("large", n)]} for n in numbers)
     return Prepared(requests=_posts(buyers, "/seats/reserve", bodies), status=201, once=True)
 
 
