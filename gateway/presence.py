@@ -4,11 +4,13 @@ All of it may be lost: a count is right again within seconds, and clients join a
 """
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import Context
+from operator import itemgetter
 from typing import Literal, cast, get_args
 from uuid import UUID, uuid4
 
@@ -120,38 +122,54 @@ def _write_and_read_counts(redis: "Redis", here: dict[UUID, int]) -> dict[UUID, 
 # --- Rooms of clients that have lost the connection -------------------------------------------------------------------
 
 
+# A hash for each user: of each lost connection, by its sid, the moment and the rooms; "" if it has come back already.
+
+
 def _session_key(user_id: str) -> str:
     return f"session:{user_id}"
 
 
-async def save_rooms(user_id: str, rooms: Sequence[Room]) -> None:
-    """The rooms of a client that has lost its connection."""
-    key, now = _session_key(user_id), time.time()
+async def save_rooms(user_id: str, sid: str, rooms: Sequence[Room]) -> None:
+    """The rooms of a connection that was lost, unless its client has come back before that was noticed."""
+    key, lost = _session_key(user_id), json.dumps([time.time(), [f"{kind}:{event_id}" for kind, event_id in rooms]])
 
     def write(redis: "Redis") -> None:
-        pipeline = redis.pipeline(transaction=False)
-        pipeline.zadd(key, {f"{kind}:{event_id}": now for kind, event_id in rooms})
-        pipeline.expire(key, SESSION_SECONDS)
-        pipeline.execute()
+        if redis.hsetnx(key, sid, lost):
+            redis.expire(key, SESSION_SECONDS)
+        else:
+            redis.hdel(key, sid)
 
     with suppress(RedisUnavailable):
         await run_in_thread(execute, write)
 
 
-async def forget_room(user_id: str, room: Room) -> None:
-    """The client has left the room itself."""
-    with suppress(RedisUnavailable):
-        await run_in_thread(execute, lambda redis: redis.zrem(_session_key(user_id), ":".join(map(str, room))))
+async def take_rooms(user_id: str, previous_sid: str) -> list[Room]:
+    """The rooms of a lost connection of this user, once: of the one with this sid.
 
+    Without a sid of the latest one: of a client that does not tell, or of a page that was loaded again.
+    """
+    key, since = _session_key(user_id), time.time() - SESSION_SECONDS
 
-async def saved_rooms(user_id: str) -> list[Room]:
-    """The rooms of this user's clients that have lost their connection, the latest first."""
-    since = time.time() - SESSION_SECONDS
+    def take(redis: "Redis") -> list[str]:
+        if previous_sid:
+            lost = redis.hget(key, previous_sid)
+            if not lost:
+                redis.hset(key, previous_sid, "")
+                redis.expire(key, SESSION_SECONDS)
+                return []
+            candidates = [(previous_sid, *json.loads(lost))]
+        else:
+            kept = cast(dict[bytes, bytes], redis.hgetall(key))
+            found = {sid.decode(): json.loads(lost) for sid, lost in kept.items() if lost}
+            candidates = sorted(((sid, *lost) for sid, lost in found.items()), key=itemgetter(1), reverse=True)
+        for sid, at, rooms in candidates:
+            if redis.hdel(key, sid) and at >= since:  # else another connection was faster
+                return cast(list[str], rooms)
+        return []
+
     try:
-        members = await run_in_thread(
-            execute, lambda redis: redis.zrevrangebyscore(_session_key(user_id), "+inf", since, start=0, num=MAX_ROOMS)
-        )
+        rooms = await run_in_thread(execute, take)
     except RedisUnavailable:
         return []
-    rooms = [member.decode().partition(":") for member in cast(list[bytes], members)]
-    return [(cast(RoomKind, kind), UUID(event_id)) for kind, _, event_id in rooms if kind in get_args(RoomKind)]
+    split = [room.partition(":") for room in rooms[:MAX_ROOMS]]
+    return [(cast(RoomKind, kind), UUID(event_id)) for kind, _, event_id in split if kind in get_args(RoomKind)]

@@ -29,6 +29,7 @@ LEAVE_EVENTS: dict[str, RoomKind] = {"leave-event": "event", "leave-seat-selecti
 IGNORED_EVENTS = {"seat-selection-changed", "heartbeat"}
 CONNECT_ERRORS = {NotAuthenticated: "Authentication required", InvalidToken: "Invalid authentication token",
                   UserNotFound: "Invalid authentication token"}  # fmt: skip
+MAX_SID = 64  # characters; ours have 20
 Topic = Literal["seats", "queue", "presence"]
 TOPICS: dict[RoomKind, tuple[Topic, ...]] = {"event": ("seats", "presence"), "seats": ("seats",), "queue": ("queue",)}
 Cancel = Callable[[], None]
@@ -53,6 +54,27 @@ async def authenticate(connection: EngineConnection, auth: Any) -> str:
 
 def replaced() -> Message:
     return {"type": "error", "code": "REPLACED", "message": "다른 창에서 대기열을 보고 있습니다."}
+
+
+def for_existing_clients(messages: list[Message]) -> list[Message]:
+    """With the events that the existing web clients listen to, each behind the messages which it repeats."""
+    translated: list[Message] = []
+    released: Message | None = None  # of the messages just before
+    for message in messages:
+        translated.append(message)
+        match message["type"]:
+            case "seat-released":
+                if released is None:
+                    released = {"type": "seats-released", "eventId": message["eventId"], "seatIds": []}
+                released["seatIds"].append(message["seatId"])
+                continue
+            case "seat-locked" | "seat-sold":
+                selected = {"type": "seat-selected", "seatId": message["seatId"], "status": message["status"]}
+                translated.append(selected)
+        if released is not None:
+            translated.insert(len(translated) - 1, released)
+            released = None
+    return translated if released is None else [*translated, released]
 
 
 class EventNamespaceClient(NamespaceClient):
@@ -114,17 +136,23 @@ class RootNamespaceClient(NamespaceClient):
 
     def __init__(self, connection: EngineConnection) -> None:
         super().__init__(connection, "/")
-        self.user_id = ""
+        self.user_id = self._previous_sid = ""
         self._rooms: dict[Room, None] = {}
         self._subscriptions: dict[tuple[Topic, UUID], Cancel] = {}  # rooms may share one
 
+    def translate(self, messages: list[Message]) -> list[Message]:
+        return for_existing_clients(messages)
+
     async def on_connect(self, auth: Any) -> None:
         self.user_id = await authenticate(self.connection, auth)
+        previous_sid = auth.get("pid")
+        if isinstance(previous_sid, str) and len(previous_sid) <= MAX_SID:
+            self._previous_sid = previous_sid
 
     async def on_connected(self) -> None:
-        """Joins the rooms in which this user's clients were that have lost their connection."""
+        """Joins the rooms of the connection that this client has lost."""
         restored: list[Room] = []
-        for kind, event_id in await presence.saved_rooms(self.user_id):
+        for kind, event_id in await presence.take_rooms(self.user_id, self._previous_sid):
             if await self._join(kind, event_id) is None:
                 restored.append((kind, event_id))
         if restored:
@@ -151,9 +179,7 @@ class RootNamespaceClient(NamespaceClient):
             return error.code, str(error.message)
         if name in JOIN_EVENTS:
             return await self._join(JOIN_EVENTS[name], event_id)
-        kind = LEAVE_EVENTS[name]
-        self.leave(kind, event_id)
-        await presence.forget_room(self.user_id, (kind, event_id))
+        self.leave(LEAVE_EVENTS[name], event_id)
         return None
 
     async def _join(self, kind: RoomKind, event_id: UUID) -> ErrorReply | None:
@@ -197,7 +223,7 @@ class RootNamespaceClient(NamespaceClient):
         for kind, event_id in rooms:
             self.leave(kind, event_id)
         if rooms and not by_client:
-            await presence.save_rooms(self.user_id, rooms)
+            await presence.save_rooms(self.user_id, self.sid, rooms)
 
 
 def make_client(connection: EngineConnection, namespace: str) -> NamespaceClient | None:

@@ -75,6 +75,9 @@ class StatusResponseSerializer(CheckResponseSerializer):
     )
     estimatedWait = serializers.IntegerField(help_text="Seconds.")
     currentUsers = serializers.IntegerField(help_text="How many are active.")
+    status = serializers.ChoiceField(
+        ["queued", "active", "not_in_queue"], help_text="The same as `state`, in other words."
+    )
 
 
 class OverviewSerializer(serializers.Serializer[Any]):

@@ -22,6 +22,10 @@ HOW_TO_CHECK = (
 )
 
 
+# The words of the existing web clients, in the response of status.
+STATUS_OF_STATE = {"waiting": "queued", "active": "active", "none": "not_in_queue"}
+
+
 # --- Out --------------------------------------------------------------------------------------------------------------
 
 
@@ -40,7 +44,7 @@ def check(position: QueuePosition) -> dict[str, Any]:
 
 
 def status(position: QueuePosition) -> dict[str, Any]:
-    queue = position.queue
+    queue, extensions = position.queue, _extensions(position)
     return {
         "queued": queue.state == "waiting",
         "position": _shown_position(queue),
@@ -48,7 +52,8 @@ def status(position: QueuePosition) -> dict[str, Any]:
         "estimatedWait": _wait(position),
         "currentUsers": queue.active,
         "threshold": queue.threshold,
-    } | _extensions(position)
+        "status": STATUS_OF_STATE[extensions["state"]],
+    } | extensions
 
 
 def _shown_position(queue: QueueState) -> int | None:

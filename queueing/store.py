@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from django.conf import settings
@@ -42,6 +42,8 @@ KEY_TEMPLATES = {
     "drawn_key": "queue:drawn:{}",
     "redeemed_key": "queue:redeemed:{}",
 }
+CLEARED_KEY_TEMPLATES = {"cleared_queue_key": "queue:cleared:{}", "cleared_active_key": "active:cleared:{}"}
+TOLD_SECONDS = 120  # for which is kept who was cleared
 PRELUDE_ARGS = ("user_id", "lost_epoch", "rebuild_us")
 CHECK_IN_ARGS = (*PRELUDE_ARGS, "mode", "pass_epoch", "pass_issued", "pass_until", "ticket_epoch", "ticket_issued",
                  "ticket_score", "lot")  # fmt: skip
@@ -81,7 +83,12 @@ _admit = _script(
             "admitted"),
 )  # fmt: skip
 _leave = _script("leave", args=("cause", "owed_since"), result=("had_place",))
-_clear = _script("clear", result=("waiting", "active"))
+_clear = LuaScript(
+    _source("prelude", "clear"),
+    keys=(*KEY_TEMPLATES, *CLEARED_KEY_TEMPLATES),
+    args=(*PRELUDE_ARGS, "told_seconds"),
+    result=("waiting", "active"),
+)
 _set_policy = LuaScript(
     _source("set_policy"),
     keys=("policy_key", "state_key"),
@@ -299,9 +306,26 @@ def admit(event_id: UUID, policy: PolicyFields | None = None) -> AdmissionRound:
 
 def clear(event_id: UUID, policy: PolicyFields | None = None) -> tuple[int, int]:
     """Removes everybody. How many were waiting and active. Raises PolicyUnknown, RedisUnavailable."""
-    fields = run(_clear, event_id, policy)
+    fields = run(_clear, event_id, policy, keys=_cleared_keys_of(event_id), told_seconds=TOLD_SECONDS)
     _last_seen_queues.pop(event_id, None)
     return fields["waiting"], fields["active"]
+
+
+def take_cleared(event_id: UUID, users: Sequence[str]) -> bool:
+    """Whether one of these users was removed by `clear` within TOLD_SECONDS; once for each user. Raises RedisUnavailable."""
+    keys = _cleared_keys_of(event_id)
+
+    def take(redis: Any) -> list[int]:
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.zrem(keys["cleared_queue_key"], *users)
+        pipeline.srem(keys["cleared_active_key"], *users)
+        return cast(list[int], pipeline.execute())
+
+    return any(execute(take))
+
+
+def _cleared_keys_of(event_id: UUID) -> dict[str, str]:
+    return {name: tagged_key(template, event_id) for name, template in CLEARED_KEY_TEMPLATES.items()}
 
 
 def replace_policy(event_id: UUID, policy: PolicyFields) -> None:

@@ -10,9 +10,11 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import Context
 from uuid import UUID
 
+from kernel.concurrency.background import run_in_background
 from kernel.concurrency.threads import run_in_thread
 from kernel.errors import DomainError
 from kernel.realtime.channel import Recipient
@@ -169,11 +171,22 @@ class QueueChannel:
             subscriber.state, subscriber.position = "none", 0
             subscriber.pass_ = subscriber.ticket = ""
             subscriber.on_publication(publication)
+        run_in_background(self._note_told(list(self._subscribers)))
+
+    async def _note_told(self, users: list[str]) -> None:
+        """So that their next connections are not told of it again."""
+        with suppress(DomainError):
+            for start in range(0, len(users), MAX_USERS_PER_CALL):
+                chunk = users[start : start + MAX_USERS_PER_CALL]
+                await run_in_thread(services.take_cleared, event_id=self.event_id, users=chunk)
 
     def _on_admitted(self, subscriber: QueueSubscriber, pass_: str, until: int) -> None:
         subscriber.state, subscriber.position, subscriber.pass_, subscriber.ticket = "active", 0, pass_, ""
         subscriber.set_due(ACTIVE_INTERVAL)
-        subscriber.send(realtime.entry_allowed(self.event_id, user_id=subscriber.user_id, pass_=pass_, until=until))
+        subscriber.send(self._entry_allowed(subscriber, pass_, until))
+
+    def _entry_allowed(self, subscriber: QueueSubscriber, pass_: str, until: int) -> Message:
+        return realtime.entry_allowed(self.event_id, user_id=subscriber.user_id, pass_=pass_, until=until)
 
     # --- The position of each user -------------------------------------------------------------------------------------
 
@@ -226,11 +239,12 @@ class QueueChannel:
     async def _refresh_state(self, subscriber: QueueSubscriber, only: Recipient | None = None) -> None:
         """Reads the user's state, with the pass and the ticket: they restore a position that Redis has lost.
 
-        `only`: a new connection, which is sent the position whether or not it has changed.
+        `only`: a new connection, which is sent the position, and that its user is admitted, whether or not it has changed.
         """
         visitor = services.identify_visitor(
             event_id=self.event_id, user_id=UUID(subscriber.user_id), pass_=subscriber.pass_, ticket=subscriber.ticket
         )
+        state_before = subscriber.state
         status = await run_in_thread(services.get_status, event_id=self.event_id, visitor=visitor)
         previous = subscriber.state
         queue = status.queue
@@ -240,12 +254,24 @@ class QueueChannel:
             only.send(self._position_message(status))
         if queue.state == "active" and previous in ("waiting", "none"):
             self._on_admitted(subscriber, status.pass_, queue.admitted_until)
+        elif queue.state == "active" and only is not None and previous == state_before:
+            # It may have been between two connections when it was admitted.
+            only.send(self._entry_allowed(subscriber, status.pass_, queue.admitted_until))
+            subscriber.set_due(ACTIVE_INTERVAL)
         elif queue.state == "waiting":
             self._on_waiting(subscriber, queue, queue.position, is_sent=only is not None)
         else:
             if previous not in ("", subscriber.state):
                 subscriber.send(self._position_message(status))
+            elif only is not None and queue.state == "none":
+                await self._tell_if_cleared(subscriber, only)
             subscriber.set_due(ACTIVE_INTERVAL if subscriber.state == "active" else ABSENT_INTERVAL)
+
+    async def _tell_if_cleared(self, subscriber: QueueSubscriber, recipient: Recipient) -> None:
+        """The user may have been between two connections when the queue was cleared."""
+        with suppress(DomainError):
+            if await run_in_thread(services.take_cleared, event_id=self.event_id, users=[subscriber.user_id]):
+                recipient.send(realtime.queue_cleared(self.event_id))
 
     def _on_waiting(
         self, subscriber: QueueSubscriber, queue: QueueState, position: int, *, is_sent: bool = False

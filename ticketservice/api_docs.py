@@ -1,4 +1,5 @@
-"""GET /api/schema: the OpenAPI document. GET /api-docs: a page that shows it. GET /: a redirect to that page.
+"""GET /api/schema: the OpenAPI document. GET /api/asyncapi: the AsyncAPI document. GET /api-docs: a page that shows the
+first, whose introduction names the second. GET /: a redirect to that page.
 
 The page loads nothing from other hosts.
 """
@@ -9,6 +10,7 @@ from functools import cache
 from threading import Lock
 
 import orjson
+from django.conf import settings
 from django.http import HttpResponse, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import reverse
@@ -38,6 +40,16 @@ class Document(APIView):
     def get(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         body, tag = document()
         return Response(body, headers={"ETag": tag})
+
+
+class AsyncDocument(APIView):
+    def get(self, request: Request) -> HttpResponse:  # noqa: ARG002
+        return HttpResponse(_async_document(), content_type="application/yaml; charset=utf-8")
+
+
+@cache
+def _async_document() -> bytes:
+    return (settings.BASE_DIR / "docs" / "asyncapi.yaml").read_bytes()
 
 
 @extend_schema(exclude=True)

@@ -107,6 +107,19 @@ class DocumentPage(ViewDescription):
     }
 
 
+class AsyncDocumentPage(ViewDescription):
+    target_class = "ticketservice.api_docs.AsyncDocument"
+    tag = "This document"
+    uses_database = False
+    operations = {
+        "get": extend_schema(
+            operation_id="getAsyncApiDocument",
+            summary="Get the messages over WebSockets and Socket.IO",
+            responses={(200, "application/yaml"): OpenApiResponse(OpenApiTypes.STR, "AsyncAPI 3")},
+        )
+    }
+
+
 class DocumentationPage(ViewDescription):
     target_class = "ticketservice.api_docs.DocsPage"
     tag = "This document"
@@ -143,7 +156,7 @@ def one_of_each(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, s
     by_path: dict[str, list[tuple[str, str, str, Any]]] = {}
     for path, regex, method, view in endpoints:
         plain = path.rstrip("/")
-        if plain == "/api/schema" or not plain.startswith("/api/"):
+        if plain in ("/api/schema", "/api/asyncapi") or not plain.startswith("/api/"):
             by_path.setdefault(plain, []).append((plain, regex, method, view))
     kept = [endpoint for methods in by_path.values() for endpoint in sorted(methods, key=itemgetter(2))]
     return kept + [(path, path, "GET", page.as_view()) for path, page in HEALTH_PAGES.items()]
@@ -154,7 +167,7 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     result["info"]["description"] = INTRODUCTION.read_text()
     result["tags"] = [{"name": name} for name in TAGS]
     result["paths"]["/metrics"] = METRICS
-    for path in ("/api/schema", "/api-docs"):
+    for path in ("/api/schema", "/api/asyncapi", "/api-docs"):
         result["paths"][path]["get"]["servers"] = NOT_UNDER_API
     elsewhere = error_responses([NotFound, drf.MethodNotAllowed("PUT")])
     result["components"]["responses"] = {"AnyOtherPath": elsewhere["404"], "AnyOtherMethod": elsewhere["405"]}

@@ -43,6 +43,7 @@ urlpatterns = [
     path("api/", include(service)),
     path("admin/language/", set_language, name="set_language"),
     re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),
+    re_path(r"^api/asyncapi/?$", api_docs.AsyncDocument.as_view()),
     re_path(r"^api-docs/?$", api_docs.DocsPage.as_view()),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

@@ -11,7 +11,7 @@ from queueing.services.changing_policy import (
     refuse_late_opening,
 )
 from queueing.services.checking_in import QueuePosition, check_in, get_status, identify_visitor
-from queueing.services.clearing import clear_queue
+from queueing.services.clearing import clear_queue, take_cleared
 from queueing.services.drawing import record_draw
 from queueing.services.guarding import AdmissionGuardedScript, end_admission, require_pass, run_if_admitted
 from queueing.services.integrity import QUEUE_RULES, find_inconsistencies
@@ -43,4 +43,5 @@ __all__ = [
     "refuse_late_opening",
     "require_pass",
     "run_if_admitted",
+    "take_cleared",
 ]

@@ -1,5 +1,6 @@
 """Removing everybody."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db.models.functions import Now
@@ -23,3 +24,12 @@ def clear_queue(*, event_id: UUID) -> tuple[int, int]:
     waiting, active = with_policy(store.clear, event_id)
     effects.publish_cleared(event_id)
     return waiting, active
+
+
+@needs_redis()
+def take_cleared(*, event_id: UUID, users: Sequence[str]) -> bool:
+    """Whether one of these users was removed by `clear_queue` in the last two minutes, and was not asked for since.
+
+    Raises WaitingRoomUnavailable.
+    """
+    return store.take_cleared(event_id, users)

@@ -245,6 +245,41 @@ def test_who_loses_the_connection_is_put_back(open_client: Open, web: Api, world
     assert not open_client(user=new_user()).of("session-restored")
 
 
+@pytest.mark.parametrize("open_client", ["js-websocket", "python-websocket"], indirect=True)
+def test_a_lost_connection_is_restored_once(open_client: Open, web: Api, world: Database) -> None:
+    world.turn_waiting_rooms_off()
+    user = new_user()
+    lost, other = open_client(user=user), open_client(user=user)
+    lost.emit("join-event", HALL)
+    other.emit("join-event", STANDING)
+
+    lost.cut()
+    assert lost.first("session-restored", seconds=15)["eventIds"] == [HALL]
+    later = [open_client(user=user) for _ in range(3)]
+    lost.wait(lambda heard: heard.of("room-info") and heard.of("room-info")[-1]["userCount"] == 1)
+    time.sleep(2.5)  # presence counts every two seconds
+    assert lost.of("room-info")[-1]["userCount"] == 1
+    assert not [client.all for client in (other, *later) if client.of("session-restored")]
+    assert not [client.all for client in later if client.of("hello")], "they have joined nothing"
+
+
+def test_each_tab_gets_its_own_rooms_back(
+    javascript: JavaScript, realtime: Realtime, opened: list[Heard], web: Api, world: Database
+) -> None:
+    """The official client says which connection it has lost."""
+    world.turn_waiting_rooms_off()
+    user = new_user()
+    tabs = {}
+    for event_id in (HALL, STANDING, THEATRE):
+        tabs[event_id] = javascript.open(realtime.port, "/", {"token": token(user)}, [], transports=WEBSOCKET)
+        opened.append(tabs[event_id])
+        tabs[event_id].emit("join-seat-selection", event_id)
+    for tab in tabs.values():
+        tab.cut()
+    for event_id, tab in tabs.items():
+        assert tab.first("session-restored", seconds=15)["eventIds"] == [event_id]
+
+
 def test_a_process_that_stops_hands_its_clients_over(
     database_url: str, logs: Path, open_python: Open, web: Api, world: Database
 ) -> None:
@@ -266,6 +301,49 @@ def test_a_process_that_stops_hands_its_clients_over(
     assert open_python(user=user).first("session-restored") == {
         "eventIds": [HALL], "rooms": [{"room": "seats", "eventId": HALL}],
     }  # fmt: skip
+
+
+def test_the_map_of_an_existing_web_client_is_live(open_client: Open, web: Api, world: Database) -> None:
+    """It knows `seat-selected` and `seats-released` only."""
+    world.turn_waiting_rooms_off()
+    client = open_client(user=new_user(), emits=[("join-seat-selection", HALL)])
+    client.first("hello")
+    taken = [seat(1, 6), seat(1, 7)]
+    user = new_user()
+    reservation = web.reserve(user, HALL, *taken).json["reservation"]
+
+    client.wait(lambda heard: len(heard.of("seat-selected")) == 2)
+    assert sorted(client.of("seat-selected"), key=lambda body: body["seatId"]) == [
+        {"seatId": one, "status": "locked"} for one in sorted(taken)
+    ]
+    assert web.cancel(user, reservation["id"]).status == 200
+    client.wait(lambda heard: sum(len(body["seatIds"]) for body in heard.of("seats-released")) == 2)
+    assert {body["eventId"] for body in client.of("seats-released")} == {HALL}
+    assert sorted(one for body in client.of("seats-released") for one in body["seatIds"]) == sorted(taken)
+    paid = web.reserve(user, HALL, taken[0]).json["reservation"]
+    assert web.confirm(paid["id"], paid["totalAmount"]).status == 200
+    client.wait(lambda heard: {"seatId": taken[0], "status": "sold"} in heard.of("seat-selected"))
+
+
+def test_one_who_was_between_two_connections_when_it_was_admitted_is_told(
+    open_client: Open, web: Api, line: Database
+) -> None:
+    user = new_user()
+    wait_in_line(web, user)
+    client = open_client(user=user, emits=[("join-queue", HALL)])
+    client.first("queue-position")
+    client.close()
+    time.sleep(0.3)
+    store_policy(threshold=1, world=line)
+    tick_until(lambda: web.get(f"/queue/status/{HALL}", user=user).json["state"] == "active")
+
+    late = open_client(user=user)
+    for _ in range(2):  # leaving and joining again is another connection to the queue
+        assert late.emit("join-queue", HALL) == {"success": True}
+        late.emit("leave-queue", HALL)
+    allowed = late.of("queue-entry-allowed")
+    assert [body["userId"] for body in allowed] == [user, user]
+    assert web.reserve(user, HALL, seat(1, 8), headers={"Queue-Pass": allowed[0]["pass"]}).status == 201
 
 
 # --- Limits -----------------------------------------------------------------------------------------------------------

@@ -135,6 +135,34 @@ def test_everybody_hears_that_the_line_was_cleared(realtime: Realtime, web: Api,
     assert web.get(f"/queue/status/{HALL}", user=user).json["state"] == "none"
 
 
+def test_one_who_was_between_two_sockets_hears_what_happened_meanwhile(
+    realtime: Realtime, web: Api, line: Database
+) -> None:
+    """Once, that the queue was cleared; each time, that they are admitted."""
+    waits, told, comes_back, stranger = new_user(), new_user(), new_user(), new_user()
+    wait_in_line(web, waits, told, comes_back)
+    socket = follow(realtime, told)
+    socket.first("queue-position")
+    headers = {"Authorization": f"Bearer {token(new_user(), role='admin')}"}
+    assert web.post(f"/queue/admin/clear/{HALL}", headers=headers).status == 200
+    socket.first("queue-cleared")
+    socket.close()
+    wait_in_line(web, comes_back)
+    time.sleep(0.5)  # until it is noted that one was told
+
+    def hears(user: str) -> list[str]:
+        late = follow(realtime, user)
+        late.first("queue-position")
+        time.sleep(0.3)
+        return [message["type"] for message in late.messages if message["type"] != "queue-updated"]
+
+    assert hears(waits) == ["queue-position", "queue-cleared"]
+    assert [hears(user) for user in (waits, told, comes_back, stranger)] == [["queue-position"]] * 4
+    store_policy(threshold=1, world=line)
+    tick_until(lambda: web.get(f"/queue/status/{HALL}", user=comes_back).json["state"] == "active")
+    assert [hears(comes_back) for _ in range(2)] == [["queue-position", "queue-entry-allowed"]] * 2
+
+
 def test_who_joins_with_an_open_socket_hears_the_position(realtime: Realtime, web: Api, line: Database) -> None:
     user = new_user()
     socket = follow(realtime, user)

@@ -63,6 +63,8 @@ def test_from_the_line_to_the_seat(api: Api) -> None:
     assert api.post(f"/queue/leave/{HALL}", user=first).json == {"message": "대기열에서 나왔습니다."}
     assert tick() == {"admitted": 1}
     assert states(api, [first, second, third, fourth]) == ["none", "active", "active", "waiting"]
+    words = [status(api, user)["status"] for user in (first, second, fourth)]
+    assert words == ["not_in_queue", "active", "queued"], "as the existing web clients call it"
     let_in = status(api, third)
     assert (let_in["queued"], let_in["position"], let_in["estimatedWait"], let_in["queueSize"]) == (False, 0, 0, 1)
     assert let_in["pass"]

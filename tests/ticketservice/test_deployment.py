@@ -114,6 +114,7 @@ def test_images_are_small_run_as_nobody_and_look_after_their_health() -> None:
         assert re.search(r"^HEALTHCHECK .*--timeout=\ds", image, re.MULTILINE)
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert {".git", ".env", ".venv", ".local", "tests", "docs"} <= set(ignored)
+    assert ignored.index("!docs/asyncapi.yaml") > ignored.index("docs"), "it is served, at /api/asyncapi"
 
 
 @pytest.mark.parametrize("name", sorted(PROCESSES))

@@ -190,7 +190,12 @@ def test_decisions_are_numbered_without_gaps() -> None:
 
 def test_every_key_of_the_waiting_room_is_described() -> None:
     described = re.sub(r"\{\w+\}", "{}", (ROOT / "docs/redis.md").read_text())
-    keys = [*store.KEY_TEMPLATES.values(), store.ACTIVE_EVENTS, store.COUNTED_EVENTS]
+    keys = [
+        *store.KEY_TEMPLATES.values(),
+        *store.CLEARED_KEY_TEMPLATES.values(),
+        store.ACTIVE_EVENTS,
+        store.COUNTED_EVENTS,
+    ]
 
     assert len(keys) >= 15
     assert [key for key in keys if not re.search(rf"^\| `{re.escape(key)}`", described, re.MULTILINE)] == []
@@ -258,7 +263,7 @@ def test_examples_of_the_waiting_room_have_the_fields_of_real_answers(web: Api, 
     assert {answer.status for answer in answers} == {200}
     fields = [frozenset(answer.json) for answer in answers]
     assert examples == {*fields[1:], fields[0], fields[-1] | {"participants"}}
-    # Of status and heartbeat it is said that they have the same fields.
+    # Of status and heartbeat it is said that they have the same fields, and `status`.
     for user, checked in ((first, fields[7]), (third, fields[3])):
         for answer in (web.get(f"/queue/status/{event}", user=user), web.post(f"/queue/heartbeat/{event}", user=user)):
-            assert frozenset(answer.json) == checked
+            assert frozenset(answer.json) == checked | {"status"}

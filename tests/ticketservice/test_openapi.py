@@ -74,9 +74,10 @@ def every(value: Any, key: str) -> Iterator[Any]:
 
 def test_every_path_is_described(described: Described) -> None:
     served = {path for path in paths(get_resolver()) if not path.startswith("/admin") and path != "/"}
-    under_api = {path for path in served if path.startswith("/api/")} - {"/api/schema"}
+    documents = {"/api/schema", "/api/asyncapi"}
+    under_api = {path for path in served if path.startswith("/api/")} - documents
 
-    assert {f"/api{path}" for path in served - under_api - {"/api/schema", "/api-docs"}} == under_api
+    assert {f"/api{path}" for path in served - under_api - documents - {"/api-docs"}} == under_api
     assert {re.sub("{.*?}", "{}", path) for path in described.document["paths"]} == served - under_api
 
 
@@ -178,6 +179,13 @@ def test_the_page_shows_the_document_and_needs_no_other_host(web: Api) -> None:
     assert "http" not in policy
     script = re.findall("<script>(.*)</script>", text)[0]
     assert f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" in policy
+
+
+def test_the_messages_over_sockets_are_served_beside_it(described: Described, web: Api) -> None:
+    found = web.get("/api/asyncapi")
+    assert (found.status, found.headers["content-type"]) == (200, "application/yaml; charset=utf-8")
+    assert found.json == (ROOT / "docs" / "asyncapi.yaml").read_bytes()
+    assert "`/api/asyncapi`" in described.document["info"]["description"]
 
 
 def test_the_document_is_not_sent_twice(web: Api) -> None:

@@ -37,7 +37,7 @@ NOTHING = "99999999-9999-4999-8999-999999999999"
 # Show how long a component took to answer, which is hardly ever the same twice.
 MEASURED = {"getHealthDb", "getHealthRedis", "getHealthAll", "getHealthReady"}
 # Touch nothing that could fail.
-SAFE = MEASURED | {"getHealth", "getHealthLive", "getApiDocument", "getApiPage"}
+SAFE = MEASURED | {"getHealth", "getHealthLive", "getApiDocument", "getAsyncApiDocument", "getApiPage"}
 IDS = {
     "getEvent": HALL,
     "getAvailability": STANDING_B,

@@ -143,6 +143,7 @@ class EngineConnection:
         """Called when the connection is gone: what would keep it in memory is cancelled."""
         self.is_closed = True
         self.quota.release()
+        self._queue.on_overflow = self._queue.clear  # engineio may hold the queue for some seconds more
         self._cancel_timer()
         if self.ping is not None:
             self.ping.cancel()
