@@ -264,7 +264,7 @@ def test_a_lost_connection_is_restored_once(open_client: Open, web: Api, world: 
 
 
 def test_each_tab_gets_its_own_rooms_back(
-    javascript: JavaScript, realtime: Realtime, opened: list[Heard], web: Api, world: Database
+    javascript: JavaScript, realtime: Realtime, opened: list[SocketIOClient], web: Api, world: Database
 ) -> None:
     """The official client says which connection it has lost."""
     world.turn_waiting_rooms_off()
