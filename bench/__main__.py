@@ -43,7 +43,8 @@ def main() -> None:
         with service.running("worker"), service.running("beat"):
             for figure in measure_all(bench, workers=asked.workers, repeats=asked.repeats, only=asked.only):
                 figures.append(figure)
-                memory["web"] = service.memory("web")
+                if "web" in service.groups:  # that of the first sale has ended
+                    memory["web"] = service.memory("web")
                 say(_told(figure))
         about = report.circumstances(_settings_of_servers(service))
     finally:

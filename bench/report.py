@@ -89,7 +89,8 @@ def does_itself(row: Row) -> str:
 
 def notes(rows: Sequence[Row], memory: dict[str, list[int]]) -> str:
     """What stands below the table."""
-    lines = [f"web, memory of each process: {', '.join(f'{size / 1e6:.0f} MB' for size in memory['web'])}"]
+    sizes = ", ".join(f"{size / 1e6:.0f} MB" for size in memory.get("web", ()))
+    lines = [f"web, memory of each process: {sizes}"] if sizes else []
     for row in rows:
         if row["limit_cpu"]:
             size, each = row["empty"] / 1e6, row["per_socket"] / 1024
