@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 Environment = dict[str, Any]
 Application = Callable[[Environment, Callable[..., Any]], Iterable[bytes]]
+UNREADABLE = "\xff"  # stands for a header's value that is not ASCII
 MAX_DIGITS = 20  # of Content-Length; int() raises ValueError for thousands of them
 
 
@@ -157,7 +158,11 @@ def _environment(scope: Scope) -> Environment:
     environ["REMOTE_ADDR"] = scope.client.rpartition(":")[0]
     environ["wsgi.url_scheme"] = scope.scheme
     environ["wsgi.input"] = BytesIO()
-    for field, value in scope.headers.items():
+    fields = scope.headers.items()
+    if len(fields) != len(names := scope.headers.keys()):
+        # granian leaves out a value that is not ASCII. A header that was sent must not count as none.
+        fields += [(name, UNREADABLE) for name in set(names).difference(name for name, _ in fields)]
+    for field, value in fields:
         if (name := _variable(field)) is None:
             continue
         if name in environ:

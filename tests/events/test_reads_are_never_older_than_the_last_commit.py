@@ -67,7 +67,7 @@ def test_fifty_who_miss_at_once_cost_one_computation(api: Api, world: Database) 
         target=lambda: answers.extend(at_once([partial(api.get, f"/seats/events/{STADIUM}")] * 50))
     )
     crowd.start()
-    time.sleep(1)
+    time.sleep(0.5)  # less than kernel.concurrency.bulkhead's patience with a PostgreSQL that does not get on
     waiting = world.one(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%%seats%%'"
     )

@@ -40,6 +40,38 @@ from tests.support.waiting_room import check, set_policy
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def own_servers() -> Iterator[Servers]:
+    """A PostgreSQL to be paused and stopped, which the other tests do not use."""
+    servers = Servers(ROOT / ".local" / f"outage-{os.getpid()}", durable=False)
+    servers.start()
+    try:
+        assert manage("migrate", DATABASE_URL=servers.database_url).returncode == 0
+        yield servers
+    finally:
+        servers.stop()
+        shutil.rmtree(servers.directory)
+
+
+@pytest.fixture(scope="module")
+def few_threads(own_servers: Servers, logs: Path) -> Iterator[Api]:
+    environment = {"DATABASE_URL": own_servers.database_url, "REDIS_URL": own_servers.redis_url}
+    with running_web(logs / "outages.log", WEB_WORKERS="1", WEB_THREADS="8", **environment) as web:
+        yield web
+
+
+@pytest.fixture
+def own_world(own_servers: Servers) -> Iterator[Database]:
+    """The catalogue of world.sql and an empty Redis, on servers whose sessions may be ended."""
+    database = Database(own_servers.database_url)
+    database.load_world()
+    redis = redis_py.Redis.from_url(own_servers.redis_url)
+    redis.flushall()
+    redis.close()
+    yield database
+    database.close()
+
+
 @contextmanager
 def altered(world: Database, setting: str) -> Iterator[None]:
     """`setting` for each new session in this database; the sessions that are open are ended."""
@@ -63,6 +95,7 @@ def end_sessions(world: Database) -> None:
 
 def settle(web: Api) -> None:
     wait_until(lambda: web.get("/health/ready").status == 200, seconds=10)
+    wait_until(lambda: web.get(f"/events/{HALL}").status == 200, seconds=10)
 
 
 DIALECTS = [
@@ -73,7 +106,9 @@ DIALECTS = [
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_sessions_speak_one_dialect(web: Api, world: Database, dialect: str) -> None:
+def test_sessions_speak_one_dialect(few_threads: Api, own_world: Database, dialect: str) -> None:
+    web, world = few_threads, own_world
+    settle(web)
     before = web.get(f"/events/{HALL}").json["event"]
     with altered(world, dialect):
         wait_until(lambda: web.get("/health/db").status == 200, seconds=10)
@@ -88,7 +123,9 @@ def test_sessions_speak_one_dialect(web: Api, world: Database, dialect: str) -> 
     settle(web)
 
 
-def test_a_server_that_only_reads_sells_nothing_and_is_not_ready(web: Api, world: Database) -> None:
+def test_a_server_that_only_reads_sells_nothing_and_is_not_ready(few_threads: Api, own_world: Database) -> None:
+    web, world = few_threads, own_world
+    settle(web)
     rows = world.everything()
     with altered(world, "default_transaction_read_only = on"):
         wait_until(lambda: web.get("/health/db").status == 503, seconds=10)
@@ -118,19 +155,6 @@ def test_a_database_that_was_never_migrated_is_not_ready(world: Database, logs: 
         world.rows(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(scope="module")
-def own_servers() -> Iterator[Servers]:
-    """A PostgreSQL to be paused and stopped, which the other tests do not use."""
-    servers = Servers(ROOT / ".local" / f"outage-{os.getpid()}", durable=False)
-    servers.start()
-    try:
-        assert manage("migrate", DATABASE_URL=servers.database_url).returncode == 0
-        yield servers
-    finally:
-        servers.stop()
-        shutil.rmtree(servers.directory)
-
-
 @contextmanager
 def stopped(servers: Servers) -> Iterator[None]:
     servers.stop_postgres()
@@ -154,24 +178,15 @@ def paused(servers: Servers) -> Iterator[None]:
             process.resume()
 
 
-@pytest.fixture(scope="module")
-def few_threads(own_servers: Servers, logs: Path) -> Iterator[Api]:
-    environment = {"DATABASE_URL": own_servers.database_url, "REDIS_URL": own_servers.redis_url}
-    with running_web(logs / "outages.log", WEB_WORKERS="1", WEB_THREADS="8", **environment) as web:
-        yield web
-
-
 @pytest.mark.parametrize("outage", [paused, stopped])
 def test_what_needs_only_redis_does_not_wait_for_postgresql(
-    few_threads: Api, own_servers: Servers, outage: Callable[[Servers], AbstractContextManager[None]]
+    few_threads: Api,
+    own_servers: Servers,
+    own_world: Database,
+    outage: Callable[[Servers], AbstractContextManager[None]],
 ) -> None:
     web = few_threads
-    database = Database(own_servers.database_url)
-    database.load_world()
-    database.close()
-    redis = redis_py.Redis.from_url(own_servers.redis_url)
-    redis.flushall()
-    redis.close()
+    settle(web)
     set_policy(web, threshold=1)
     holder, waiter = new_user(), new_user()
     pass_ = {"Queue-Pass": check(web, holder)["pass"]}

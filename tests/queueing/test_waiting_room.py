@@ -558,6 +558,7 @@ def test_each_call_is_one_round_trip(world: Database, counted_web) -> None:
     check(api, waiting)
     tick()
     as_admin(api, "GET", f"/queue/admin/{HALL}")
+    api.post(f"/queue/leave/{HALL}", user=new_user())  # a script costs another round trip until Redis has loaded it
     calls: list[Callable[[], Answer]] = [
         partial(api.post, f"/queue/check/{HALL}", user=inside),
         partial(api.post, f"/queue/check/{HALL}", user=waiting),

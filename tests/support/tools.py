@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 # The programs that must be found, by the name of what brings them (a package of Debian, but for socket.io-client: npm).
 PROGRAMS = {
     "nginx": ["nginx"],
-    "pgbouncer": ["/usr/sbin/pgbouncer"],
+    "pgbouncer": ["pgbouncer"],
     "prometheus": ["prometheus", "promtool"],
-    "redis": ["/usr/bin/redis-server"],  # 7 or later, beside the 6.2 of requirements-dev.txt
+    "redis": ["redis-server"],  # 7 or later, beside the 6.2 of requirements-dev.txt
     "socket.io-client": ["node", "npm"],
 }
 SOCKETIO_SOURCES = ROOT / "tests" / "socketio"

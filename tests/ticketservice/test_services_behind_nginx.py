@@ -12,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -66,9 +66,8 @@ class Compose:
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
 
-@pytest.fixture(scope="module")
-def compose(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
-    folder = tmp_path_factory.mktemp("compose")
+@contextmanager
+def running_compose(database_url: str, folder: Path) -> Iterator[Compose]:
     shared = {
         "DATABASE_URL": database_url,
         "DEBUG": "false",
@@ -100,6 +99,21 @@ def compose(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
             running_proxy(folder / "proxy", web=ports["web"], realtime=ports["realtime"], static=static.parent)
         )
         yield Compose(proxy, listening["web"], listening["realtime"], folder / "proxy" / "log")
+
+
+@pytest.fixture(scope="module")
+def compose(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    with running_compose(database_url, tmp_path_factory.mktemp("compose")) as running:
+        yield running
+
+
+@pytest.fixture
+def mortal_compose(database_url: str, tmp_path: Path) -> Iterator[Compose]:
+    """For a test that kills some of it."""
+    with running_compose(database_url, tmp_path) as running:
+        yield running
+        for heard in running._opened:
+            heard.close()
 
 
 COLLECT = """
@@ -244,8 +258,9 @@ class RetryingBuyers:
 
 
 def test_no_sale_fails_and_who_looks_comes_back_when_a_web_and_a_realtime_process_are_killed(
-    through: Api, compose: Compose, world: Database
+    mortal_compose: Compose, world: Database
 ) -> None:
+    compose, through = mortal_compose, Api(mortal_compose.proxy.port)
     world.settle()
     buyers, since = RetryingBuyers(through.port), world.one("SELECT now()")
     over = threading.Event()
