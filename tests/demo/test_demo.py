@@ -23,6 +23,8 @@ from seats.models import Seat
 from tests.support.harness import new_user
 from tickets.models import TicketType
 
+pytestmark = pytest.mark.slow
+
 TABLES = (Event, SeatLayout, KeywordMapping, TicketType, Seat, Reservation, ReservationItem)
 
 

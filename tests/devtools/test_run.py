@@ -22,7 +22,7 @@ from devtools.embedded import Servers, is_free
 MANAGE = Path(__file__).parents[2] / "manage.py"
 SET_BY_USER = ("DATABASE_URL", "REDIS_URL", "AUTH_SERVICE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY", "DEBUG", "SECRET_KEY")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class Run:

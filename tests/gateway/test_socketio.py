@@ -32,6 +32,8 @@ from tests.support.live import Realtime, flood, running_realtime
 from tests.support.socketio_clients import KINDS, JavaScript, OfPython, SocketIOClient
 from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 
+pytestmark = pytest.mark.slow
+
 Open = Callable[..., SocketIOClient]
 WEBSOCKET, POLLING = ["websocket"], ["polling"]
 NEITHER = "10101010-0000-4000-8000-000000000000"  # is no event

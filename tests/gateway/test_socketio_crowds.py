@@ -14,6 +14,8 @@ from tests.support.socketio_clients import KINDS, JavaScript, OfPython, SocketIO
 from tests.support.sticky_proxy import running_front
 from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def processes(database_url: str, logs: Path) -> Iterator[list[Realtime]]:

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.harness import TOKENS, Api, Database, manage, new_user, running_web, token
 
+pytestmark = pytest.mark.slow
+
 MINE = "/reservations/my"
 
 

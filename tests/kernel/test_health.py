@@ -6,11 +6,15 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from devtools.embedded import Servers
 from tests.support.harness import HALL, Api, Database, wait_until
 from tests.support.live import running_realtime
 from tests.support.round_trips import Counted
 from tests.support.scraping import scrape
+
+pytestmark = pytest.mark.slow
 
 
 def states(api: Api) -> dict[str, int]:

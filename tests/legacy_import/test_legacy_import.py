@@ -19,6 +19,8 @@ from django.core.management import CommandError, call_command
 from tests.support.harness import ROOT, Api, Database, manage, stop, wait_until
 from tests.support.old_service import create_old_service, made
 
+pytestmark = pytest.mark.slow
+
 TABLES = ["seat_layouts", "events", "ticket_types", "keyword_mappings", "seats", "reservations", "reservation_items"]
 EVENT = made("e0e0", 1, 0)
 SEATS = int(os.environ.get("LEGACY_IMPORT_SEATS", "4000"))

@@ -22,6 +22,8 @@ from django.core.management import CommandError, call_command
 from queueing import services
 from tests.support.harness import ROOT, Answer, Api, Database, manage, new_user, running_web, token, wait_until
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 

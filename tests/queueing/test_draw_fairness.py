@@ -14,6 +14,8 @@ import pytest
 from queueing import draws
 from tests.support.harness import HALL
 
+pytestmark = pytest.mark.slow
+
 ARRIVALS = 10_000
 SEEDS = 200
 BINS = 20

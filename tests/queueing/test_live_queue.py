@@ -12,6 +12,8 @@ from tests.support.harness import HALL, STANDING, Api, Database, new_user, seat,
 from tests.support.live import Realtime, RecordingSocket, running_realtime
 from tests.support.waiting_room import store_policy, tick_hall, tick_until, wait_in_line
 
+pytestmark = pytest.mark.slow
+
 EVENT = uuid.UUID(HALL)
 
 

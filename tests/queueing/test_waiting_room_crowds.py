@@ -15,6 +15,8 @@ from queueing.states import AdmissionRound, Visitor
 from tests.support.harness import HALL, Answer, Api, Database, at_once, new_user
 from tests.support.waiting_room_clock import SECOND, Room, policy_fields
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 20
 THRESHOLD = 1000  # the default
 

@@ -11,10 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import pytest
+
 from devtools.embedded import Servers
 from tests.support.background import BackgroundProcesses, kill
 from tests.support.harness import HALL, Api, Database, assert_books_agree, new_user, wait_until
 from tests.support.waiting_room import check, overview, set_policy, status
+
+pytestmark = pytest.mark.slow
 
 CROWD = int(os.environ.get("WAITING_ROOM_CROWD", "1500"))
 THRESHOLD, RATE = 500, 100

@@ -15,6 +15,8 @@ from tests.support.waiting_room_clock import BY_THE_CLOCK_OF_THE_TEST, SECOND, c
 from tests.support.waiting_room_machine import Machine
 from tests.support.waiting_room_rules import REBUILD
 
+pytestmark = pytest.mark.slow
+
 IN_SMALL_CHUNKS = ("local CHUNK = 1000", "local CHUNK = 2")  # so that a handful of people are many
 
 RunMachine = Callable[..., Counter[str]]

@@ -26,6 +26,8 @@ from tests.support.harness import (
     seat,
 )  # fmt: skip
 
+pytestmark = pytest.mark.slow
+
 CANCELLED = "e0e00000-0000-4000-8000-000000000006"
 TICKETS_OF_UPCOMING = "71c00000-0000-4000-8000-000000000006"
 TICKETS_OF_CANCELLED = "71c00000-0000-4000-8000-000000000009"

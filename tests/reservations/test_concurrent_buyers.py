@@ -31,6 +31,8 @@ from tests.support.harness import (
 from tests.support.interleaving import locked_row
 from tests.support.one_sale import in_short
 
+pytestmark = pytest.mark.slow
+
 SEAT = seat(1, 1)
 CROWD = 200
 TRIALS = 20

@@ -16,6 +16,8 @@ from tests.support.harness import INTERNAL, Api, Database, new_user, wait_until
 from tests.support.interleaving import InProcess, changed_statement, locked_row, one_after_the_other, waiting_statements
 from tests.support.one_sale import Sale, call_off, cancel, in_short, pay, pay_otherwise, refund, sweep
 
+pytestmark = pytest.mark.slow
+
 CANCELLED = ("cancelled", "refunded", False, "available")
 PAID = ("confirmed", "completed", False, "sold")
 REFUND_DUE = ("cancelled", "completed", True, "available")

@@ -30,6 +30,8 @@ from tests.support.harness import (
 )
 from tests.support.seat_layouts import SECTION, new_event
 
+pytestmark = pytest.mark.slow
+
 SEAT = seat(1, 1)
 
 

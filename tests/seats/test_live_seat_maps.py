@@ -28,6 +28,8 @@ from tests.support.harness import (
 )
 from tests.support.live import Realtime, Viewer, running_realtime, seat_map
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def processes(database_url: str, logs: Path) -> Iterator[list[Realtime]]:

@@ -23,6 +23,8 @@ from tests.support.harness import HALL, ROOT, Api, Database, free_port, new_user
 from tests.support.live import Realtime, Viewer, _is_up, flood, running_realtime
 from tests.support.socketio_clients import OfPython
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def process(database_url: str, logs: Path) -> Iterator[Realtime]:

@@ -8,6 +8,8 @@ import pytest
 from tests.support.harness import HALL, Api, Database, manage
 from tests.support.seat_layouts import SECTION, new_event
 
+pytestmark = pytest.mark.slow
+
 
 def seats_of(world: Database, event_id: UUID) -> list[dict]:
     return world.rows(

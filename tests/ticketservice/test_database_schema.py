@@ -6,6 +6,8 @@ from psycopg import errors
 
 from tests.support.harness import HALL, STANDING_A, Database, manage, new_user, seat
 
+pytestmark = pytest.mark.slow
+
 LOCKED_BY_A, LOCKED_BY_B, SOLD_TO_A, FREE = seat(1, 20), seat(1, 17), seat(1, 19), seat(1, 1)
 PENDING_SEAT = "4e500000-0000-4000-8000-000000000001"
 PENDING_TICKETS = "4e500000-0000-4000-8000-000000000008"

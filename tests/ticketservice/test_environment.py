@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.harness import ROOT
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = ast.parse((ROOT / "ticketservice" / "settings.py").read_text())
 # Read by code, but the system's own.
 NOT_OURS = {"PATH", "NO_COLOR"}

@@ -38,6 +38,8 @@ from tests.support.harness import (
 from tests.support.round_trips import Counted
 from tests.support.scraping import Scrape, scrape
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:

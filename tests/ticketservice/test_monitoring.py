@@ -40,6 +40,8 @@ from tests.support.live import Realtime, running_realtime
 from tests.support.scraping import scrape
 from tests.support.waiting_room import check, set_policy
 
+pytestmark = pytest.mark.slow
+
 PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from devtools.embedded import Servers
 from tests.support.harness import (
     HALL,
@@ -26,6 +28,8 @@ from tests.support.harness import (
     token,
 )
 from tests.support.openapi import BUYER, GARBAGE, NOBODY, Asker, Described
+
+pytestmark = pytest.mark.slow
 
 ENDED = "e0e00000-0000-4000-8000-000000000005"
 CANCELLED = "4e500000-0000-4000-8000-000000000005"  # a reservation of the buyer

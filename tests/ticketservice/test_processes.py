@@ -35,6 +35,8 @@ from tests.support.harness import (
 from tests.support.live import running_realtime
 from tests.support.seat_layouts import SECTION, new_event
 
+pytestmark = pytest.mark.slow
+
 STOP_SECONDS = 15  # as long as docker compose waits for web and realtime
 
 

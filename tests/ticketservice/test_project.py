@@ -17,6 +17,8 @@ from packaging.utils import canonicalize_name
 
 from tests.support.harness import ROOT, Api
 
+pytestmark = pytest.mark.slow
+
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 DOCS = ROOT / "docs"
 ADRS = sorted((DOCS / "adr").glob("[0-9]*.md"))

@@ -41,7 +41,7 @@ from tests.support.harness import (
 from tests.support.live import RecordingSocket
 from tests.support.nginx import environment_of, running_proxy
 
-pytestmark = pytest.mark.tool("nginx")
+pytestmark = [pytest.mark.slow, pytest.mark.tool("nginx")]
 
 GIVE_UP_SECONDS = 40  # a key that a dead process was working on is free again after 10
 
