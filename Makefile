@@ -9,7 +9,7 @@ help: ## show this
 run: .venv/installed ## start the whole service on this machine, on port $PORT (8000)
 	@exec $(BIN)/python manage.py run
 
-test-fast: .venv/installed ## run the tests that take less than a second each, for the edit loop
+test-fast: .venv/installed ## run the tests that start no processes and do not wait, for the edit loop
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'
 
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
