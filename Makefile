@@ -15,7 +15,7 @@ test-fast: .venv/installed ## run the tests that start no processes and do not w
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-coverage: .venv/installed ## run the tests, and measure which lines they run, in all processes; fails below the floor of pyproject.toml
+coverage: .venv/installed ## run the tests, and measure which lines they run, in all processes
 	@rm -rf .local/coverage && mkdir -p .local/coverage
 	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile
 	@$(BIN)/coverage combine --quiet
