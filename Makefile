@@ -9,13 +9,13 @@ help: ## show this
 run: .venv/installed ## start the whole service on this machine, on port $PORT (8000)
 	@exec $(BIN)/python manage.py run
 
-test-fast: .venv/installed ## run the tests that take less than a second each, for the edit loop
+test-fast: .venv/installed ## run the tests that start no processes and do not wait, for the edit loop
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'
 
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-coverage: .venv/installed ## run the tests, and measure which lines they run, in all processes; fails below the floor of pyproject.toml
+coverage: .venv/installed ## run the tests, and measure which lines they run, in all processes
 	@rm -rf .local/coverage && mkdir -p .local/coverage
 	$(BIN)/coverage run -m pytest --numprocesses 2 --dist loadfile
 	@$(BIN)/coverage combine --quiet

@@ -53,9 +53,7 @@ def processes(database_url: str, logs: Path) -> Iterator[list[Realtime]]:
 def realtime(processes: list[Realtime]) -> Iterator[Realtime]:
     yield processes[0]
     for process in processes:
-        process.close_all()
-        log = process.log.read_text()
-        assert "Traceback" not in log, log[-3000:]
+        log = process.close_all_and_read_log()
         assert "ERROR" not in log, log[-3000:]
 
 

@@ -21,6 +21,8 @@ from tests.support.harness import TOKENS, Api, Database, at_once, manage, new_us
 
 pytestmark = pytest.mark.slow
 
+pytestmark = pytest.mark.slow
+
 MINE = "/reservations/my"
 UNAVAILABLE = "인증 서비스에 연결할 수 없습니다. 잠시 후 다시 시도해주세요."
 

@@ -28,9 +28,7 @@ def process(database_url: str, logs: Path) -> Iterator[Realtime]:
 @pytest.fixture
 def realtime(process: Realtime) -> Iterator[Realtime]:
     yield process
-    process.close_all()
-    log = process.log.read_text()
-    assert "Traceback" not in log, log[-3000:]
+    process.close_all_and_read_log()
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from websockets.sync.client import connect
 
 from devtools.embedded import Servers
 from tests.support.crowd import Crowd
-from tests.support.harness import HALL, ROOT, Api, Database, free_port, new_user, seat, token, wait_until
-from tests.support.live import Realtime, Viewer, _is_up, flood, running_realtime
+from tests.support.harness import HALL, ROOT, Api, Database, free_port, is_up, new_user, seat, token, wait_until
+from tests.support.live import Realtime, Viewer, flood, running_realtime
 from tests.support.socketio_clients import OfPython
 
 pytestmark = pytest.mark.slow
@@ -35,9 +35,7 @@ def process(database_url: str, logs: Path) -> Iterator[Realtime]:
 @pytest.fixture
 def realtime(process: Realtime) -> Iterator[Realtime]:
     yield process
-    process.close_all()
-    log = process.log.read_text()
-    assert "Traceback" not in log, log[-3000:]
+    log = process.close_all_and_read_log()
     assert "ERROR" not in log, log[-3000:]
 
 
@@ -269,7 +267,7 @@ def test_daphne_serves_sockets_beside_everything_else(database_url: str, logs: P
         )
     try:
         api = Api(port)
-        wait_until(lambda: running.poll() is not None or _is_up(api), seconds=60)
+        wait_until(lambda: running.poll() is not None or is_up(api, "/health/live"), seconds=60)
         server = Realtime(port, log, running)
         viewer = Viewer(api, server, HALL)
         user = new_user()

@@ -285,17 +285,26 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def running_web(log: Path, **environment: str) -> Iterator[Api]:
     """The `web` process on a free port, ready to answer."""
-    port = free_port()
-    with running_process("web", log, PORT=str(port), **environment) as process:
-        api = Api(port)
-        wait_until(lambda: process.poll() is not None or is_up(api), seconds=60)
-        assert process.poll() is None, log.read_text()[-3000:]
+    with running_listener("web", log, "/health", **environment) as (api, _):
         yield api
 
 
-def is_up(api: Api) -> bool:
+@contextmanager
+def running_listener(
+    name: str, log: Path, health: str, **environment: str
+) -> Iterator[tuple[Api, subprocess.Popen[bytes]]]:
+    """A process of the Procfile that listens, on a free port, once its page `health` answers."""
+    port = free_port()
+    with running_process(name, log, PORT=str(port), **environment) as process:
+        api = Api(port)
+        wait_until(lambda: process.poll() is not None or is_up(api, health), seconds=60)
+        assert process.poll() is None, log.read_text()[-3000:]
+        yield api, process
+
+
+def is_up(api: Api, health: str = "/health") -> bool:
     try:
-        return api.get("/health").status == 200
+        return api.get(health).status == 200
     except OSError:
         return False
 

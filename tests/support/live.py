@@ -12,7 +12,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.harness import HALL, Api, free_port, running_process, seat, wait_until
+from tests.support.harness import HALL, Api, running_listener, seat
 
 Message = dict[str, Any]
 
@@ -38,27 +38,23 @@ class Realtime:
             heard.close()
         self._followed.clear()
 
+    def close_all_and_read_log(self) -> str:
+        """What the process has logged; never a traceback."""
+        self.close_all()
+        log = self.log.read_text()
+        assert "Traceback" not in log, log[-3000:]
+        return log
+
 
 @contextmanager
 def running_realtime(log: Path, **environment: str) -> Iterator[Realtime]:
     """The `realtime` process on a free port, ready to answer."""
-    port = free_port()
-    with running_process("realtime", log, PORT=str(port), **environment) as process:
-        api = Api(port)
-        wait_until(lambda: process.poll() is not None or _is_up(api), seconds=60)
-        assert process.poll() is None, log.read_text()[-3000:]
-        realtime = Realtime(port, log, process)
+    with running_listener("realtime", log, "/health/live", **environment) as (api, process):
+        realtime = Realtime(api.port, log, process)
         try:
             yield realtime
         finally:
             realtime.close_all()
-
-
-def _is_up(api: Api) -> bool:
-    try:
-        return api.get("/health/live").status == 200
-    except OSError:
-        return False
 
 
 class RecordingSocket:
