@@ -14,13 +14,15 @@ from kernel.checks import STARTUP, raise_check_errors
 
 
 def main(command: list[str]) -> None:
+    environment = os.environ.copy()
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # or prometheus_client would make files for this process, too
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
     try:
         django.setup()
         raise_check_errors(STARTUP)
     except ImproperlyConfigured as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    os.execvp(command[0], command)  # noqa: S606 - a line of the Procfile
+    os.execvpe(command[0], command, environment)  # noqa: S606 - a line of the Procfile
 
 
 if __name__ == "__main__":

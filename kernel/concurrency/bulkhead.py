@@ -24,30 +24,33 @@ class Bulkhead:
 
     A thread that finds no place waits for one while others come and go, but not behind threads that are all stuck. A thread
     that has a place can enter again. Entering a bulkhead that `is_closed` fails at once.
+
+    Threads that only wait for another thread's computation leave the last place free: that thread may need it.
     """
 
     def __init__(self, places: int) -> None:
         self._places = places
+        self._last_places = 1 if places > 1 else 0
         self._is_closed = False
         self._changed = threading.Condition(threading.Lock())
         self._last_departure = time.monotonic()
         self._own = threading.local()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Raises BulkheadFull."""
-        self.enter()
+    def place_behind_another(self) -> Iterator[None]:
+        """For waiting for another thread. Raises BulkheadFull."""
+        self.enter(leave_free=self._last_places)
         try:
             yield
         finally:
             self.leave()
 
-    def enter(self) -> None:
+    def enter(self, *, leave_free: int = 0) -> None:
         """Raises BulkheadFull. Otherwise call `leave` later, in the same thread."""
         depth = getattr(self._own, "depth", 0)
         if depth == 0 or self._is_closed:
             with self._changed:
-                self._wait_for_place(is_needed=depth == 0)
+                self._wait_for_place(is_needed=depth == 0, leave_free=leave_free)
         self._own.depth = depth + 1
 
     def leave(self) -> None:
@@ -56,16 +59,16 @@ class Bulkhead:
             with self._changed:
                 self._places += 1
                 self._last_departure = time.monotonic()
-                self._changed.notify()
+                self._changed.notify_all()  # the next in line may have to leave this one free
 
     def set_closed(self, *, is_closed: bool) -> None:
         with self._changed:
             self._is_closed = is_closed
             self._changed.notify_all()
 
-    def _wait_for_place(self, *, is_needed: bool) -> None:
+    def _wait_for_place(self, *, is_needed: bool, leave_free: int) -> None:
         give_up = time.monotonic() + MAX_WAIT_SECONDS
-        while self._is_closed or (is_needed and self._places <= 0):
+        while self._is_closed or (is_needed and self._places <= leave_free):
             remaining = min(give_up, self._last_departure + PATIENCE_SECONDS) - time.monotonic()
             if self._is_closed or remaining <= 0:
                 raise BulkheadFull

@@ -113,7 +113,7 @@ class ResponseCache:
             return entry
 
         try:
-            with database_bulkhead().place():  # whoever computes it may be waiting for PostgreSQL
+            with database_bulkhead().place_behind_another():  # whoever computes it may be waiting for PostgreSQL
                 entry = batcher.submit(compute)
         except BulkheadFull:
             entry = None

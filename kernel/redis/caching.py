@@ -101,7 +101,7 @@ def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index:
                     outcome = "miss"
                     return _compute_and_store(key, compute, token=token, seconds=seconds)
                 if outcome != "waited":  # whoever computes it may be waiting for PostgreSQL
-                    place.enter_context(database_bulkhead().place())
+                    place.enter_context(database_bulkhead().place_behind_another())
                     outcome = "waited"
                 if time.monotonic() > deadline:
                     break
