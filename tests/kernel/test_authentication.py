@@ -112,6 +112,7 @@ DRIPS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS.keys())
 def test_a_service_that_drips_has_two_seconds_for_everything(
     world: Database, database_url: str, logs, drip: Any
@@ -150,6 +151,7 @@ def test_a_burst_of_new_buyers_is_queued_and_not_refused(api: Api, auth_service)
     assert {answer.status for answer in answers} == {200}
 
 
+@pytest.mark.long
 def test_a_service_that_hangs_costs_two_seconds_then_nothing(api: Api, auth_service) -> None:
     time.sleep(2.1)
 

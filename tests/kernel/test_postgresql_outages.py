@@ -178,6 +178,7 @@ def paused(servers: Servers) -> Iterator[None]:
             process.resume()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("outage", [paused, stopped])
 def test_what_needs_only_redis_does_not_wait_for_postgresql(
     few_threads: Api,

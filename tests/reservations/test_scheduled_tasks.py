@@ -194,6 +194,7 @@ def test_statuses_by_the_clock(world: Database, change: str, becomes: str) -> No
 # --- Giving back ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_ten_thousand_expired_holds_while_twenty_buy(
     web: Api, world: Database, background: BackgroundProcesses, redis
 ) -> None:
@@ -250,6 +251,7 @@ def assert_given_back_once(world: Database, seats: int, tickets: int) -> None:
     assert world.one("SELECT total_quantity FROM ticket_types WHERE id = %s", STANDING_A) == tickets
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_of_a_sweep(world: Database, background: BackgroundProcesses, redis) -> None:
     hold_seats(world, 3000)
     hold_tickets(world, 3000)
@@ -267,6 +269,7 @@ def test_killed_in_the_middle_of_a_sweep(world: Database, background: Background
     assert_books_agree(STANDING, STADIUM)
 
 
+@pytest.mark.long
 def test_beat_is_killed(world: Database, background: BackgroundProcesses, redis) -> None:
     background.start("worker")
     beat = background.start("beat")
@@ -281,6 +284,7 @@ def test_beat_is_killed(world: Database, background: BackgroundProcesses, redis)
     assert_given_back_once(world, 100, 100)
 
 
+@pytest.mark.long
 def test_redis_is_killed_for_five_seconds(
     web: Api, world: Database, running: BackgroundProcesses, redis, redis_server: Servers
 ) -> None:
@@ -294,6 +298,7 @@ def test_redis_is_killed_for_five_seconds(
     assert web.reserve(new_user(), HALL, SEAT).status == 201
 
 
+@pytest.mark.long
 def test_two_workers_and_two_beats_do_nothing_twice(
     web: Api, world: Database, background: BackgroundProcesses, redis
 ) -> None:
@@ -325,6 +330,7 @@ def test_two_workers_and_two_beats_do_nothing_twice(
     assert world.one("SELECT count(*) FROM reservations WHERE status = 'expired'") == 200 + rounds
 
 
+@pytest.mark.long
 def test_payment_against_expiry_at_the_very_edge(
     web: Api, world: Database, running: BackgroundProcesses, redis
 ) -> None:
@@ -420,6 +426,7 @@ def passed_over(batch: str) -> float:
     return failures.labels(batch=batch)._value.get()
 
 
+@pytest.mark.long
 def test_a_reservation_whose_statement_times_out_does_not_stop_the_sweep(
     poisoned: Database, redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -439,6 +446,7 @@ def test_a_reservation_whose_statement_times_out_does_not_stop_the_sweep(
         sweeping._batch._retry_at.clear()
 
 
+@pytest.mark.long
 def test_an_event_whose_status_cannot_be_written_does_not_stop_the_others(poisoned: Database, redis) -> None:
     from seats.services import statuses, update_statuses
 
@@ -456,6 +464,7 @@ def test_an_event_whose_status_cannot_be_written_does_not_stop_the_others(poison
         statuses._batch._retry_at.clear()
 
 
+@pytest.mark.long
 def test_a_reservation_that_cannot_be_cancelled_does_not_stop_its_event_from_being_cancelled(
     poisoned: Database, redis
 ) -> None:

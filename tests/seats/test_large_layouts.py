@@ -38,6 +38,7 @@ def add_ended_reservation(world: Database, event_id: UUID) -> None:
     )
 
 
+@pytest.mark.long
 def test_layouts_of_100_000_and_200_000_seats_are_exchanged(
     web: Api, world: Database, background: BackgroundProcesses, admin_pages: AdminPages
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_seat_that_is_sold_while_the_task_waits_keeps_its_layout(
     assert (layout_of(world, event_id), counted(world, event_id)) == (layout, {"S": 12_000})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "section",
     [

@@ -93,6 +93,7 @@ def test_who_comes_while_redis_is_away_is_told_when_it_is_back(
 # --- Slow clients -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_client_that_never_reads_harms_nobody(realtime: Realtime, world: Database, redis) -> None:
     reader = realtime.seats(HALL)
     reader.first("hello")
