@@ -83,4 +83,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test test-fast coverage check lock messages screenshots clean bench bench-live bench-growth
+.PHONY: help run test test-fast test-long coverage check lock messages screenshots clean bench bench-live bench-growth

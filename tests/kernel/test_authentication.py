@@ -179,6 +179,7 @@ def test_nobody_is_let_in_while_the_service_is_gone(world: Database, database_ur
         assert api.get("/events").status == 200
 
 
+@pytest.mark.long
 def test_rs256_with_a_public_key(world: Database, database_url: str, logs) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.public_key().public_bytes(

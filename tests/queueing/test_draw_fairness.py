@@ -80,6 +80,7 @@ def test_every_place_is_equally_likely() -> None:
     assert flaws("the draw") == set()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("order", "found"),
     [

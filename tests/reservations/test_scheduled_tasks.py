@@ -147,12 +147,14 @@ def test_a_sale_opens_and_closes_on_the_second(web: Api, world: Database, runnin
     assert changes == ["on_sale", "ended"]
 
 
+@pytest.mark.long
 def test_the_admin_moves_a_date(web: Api, world: Database, running: BackgroundProcesses, admin_pages) -> None:
     world.rows("UPDATE events SET status = 'upcoming', sale_start_date = now() + interval '1 day' WHERE id = %s", HALL)
     admin_pages.change_event(HALL, sale_start_date=2)
     assert -0.5 <= moment_of(world, HALL, "on_sale") < 1.5  # the form has whole seconds
 
 
+@pytest.mark.long
 def test_sold_out_and_back(web: Api, world: Database, running: BackgroundProcesses) -> None:
     world.rows("UPDATE ticket_types SET available_quantity = 0 WHERE event_id = %s AND id <> %s", STANDING, STANDING_B)
     user = new_user()
@@ -562,6 +564,7 @@ def test_every_list_of_the_admin_opens(world: Database, admin_pages) -> None:
     assert admin_pages.client.post(f"/admin/reservations/reservation/{reservation}/change/", {}).status_code == 403
 
 
+@pytest.mark.long
 def test_slow_work_does_not_delay_the_ticks(world: Database, running: BackgroundProcesses, redis) -> None:
     from kernel.tasks.enqueue import enqueue
 

@@ -113,6 +113,7 @@ def test_rubbish_in_prefilled_forms_choosers_and_paths_is_no_500(root: Client) -
     assert 'value="2030-06-01"' in root.get(f"{EVENTS}add/?event_date=2030-06-01").content.decode()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("list_url", LISTS)
 def test_rubbish_in_the_selection_of_a_list_is_no_500(root: Client, world: Database, list_url: str) -> None:
     before = world.everything()

@@ -163,6 +163,7 @@ def by_ctrl_c(process: "subprocess.Popen[bytes]") -> None:
     os.killpg(process.pid, signal.SIGINT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tell_to_stop", [by_sigterm, by_ctrl_c])
 def test_web_answers_what_it_has_begun_before_it_stops(
     world: Database, database_url: str, tmp_path: Path, tell_to_stop: Any
@@ -235,6 +236,7 @@ def dies_of_sigterm(process: psutil.Process) -> bool:
     return not int(caught, 16) >> signal.SIGTERM - 1 & 1
 
 
+@pytest.mark.long
 def test_worker_finishes_its_task_before_it_stops(world: Database, database_url: str, tmp_path: Path) -> None:
     event = new_event(world, SECTION)
     with running_process("worker", tmp_path / "worker", DATABASE_URL=database_url, LOG_FORMAT="json") as worker:

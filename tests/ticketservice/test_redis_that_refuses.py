@@ -30,7 +30,7 @@ from tests.support.harness import (
 from tests.support.tools import PROGRAMS
 from tests.support.waiting_room import as_admin, check, set_policy, status
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 class DebianRedis(Redis):
@@ -52,7 +52,7 @@ class Service:
         return sorted(child.pid for child in psutil.Process(self.worker.pid).children())
 
 
-@pytest.fixture(scope="module", params=["6", pytest.param("7", marks=[pytest.mark.tool("redis"), pytest.mark.long])])
+@pytest.fixture(scope="module", params=["6", pytest.param("7", marks=pytest.mark.tool("redis"))])
 def service(request: pytest.FixtureRequest, database_url: str, logs: Path, tmp_path_factory: Any) -> Iterator[Service]:
     directory = tmp_path_factory.mktemp(f"redis{request.param}")
     server = (Redis if request.param == "6" else DebianRedis)(directory, durable=False)
