@@ -13,7 +13,7 @@ from uuid import UUID
 
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
-from kernel.redis.keys import tagged_key
+from kernel.redis.scripts import tagged_key
 
 Stage = Literal["viewed", "reserved", "paid"]
 STAGES: tuple[Stage, ...] = ("viewed", "reserved", "paid")

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce, Now
 from events.errors import EventNotFound
 from events.models import Event, KeywordMapping, SeatLayout
 from kernel.redis import caching
-from kernel.redis.keys import tagged_key
+from kernel.redis.scripts import tagged_key
 from kernel.wire import timestamp
 
 LIST_SECONDS = 30

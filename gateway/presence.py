@@ -17,11 +17,10 @@ from uuid import UUID, uuid4
 from redis import Redis
 
 from kernel.concurrency.threads import run_in_thread
-from kernel.realtime.channel import Subscriber
-from kernel.realtime.publications import Message, Publication
+from kernel.realtime.channel import Message, Publication, Subscriber
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
-from kernel.redis.keys import tagged_key
+from kernel.redis.scripts import tagged_key
 
 RoomKind = Literal["event", "seats", "queue"]
 Room = tuple[RoomKind, UUID]

@@ -13,8 +13,8 @@ from gateway.presence import MAX_ROOMS, Room, RoomKind
 from kernel.concurrency.threads import run_in_thread
 from kernel.errors import DomainError, InvalidInput
 from kernel.http.auth import InvalidToken, NotAuthenticated, UserNotFound, verify
+from kernel.realtime.channel import Message
 from kernel.realtime.close_codes import REPLACED
-from kernel.realtime.publications import Message
 from kernel.realtime.quotas import MAX_FRAME_BYTES
 from kernel.realtime.socketio.engine import EngineConnection
 from kernel.realtime.socketio.server import NamespaceClient, SocketIOServer

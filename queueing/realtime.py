@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
-from kernel.realtime.publications import Message as Message
-from kernel.redis.keys import tagged_key
+from kernel.realtime.channel import Message as Message
+from kernel.redis.scripts import tagged_key
 from kernel.wire import timestamp
 from queueing.states import Admission, AdmissionRound
 

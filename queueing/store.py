@@ -18,8 +18,7 @@ from django.conf import settings
 
 from kernel.redis.client import was_unavailable_since
 from kernel.redis.deferred import execute, execute_or_defer, run_command
-from kernel.redis.keys import tagged_key
-from kernel.redis.scripts import LuaScript
+from kernel.redis.scripts import LuaScript, tagged_key
 from queueing.states import Admission, AdmissionRound, Mode, QueueState, Visitor
 
 PolicyFields = Mapping[str, str | int | float]  # see `selectors.Policy.as_fields`

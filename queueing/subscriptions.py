@@ -17,10 +17,9 @@ from uuid import UUID
 from kernel.concurrency.background import run_in_background
 from kernel.concurrency.threads import run_in_thread
 from kernel.errors import DomainError
-from kernel.realtime.channel import Recipient
+from kernel.realtime.channel import Message, Publication, Recipient
 from kernel.realtime.close_codes import REPLACED
 from kernel.realtime.hub import Subscription, hub
-from kernel.realtime.publications import Message, Publication
 from queueing import realtime, services
 from queueing.estimates import estimate_wait
 from queueing.passes import sign_pass

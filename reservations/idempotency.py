@@ -16,7 +16,7 @@ from django.db import IntegrityError
 from kernel.db.sql import fetch_all, fetch_one, violated_constraint
 from kernel.errors import DomainError, Kind
 from kernel.http.auth import UserNotFound
-from kernel.redis.keys import tagged_key
+from kernel.redis.scripts import tagged_key
 from queueing.errors import NotAdmitted
 from reservations.errors import IdempotencyKeyReused, RejectedBefore, RequestInProgress
 from seats.errors import SeatBeingChosen, SeatTakenCached

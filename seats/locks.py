@@ -17,8 +17,7 @@ from uuid import UUID
 
 from kernel.errors import DomainError
 from kernel.redis.client import RedisUnavailable
-from kernel.redis.keys import tagged_key
-from kernel.redis.scripts import LuaScript
+from kernel.redis.scripts import LuaScript, tagged_key
 from queueing.services import AdmissionGuardedScript, Visitor, require_pass, run_if_admitted
 from seats.errors import NO_SEATS, SeatBeingChosen, SeatTaken, SeatTakenCached
 

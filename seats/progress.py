@@ -15,7 +15,7 @@ from django.utils.translation import gettext_noop as _
 from kernel.errors import DomainError
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
-from kernel.redis.keys import tagged_key
+from kernel.redis.scripts import tagged_key
 
 FIRST_AFTER = 1.0  # seconds: what takes less has no progress
 EVERY = 0.5  # seconds

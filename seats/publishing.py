@@ -18,8 +18,7 @@ from events.services import FUNNEL_EVENTS, FUNNEL_SECONDS, Stage, funnel_key
 from kernel.redis.caching import lease_key
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute, execute_or_defer
-from kernel.redis.keys import tagged_key
-from kernel.redis.scripts import LuaScript
+from kernel.redis.scripts import LuaScript, tagged_key
 from seats import realtime
 from seats.locks import SeatLocks, rejection_key, seat_lock_key
 from seats.realtime import Change, channel, last_published_key

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.conf import settings
 
-from kernel.realtime.publications import Message
-from kernel.redis.keys import tagged_key
+from kernel.realtime.channel import Message
+from kernel.redis.scripts import tagged_key
 from kernel.wire import timestamp
 from seats.models import Seat
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from kernel.concurrency.threads import run_in_thread
-from kernel.realtime.channel import Subscriber
+from kernel.realtime.channel import Message, Subscriber
 from kernel.realtime.hub import Subscription, hub
-from kernel.realtime.publications import Message
 from seats import realtime, selectors
 
 

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 
 from kernel.http.problems import JSON, require_safe
-from kernel.redis.connection import client
+from kernel.redis.client import client
 
 TIMEOUT_SECONDS = 0.8  # the wire contract promises a response within one second
 _executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="health")

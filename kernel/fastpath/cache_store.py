@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import hiredis
 from redis.exceptions import RedisError, ResponseError
 
-from kernel.redis.client import was_unavailable_since
-from kernel.redis.connection import RedisConnection
+from kernel.redis.client import RedisConnection, was_unavailable_since
 
 RETRY_SECONDS = 1.0  # after Redis could not be reached
 TIMEOUT_SECONDS = 0.2

@@ -20,6 +20,7 @@ from kernel.concurrency.threads import run_in_thread
 from kernel.errors import DomainError, InvalidInput, Kind
 from kernel.http.auth import InvalidToken, NotAuthenticated, User, verify
 from kernel.realtime import metrics
+from kernel.realtime.channel import Message
 from kernel.realtime.close_codes import (
     MALFORMED,
     MESSAGE_TOO_BIG,
@@ -31,7 +32,6 @@ from kernel.realtime.close_codes import (
     TRY_AGAIN_LATER,
     UNAUTHORIZED,
 )
-from kernel.realtime.publications import Message
 from kernel.realtime.quotas import MAX_FRAME_BYTES, ConnectionQuota
 from kernel.realtime.writer import ConnectionWriter
 from kernel.wire import parse_id

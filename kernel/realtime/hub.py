@@ -29,8 +29,7 @@ from redis.exceptions import RedisError, ResponseError
 from kernel.concurrency.background import run_in_background
 from kernel.errors import Outage, Unavailable
 from kernel.realtime import metrics
-from kernel.realtime.channel import Channel, ChannelSource, Subscriber
-from kernel.realtime.publications import Publication
+from kernel.realtime.channel import Channel, ChannelSource, Publication, Subscriber
 
 CONFIRMATION_SECONDS = 1.0  # for a subscription; after that Redis counts as away, and a hello follows when it is back
 RETRY_SECONDS = 0.25  # between attempts to reach Redis, with as much again at random

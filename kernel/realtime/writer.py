@@ -6,9 +6,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from kernel.realtime import metrics
-from kernel.realtime.channel import Drop
+from kernel.realtime.channel import Drop, Message, Publication, TextFrame, encode
 from kernel.realtime.close_codes import TOO_SLOW
-from kernel.realtime.publications import Message, Publication, TextFrame, encode
 
 # Characters for each connection. Frames are shared, so that many slow connections cost little more than one.
 MAX_BUFFERED = 256 * 1024

@@ -1,4 +1,4 @@
-"""Lua scripts whose keys, arguments and results have names."""
+"""Lua scripts whose keys, arguments and results have names, and keys that a script may use together."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,13 +8,13 @@ from types import MappingProxyType
 from typing import Any
 
 import hiredis
+from django.conf import settings
 from redis import Redis
 from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
 from kernel.redis import deferred
-from kernel.redis.client import execute_packed, guard
-from kernel.redis.connection import client
+from kernel.redis.client import client, execute_packed, guard
 
 Named = Mapping[str, Any]  # values by name; a sequence for a name that is declared with `*`
 _NOTHING: Named = MappingProxyType({})
@@ -143,3 +143,12 @@ class _Order:
 
     def _mismatch(self, values: Named) -> TypeError:
         return TypeError(f"expected {sorted(self.is_list)}, got {sorted(values)}")
+
+
+def tagged_key(template: str, tag: object, *rest: object) -> str:
+    """Fill in a template such as `queue:{}`. With REDIS_HASH_TAGS its first value becomes a hash tag: `queue:{id}`.
+
+    Keys with the same hash tag live in one slot of a Redis Cluster, so that one script may use them together.
+    """
+    hash_tag = f"{{{tag}}}" if settings.REDIS_HASH_TAGS else str(tag)
+    return template.format(hash_tag, *rest)

@@ -12,8 +12,8 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from kernel.realtime import metrics, writer
+from kernel.realtime.channel import Publication, TextFrame
 from kernel.realtime.close_codes import TOO_SLOW
-from kernel.realtime.publications import Publication, TextFrame
 from kernel.realtime.writer import MAX_BUFFERED, ConnectionWriter
 
 pytestmark = pytest.mark.anyio

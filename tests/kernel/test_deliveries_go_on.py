@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from kernel.realtime import metrics
-from kernel.realtime.channel import Channel
-from kernel.realtime.publications import Message, Publication
+from kernel.realtime.channel import Channel, Message, Publication
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""How PostgreSQL and Redis are asked past their clients' detours (kernel.db.statements, kernel.redis.connection)."""
+"""How PostgreSQL and Redis are asked past their clients' detours (kernel.db.sql, kernel.redis.client)."""
 
 import threading
 from datetime import UTC, datetime
@@ -11,8 +11,7 @@ from django.db import DataError, IntegrityError, OperationalError, connections, 
 from redis.exceptions import RedisError
 
 from events.models import Event
-from kernel.db.sql import fetch_all, fetch_one, violated_constraint
-from kernel.db.statements import _states, fetch
+from kernel.db.sql import _states, fetch, fetch_all, fetch_one, violated_constraint
 from kernel.redis.client import execute_packed
 from tests.support.harness import HALL, Database
 

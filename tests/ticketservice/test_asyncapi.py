@@ -19,7 +19,7 @@ from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 pytestmark = pytest.mark.slow
 
 # Where messages are made. "queue-advanced" goes from process to process only.
-SOURCES = ["kernel/realtime/publications.py", "kernel/realtime/consumers.py", "queueing/realtime.py", "seats/realtime.py",
+SOURCES = ["kernel/realtime/channel.py", "kernel/realtime/consumers.py", "queueing/realtime.py", "seats/realtime.py",
            "gateway/presence.py", "gateway/socketio.py"]  # fmt: skip
 INTERNAL_TYPES = {"queue-advanced"}
 

@@ -18,9 +18,9 @@ from engineio.packet import MESSAGE, NOOP, Packet
 from engineio.payload import Payload
 
 from kernel.realtime import metrics
+from kernel.realtime.channel import TextFrame
 from kernel.realtime.close_codes import INVALID_PAYLOAD, MESSAGE_TOO_BIG, POLICY_VIOLATION, TOO_SLOW
 from kernel.realtime.consumers import close_or_abort
-from kernel.realtime.publications import TextFrame
 from kernel.realtime.quotas import MAX_FRAME_BYTES, ConnectionQuota
 from kernel.realtime.writer import MAX_BUFFERED, ConnectionWriter
 

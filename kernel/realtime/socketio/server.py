@@ -12,9 +12,9 @@ from socketio.packet import CONNECT, DISCONNECT, EVENT, Packet
 
 from kernel.concurrency.background import run_in_background
 from kernel.realtime import metrics
+from kernel.realtime.channel import Message, Publication
 from kernel.realtime.close_codes import INVALID_PAYLOAD, SERVICE_RESTART
 from kernel.realtime.consumers import CLOSE_SECONDS, is_draining, retry
-from kernel.realtime.publications import Message, Publication
 from kernel.realtime.quotas import MAX_FRAME_BYTES
 from kernel.realtime.socketio.engine import (
     UNUSED_SECONDS,
