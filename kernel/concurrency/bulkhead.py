@@ -11,7 +11,7 @@ from django.conf import settings
 
 from kernel.errors import Outage
 
-PATIENCE_SECONDS = 0.8  # without progress
+PATIENCE_SECONDS = 0.8  # while nobody comes in or leaves
 MAX_WAIT_SECONDS = 1.5
 
 
@@ -33,7 +33,7 @@ class Bulkhead:
         self._last_places = 1 if places > 1 else 0
         self._is_closed = False
         self._changed = threading.Condition(threading.Lock())
-        self._last_departure = time.monotonic()
+        self._last_change = time.monotonic()
         self._own = threading.local()
 
     @contextmanager
@@ -58,7 +58,7 @@ class Bulkhead:
         if self._own.depth == 0:
             with self._changed:
                 self._places += 1
-                self._last_departure = time.monotonic()
+                self._last_change = time.monotonic()
                 self._changed.notify_all()  # the next in line may have to leave this one free
 
     def set_closed(self, *, is_closed: bool) -> None:
@@ -69,12 +69,13 @@ class Bulkhead:
     def _wait_for_place(self, *, is_needed: bool, leave_free: int) -> None:
         give_up = time.monotonic() + MAX_WAIT_SECONDS
         while self._is_closed or (is_needed and self._places <= leave_free):
-            remaining = min(give_up, self._last_departure + PATIENCE_SECONDS) - time.monotonic()
+            remaining = min(give_up, self._last_change + PATIENCE_SECONDS) - time.monotonic()
             if self._is_closed or remaining <= 0:
                 raise BulkheadFull
             self._changed.wait(remaining)
         if is_needed:
             self._places -= 1
+            self._last_change = time.monotonic()  # or a burst after a quiet time would find all threads stuck
 
 
 @cache

@@ -59,6 +59,16 @@ def test_a_place_that_is_left_goes_to_the_next() -> None:
     assert not waiting.is_alive()
 
 
+def test_a_burst_after_a_quiet_time_waits_as_any_other() -> None:
+    bulkhead = Bulkhead(1)
+    time.sleep(PATIENCE_SECONDS + 0.1)
+    bulkhead.enter()
+    started = time.monotonic()
+    with in_threads(1, bulkhead.enter) as outcomes:
+        assert outcomes == ["refused"]
+    assert time.monotonic() - started >= PATIENCE_SECONDS
+
+
 def test_a_thread_that_has_a_place_enters_again() -> None:
     bulkhead = Bulkhead(1)
     bulkhead.enter()
