@@ -26,7 +26,7 @@ from bench.service import ROOT, Service
 
 TURN = 400  # reservations
 BUYERS = 4_000
-CONNECTIONS = 8
+CONNECTIONS = 4  # fewer than threads of `web`, or some get a 503 while all of them wait for PostgreSQL
 WARM_UP_TURNS = 3
 
 
