@@ -77,7 +77,9 @@ def _running(service: Service, name: str, root: Path, number: int) -> Iterator[S
         connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
     with redis.Redis.from_url(cache) as client:
         client.flushdb()
-    environment = {"DATABASE_URL": database, "REDIS_URL": cache}
+    # With the limits that `Service` turns off for other workloads.
+    limits = {"RELOCK_SECONDS": "600", "UNPAID_HOLD_SECONDS": "900"}
+    environment = {"DATABASE_URL": database, "REDIS_URL": cache, **limits}
     service.manage("migrate", "--verbosity", "0", root=root, **environment)
     catalogue.load(database)
     with catalogue.connect(database) as connection:

@@ -34,7 +34,10 @@ class Service:
             "SECRET_KEY": secrets.token_urlsafe(48),
             "JWT_SECRET": secrets.token_urlsafe(48),
             "INTERNAL_API_TOKEN": secrets.token_urlsafe(48),
-            "MAX_TICKETS_PER_BUYER": "10000",  # a thousand users buy for all of them
+            # A thousand users buy for everybody, and reserve and cancel the same seats.
+            "MAX_TICKETS_PER_BUYER": "10000",
+            "RELOCK_SECONDS": "0",
+            "UNPAID_HOLD_SECONDS": "0",
             "BEAT_SCHEDULE": str(directory / "beat"),
             "DJANGO_SETTINGS_MODULE": "ticketservice.settings",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
