@@ -34,6 +34,10 @@ class Service:
             "SECRET_KEY": secrets.token_urlsafe(48),
             "JWT_SECRET": secrets.token_urlsafe(48),
             "INTERNAL_API_TOKEN": secrets.token_urlsafe(48),
+            # A thousand users buy for everybody, and reserve and cancel the same seats.
+            "MAX_TICKETS_PER_BUYER": "10000",
+            "RELOCK_SECONDS": "0",
+            "UNPAID_HOLD_SECONDS": "0",
             "BEAT_SCHEDULE": str(directory / "beat"),
             "DJANGO_SETTINGS_MODULE": "ticketservice.settings",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -52,16 +56,18 @@ class Service:
     def redis_url(self) -> str:
         return self.environment["REDIS_URL"]
 
-    def manage(self, *arguments: str, **environment: str) -> None:
+    def manage(self, *arguments: str, root: Path = ROOT, **environment: str) -> None:
         command = [sys.executable, "manage.py", *arguments]
         environment = {**self.environment, **environment}
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)
 
     @contextmanager
-    def running(self, name: str, *, application: str = "", workers: int = 0, **environment: str) -> Iterator[int]:
+    def running(
+        self, name: str, *, application: str = "", workers: int = 0, root: Path = ROOT, **environment: str
+    ) -> Iterator[int]:
         """A line of the Procfile, with `application` instead of its own if given. Its port, if it listens on one."""
         process = "web" if application else name
-        command = read_procfile(ROOT / "Procfile")[process]
+        command = read_procfile(root / "Procfile")[process]
         if application:
             command = command.replace("ticketservice.wsgi:application", application)
         port = _free_port()
@@ -69,7 +75,7 @@ class Service:
         with (self.directory / "logs" / f"{name}.log").open("wb") as log:
             running = subprocess.Popen(
                 ["/bin/sh", "-c", f"exec {command}"],
-                cwd=ROOT,
+                cwd=root,
                 env=environment,
                 stdout=log,
                 stderr=log,

@@ -56,7 +56,6 @@ class Show:
     begins: Moment
     tickets: tuple[Ticket, ...] = ()
     layout: Layout | None = None
-    most_seats: int | None = None
 
 
 SHOWS = (
@@ -72,7 +71,6 @@ SHOWS = (
         sale=(on_day(-21, "14:00"), on_day(34, "17:00")),
         begins=on_day(35, "19:30"),
         layout=SMALL_THEATRE,
-        most_seats=4,
     ),
     Show(
         slug="moonlit-garden",
@@ -97,7 +95,6 @@ SHOWS = (
         sale=(on_day(-10, "14:00"), on_day(27, "17:00")),
         begins=on_day(28, "19:30"),
         layout=CONCERT_HALL,
-        most_seats=6,
     ),
     Show(
         slug="paper-lanterns",
@@ -142,7 +139,6 @@ SHOWS = (
         sale=(on_day(-3, "10:00"), on_day(48, "17:00")),
         begins=on_day(49, "19:30"),
         layout=CONCERT_HALL,
-        most_seats=4,
     ),
     # --- Upcoming -----------------------------------------------------------------------------------------------------
     Show(
@@ -168,7 +164,6 @@ SHOWS = (
         sale=(on_day(1, "20:00"), on_day(69, "17:00")),
         begins=on_day(70, "19:30"),
         layout=CONCERT_HALL,
-        most_seats=4,
     ),
     Show(
         slug="northern-echo",
@@ -197,7 +192,6 @@ SHOWS = (
         sale=(on_day(-30, "14:00"), on_day(19, "17:00")),
         begins=on_day(20, "20:00"),
         layout=SMALL_THEATRE,
-        most_seats=4,
     ),
     Show(
         slug="marble-night",

@@ -147,7 +147,8 @@ def _event_row(show: Show, now: datetime) -> dict[str, object]:
         "address": show.address,
         "status": show.status,
         "seat_layout_id": layout_id(show.layout) if show.layout else None,
-        "max_seats_per_reservation": show.most_seats,
+        "max_seats_per_reservation": SEATS_PER_BUYER,
+        "max_tickets_per_buyer": SEATS_PER_BUYER,
         **_dates(show, now),
     }
 

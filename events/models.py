@@ -61,6 +61,8 @@ class Event(models.Model):
     )
     # How many seats a buyer may take at once; NULL: MAX_SEATS_PER_RESERVATION.
     max_seats_per_reservation = models.SmallIntegerField(_("maximum seats per reservation"), null=True, blank=True)
+    # How many seats and tickets a buyer may have, pending and paid together; NULL: MAX_TICKETS_PER_BUYER.
+    max_tickets_per_buyer = models.SmallIntegerField(_("maximum tickets per buyer"), null=True, blank=True)
     # What the search looks through: one text, so that words of the title and the artist's name can be found together.
     search_text = models.GeneratedField(
         expression=Lower(
@@ -98,6 +100,11 @@ class Event(models.Model):
                 condition=models.Q(max_seats_per_reservation__isnull=True)
                 | models.Q(max_seats_per_reservation__range=(1, 100)),
                 name="event_max_seats_1_to_100",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_tickets_per_buyer__isnull=True)
+                | models.Q(max_tickets_per_buyer__range=(1, 10_000)),
+                name="event_max_tickets_1_to_10000",
             ),
         ]
         indexes = [

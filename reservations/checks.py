@@ -15,4 +15,12 @@ def check_limits(**_: Any) -> list[CheckMessage]:
         messages.append(Error("MAX_SEATS_PER_RESERVATION must be from 1 to 100.", id="ticketservice.E001"))
     if not 1 <= settings.RESERVATION_SECONDS <= 86_400:
         messages.append(Error("RESERVATION_SECONDS must be from 1 second to a day.", id="ticketservice.E002"))
+    if not 1 <= settings.MAX_TICKETS_PER_BUYER <= 10_000:
+        messages.append(Error("MAX_TICKETS_PER_BUYER must be from 1 to 10000.", id="ticketservice.E020"))
+    if settings.RELOCK_SECONDS < 0:
+        messages.append(Error("RELOCK_SECONDS must not be negative.", id="ticketservice.E021"))
+    longest = settings.UNPAID_HOLD_SECONDS
+    if longest and not settings.RESERVATION_SECONDS <= longest < settings.UNPAID_HOLD_WINDOW_SECONDS:
+        problem = "UNPAID_HOLD_SECONDS must be 0, or from RESERVATION_SECONDS to less than UNPAID_HOLD_WINDOW_SECONDS."
+        messages.append(Error(problem, id="ticketservice.E022"))
     return messages

@@ -23,6 +23,17 @@ def seats_were_locked(*, event_id: UUID, changes: Mapping[UUID, int], locks: sea
     seats.publish_locked(event_id=event_id, changes=changes, locks=locks)
 
 
+def seats_were_swapped(
+    *, event_id: UUID, released: Mapping[UUID, int], locked: Mapping[UUID, int], locks: seats.SeatLocks | None
+) -> None:
+    """A reservation has dropped seats, or has others instead, whose `locks` were acquired."""
+    if released:
+        seats.publish_released(event_id=event_id, changes=released)
+    if locks is not None:
+        metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(locked))
+        seats.publish_locked(event_id=event_id, changes=locked, locks=locks, is_new_reservation=False)
+
+
 def tickets_were_reserved(
     *, event_id: UUID, stock: Sequence[dict[str, Any]], quantity: int, locks: seats.SeatLocks
 ) -> None:

@@ -1,5 +1,6 @@
 """Errors that concern reservations."""
 
+import math
 from typing import Any
 
 from django.utils.translation import gettext_noop as _
@@ -37,6 +38,37 @@ class AmountTooLarge(DomainError):
     result_envelope = True
 
 
+class TicketLimitReached(DomainError):
+    """With what is wanted a buyer would have more than `most` seats and tickets of an event."""
+
+    code = "TICKET_LIMIT_REACHED"
+    result_envelope = True
+    shows_code = True
+
+    def __init__(self, *, most: int) -> None:
+        super().__init__(f"1인당 최대 {most}매까지 예매할 수 있습니다.")
+
+
+class SeatRecentlyReleased(DomainError):
+    """The buyer has released the seat, or let its hold lapse, unpaid."""
+
+    code = "SEAT_RECENTLY_RELEASED"
+    result_envelope = True
+    shows_code = True
+
+    def __init__(self, *, label: str, seconds: float) -> None:
+        super().__init__(f"결제하지 않고 놓은 좌석은 {math.ceil(seconds)}초 후에 다시 선택할 수 있습니다. ({label})")
+
+
+class UnpaidTimeUsedUp(DomainError):
+    """The buyer has held places of the event for as long as one may without paying."""
+
+    message = "결제하지 않고 좌석이나 티켓을 보유할 수 있는 시간을 모두 사용했습니다. 나중에 다시 시도해주세요."
+    code = "UNPAID_TIME_USED_UP"
+    result_envelope = True
+    shows_code = True
+
+
 class ReservationNotFound(DomainError):
     kind = Kind.NOT_FOUND
     message = _("예매 내역을 찾을 수 없습니다.")
@@ -64,6 +96,14 @@ class AlreadyCancelled(DomainError):
 class AlreadyExpired(DomainError):
     message = _("이미 만료된 예매입니다.")
     code = "RESERVATION_EXPIRED"
+    result_envelope = True
+
+
+class AlreadyPaid(DomainError):
+    """PaidTwice when a buyer changes the seats of a reservation."""
+
+    message = "이미 결제된 예매입니다."
+    code = "ALREADY_PAID"
     result_envelope = True
 
 

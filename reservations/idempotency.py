@@ -18,7 +18,14 @@ from kernel.errors import DomainError, Kind
 from kernel.http.auth import UserNotFound
 from kernel.redis.scripts import tagged_key
 from queueing.errors import NotAdmitted
-from reservations.errors import IdempotencyKeyReused, RejectedBefore, RequestInProgress
+from reservations.errors import (
+    IdempotencyKeyReused,
+    RejectedBefore,
+    RequestInProgress,
+    SeatRecentlyReleased,
+    TicketLimitReached,
+    UnpaidTimeUsedUp,
+)
 from seats.errors import SeatBeingChosen, SeatTakenCached
 
 LIFE = "24 hours"
@@ -105,7 +112,14 @@ def fetch_reserved(sql: str, parameters: Mapping[str, Any], request: IdempotentR
 # --- Earlier responses ------------------------------------------------------------------------------------------------
 
 # The same request may succeed the next time, or its first response may be another one.
-_TRANSIENT = (SeatBeingChosen, SeatTakenCached, NotAdmitted)
+_TRANSIENT = (
+    SeatBeingChosen,
+    SeatTakenCached,
+    NotAdmitted,
+    TicketLimitReached,
+    SeatRecentlyReleased,
+    UnpaidTimeUsedUp,
+)
 # Kinds of rejections that stay.
 _FINAL = (Kind.INVALID, Kind.NOT_FOUND)
 

@@ -51,6 +51,8 @@ class Reservation(models.Model):
     )
     # Since when a refund is due, because the event of a paid reservation was cancelled.
     refund_due_at = models.DateTimeField(_("refund due since"), null=True, blank=True)
+    # When the buyer has dropped seats of this reservation, {seat id: moment}; NULL: never.
+    dropped_seats = models.JSONField(null=True, editable=False)
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
 

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Prefetch
 from django.db.models.functions import Now
 
+from events.errors import EventNotFound
+from events.models import Event
 from kernel.wire import timestamp
 from reservations.errors import ReservationNotFound, SeatReservationNotFound
 from reservations.models import Reservation, ReservationItem
@@ -124,4 +127,30 @@ def _seat_of(item: ReservationItem) -> dict[str, Any]:
     return {
         "seatLabel": item.seat.seat_label if item.seat else None,
         "section": item.seat.section if item.seat else None,
+    }
+
+
+# --- The terms of a sale ----------------------------------------------------------------------------------------------
+
+
+def sale_terms(event_id: UUID) -> dict[str, Any]:
+    """What a client needs to know of an event's sale that recorded responses do not tell. Raises EventNotFound.
+
+    A field for each feature; each is made by a function of the event.
+    """
+    event = Event.objects.filter(id=event_id).first()
+    if event is None:
+        raise EventNotFound
+    return {"eventId": event.id, "limits": _limits(event)}
+
+
+def _limits(event: Event) -> dict[str, int]:
+    """What a buyer may have. Times are in seconds; a 0 is no limit."""
+    return {
+        "maxTicketsPerBuyer": event.max_tickets_per_buyer or settings.MAX_TICKETS_PER_BUYER,
+        "maxSeatsPerReservation": event.max_seats_per_reservation or settings.MAX_SEATS_PER_RESERVATION,
+        "holdSeconds": settings.RESERVATION_SECONDS,
+        "relockSeconds": settings.RELOCK_SECONDS,
+        "unpaidHoldSeconds": settings.UNPAID_HOLD_SECONDS,
+        "unpaidHoldWindowSeconds": settings.UNPAID_HOLD_WINDOW_SECONDS,
     }

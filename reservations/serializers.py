@@ -29,10 +29,14 @@ MAX_ITEMS = 50
 def requested_seats(data: dict[str, Any]) -> tuple[UUID, list[object]]:
     """Event and seats of POST /seats/reserve. The ids of the seats are not parsed yet: see `parse_seat_ids`."""
     event_id = parse_id(data.get("eventId"), "Invalid event ID format")
+    return event_id, seat_list(data)
+
+
+def seat_list(data: dict[str, Any]) -> list[object]:
     seat_ids = data.get("seatIds")
     if not isinstance(seat_ids, list) or not seat_ids:
         raise InvalidInput("Please select at least one seat")
-    return event_id, seat_ids
+    return seat_ids
 
 
 def parse_seat_ids(seat_ids: Sequence[object]) -> list[UUID]:
@@ -121,9 +125,12 @@ def payment(data: dict[str, Any]) -> dict[str, Any]:
 # --- Out --------------------------------------------------------------------------------------------------------------
 
 
-def reserved_seats(reserved: ReservedSeats) -> dict[str, Any]:
+def reserved_seats(
+    reserved: ReservedSeats, *, message: str = "좌석이 선택되었습니다.", status: str = Seat.Status.AVAILABLE
+) -> dict[str, Any]:
+    """`status` is that of the seats: of a new reservation the one before, which is recorded so."""
     return {
-        "message": "좌석이 선택되었습니다.",
+        "message": message,
         "reservation": {
             "id": reserved.reservation_id,
             "reservationNumber": reserved.number,
@@ -134,7 +141,7 @@ def reserved_seats(reserved: ReservedSeats) -> dict[str, Any]:
                     "id": seat["id"],
                     "seat_label": seat["seat_label"],
                     "price": seat["price"],
-                    "status": Seat.Status.AVAILABLE,  # the one before: recorded so
+                    "status": status,
                 }
                 for seat in reserved.seats
             ],

@@ -15,6 +15,7 @@ from kernel.wire import parse_id
 from queueing import services as queueing
 from queueing.services import Visitor
 from reservations import selectors, serializers, services
+from seats.models import Seat
 
 FOR_BUYERS: dict[str, Any] = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
 
@@ -84,6 +85,25 @@ class ReservationViewSet(ViewSet):
     def cancel(self, request: Request, pk: str) -> dict[str, Any]:
         services.cancel_reservation(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
         return {"message": "예매가 취소되었습니다."}
+
+    @action(detail=True, methods=["post"])
+    @fast_path()
+    def seats(self, request: Request, pk: str) -> dict[str, Any]:
+        seat_ids = serializers.parse_seat_ids(serializers.seat_list(body_of(request)))
+        held = services.seats_held(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
+        changed = services.change_seats(buyer=visitor(request, held.event_id), held=held, seat_ids=seat_ids)
+        return serializers.reserved_seats(changed, message="좌석이 변경되었습니다.", status=Seat.Status.LOCKED)
+
+
+class SaleViewSet(ViewSet):
+    """Below /events: the terms of an event's sale."""
+
+    lookup_value_regex = "[^/]+"
+
+    @action(detail=True)
+    @fast_path()
+    def sale(self, request: Request, pk: str) -> dict[str, Any]:  # noqa: ARG002 - DRF's signature
+        return selectors.sale_terms(parse_id(pk, "Invalid id format"))
 
 
 class InternalEventViewSet(ViewSet):

@@ -63,10 +63,13 @@ def seat_map_version_key(event_id: UUID) -> str:
 # --- Seats ------------------------------------------------------------------------------------------------------------
 
 
-def publish_locked(*, event_id: UUID, changes: Mapping[UUID, int], locks: SeatLocks) -> None:
+def publish_locked(
+    *, event_id: UUID, changes: Mapping[UUID, int], locks: SeatLocks, is_new_reservation: bool = True
+) -> None:
     """Seats were locked in PostgreSQL, so that their locks in Redis are released in the same round trip."""
     messages = realtime.seats_changed("seat-locked", event_id=event_id, changes=changes)
-    _publish_seat_map(event_id, messages, locks=locks.keys, token=locks.token, stage="reserved")
+    stage: Stage | Literal[""] = "reserved" if is_new_reservation else ""
+    _publish_seat_map(event_id, messages, locks=locks.keys, token=locks.token, stage=stage)
 
 
 def publish_sold(*, event_id: UUID, changes: Mapping[UUID, int]) -> None:

@@ -40,7 +40,10 @@ os.environ.update(
     INTERNAL_API_TOKEN=INTERNAL_TOKEN,
     QUEUE_REBUILD_SECONDS="5",
 )
-for name in ("AUTH_SERVICE_URL", "JWT_PUBLIC_KEY", "MAX_SEATS_PER_RESERVATION", "RESERVATION_SECONDS"):
+for name in (
+    "AUTH_SERVICE_URL", "JWT_PUBLIC_KEY", "MAX_SEATS_PER_RESERVATION", "RESERVATION_SECONDS", "MAX_TICKETS_PER_BUYER",
+    "RELOCK_SECONDS", "UNPAID_HOLD_SECONDS", "UNPAID_HOLD_WINDOW_SECONDS",
+):  # fmt: skip
     os.environ.pop(name, None)
 
 import django  # noqa: E402 - reads the environment

@@ -259,6 +259,12 @@ WEB_THREADS: int = env.int("WEB_THREADS", default=8)
 # --- The sale --------------------------------------------------------------------------------------------------------
 MAX_SEATS_PER_RESERVATION: int = env.int("MAX_SEATS_PER_RESERVATION", default=1)
 RESERVATION_SECONDS: int = env.int("RESERVATION_SECONDS", default=300)
+MAX_TICKETS_PER_BUYER: int = env.int("MAX_TICKETS_PER_BUYER", default=10)
+# For how long a seat is closed to the buyer who has released it unpaid; 0: not at all.
+RELOCK_SECONDS: int = env.int("RELOCK_SECONDS", default=600)
+# For how long of UNPAID_HOLD_WINDOW_SECONDS a buyer may hold places of an event without paying; 0: as long as they like.
+UNPAID_HOLD_SECONDS: int = env.int("UNPAID_HOLD_SECONDS", default=3 * RESERVATION_SECONDS)
+UNPAID_HOLD_WINDOW_SECONDS: int = env.int("UNPAID_HOLD_WINDOW_SECONDS", default=12 * RESERVATION_SECONDS)
 # The status of a sold seat in the seat map; "reserved" for the existing web client, which does not know "sold".
 SOLD_SEAT_WIRE_VALUE: str = env.str("SOLD_SEAT_WIRE_VALUE", default="sold")
 

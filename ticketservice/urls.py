@@ -14,6 +14,7 @@ from reservations.views import (
     InternalEventViewSet,
     InternalReservationViewSet,
     ReservationViewSet,
+    SaleViewSet,
     SeatReservationViewSet,
 )
 from seats.views import EventStatusViewSet, SeatMapViewSet
@@ -24,6 +25,7 @@ from ticketservice.realtime_urls import probes
 router = SimpleRouter()
 router.trailing_slash = "/?"
 router.register("events", EventViewSet, basename="event")
+router.register("events", SaleViewSet, basename="sale")
 router.register("tickets", TicketViewSet, basename="ticket")
 router.register("seats", SeatMapViewSet, basename="seat-map")
 router.register("seats", SeatReservationViewSet, basename="seat")

@@ -34,6 +34,8 @@ _RESERVES = (
     NotAdmitted,
     WaitingRoomUnavailable,
     errors.AmountTooLarge,
+    errors.TicketLimitReached(most=4),
+    errors.UnpaidTimeUsedUp,
     InvalidInput("Idempotency-Key must be 1 to 255 printable ASCII characters"),
     errors.RequestInProgress,
     errors.IdempotencyKeyReused,
@@ -61,6 +63,7 @@ class SeatReservations(ViewDescription):
                 seat_errors.SeatNotFound,
                 seat_errors.SeatBeingChosen,
                 seat_errors.SeatTaken(label="VIP-1-1"),
+                errors.SeatRecentlyReleased(label="VIP-1-1", seconds=600),
                 *_RESERVES,
             ),
         ),
@@ -139,6 +142,48 @@ class Reservations(ViewDescription):
                 errors.SeatStatusDiffers,
             ),
         ),
+        "seats": extend_schema(
+            operation_id="changeSeats",
+            summary="Swap or drop seats of a pending reservation",
+            description="It then has exactly these seats, at most as many as before, or nothing has changed. Its deadline"
+            " stays. Taking another seat needs an admission, as reserving does.",
+            parameters=[QUEUE_PASS],
+            request=shapes.ChangeSeatsSerializer,
+            responses={200: shapes.SeatsChangedSerializer},
+            extensions=raises(
+                InvalidInput("Invalid id format"),
+                InvalidInput("Please select at least one seat"),
+                seat_errors.TooManySeats(most=1),
+                errors.ReservationNotFound,
+                errors.AlreadyPaid,
+                errors.AlreadyCancelled,
+                errors.AlreadyExpired,
+                NotOnSale,
+                NotAdmitted,
+                WaitingRoomUnavailable,
+                seat_errors.SeatNotFound,
+                seat_errors.SeatBeingChosen,
+                seat_errors.SeatTaken(label="VIP-1-1"),
+                errors.SeatRecentlyReleased(label="VIP-1-1", seconds=600),
+                errors.SeatStatusDiffers,
+                errors.AmountTooLarge,
+            ),
+        ),
+    }
+
+
+class Sales(ViewDescription):
+    target_class = "reservations.views.SaleViewSet"
+    tag = "Events"
+    examples = EXAMPLES
+    operations = {
+        "sale": extend_schema(
+            operation_id="getSale",
+            summary="The terms of an event's sale",
+            description="What a client needs to know before it offers to buy: how much a buyer may have, and for how long.",
+            responses={200: shapes.SaleSerializer},
+            extensions=raises(InvalidInput("Invalid id format"), EventNotFound),
+        )
     }
 
 

@@ -35,6 +35,26 @@ class SeatsReservedSerializer(MessageSerializer):
     reservation = NewSeatReservationSerializer()
 
 
+class ChangeSeatsSerializer(serializers.Serializer[Any]):
+    seatIds = serializers.ListField(
+        child=serializers.UUIDField(),
+        min_length=1,
+        help_text="All seats that the reservation shall have: those it keeps, and those it takes.",
+    )
+
+
+class SeatNowSerializer(ReservedSeatSerializer):
+    status = serializers.ChoiceField(["locked"])
+
+
+class ChangedSeatReservationSerializer(NewSeatReservationSerializer):
+    seats = SeatNowSerializer(many=True, help_text="In the order of the request.")
+
+
+class SeatsChangedSerializer(MessageSerializer):
+    reservation = ChangedSeatReservationSerializer()
+
+
 class RequestedTicketsSerializer(serializers.Serializer[Any]):
     ticketTypeId = serializers.UUIDField()
     quantity = serializers.IntegerField(min_value=1)
@@ -65,6 +85,29 @@ class PaymentConfirmedSerializer(MessageSerializer):
 
 class EventCancelledSerializer(MessageSerializer):
     cancelledReservations = serializers.IntegerField()
+
+
+# --- Shapes: the terms of a sale --------------------------------------------------------------------------------------
+
+
+class LimitsSerializer(serializers.Serializer[Any]):
+    maxTicketsPerBuyer = serializers.IntegerField(
+        help_text="How many seats and tickets a buyer may have, pending and paid together."
+    )
+    maxSeatsPerReservation = serializers.IntegerField()
+    holdSeconds = serializers.IntegerField(help_text="For how long a reservation is held unpaid.")
+    relockSeconds = serializers.IntegerField(
+        help_text="For how long a seat is closed to the buyer who has released it unpaid. 0: not at all."
+    )
+    unpaidHoldSeconds = serializers.IntegerField(
+        help_text="For how long of the last `unpaidHoldWindowSeconds` a buyer may hold anything unpaid. 0: no bound."
+    )
+    unpaidHoldWindowSeconds = serializers.IntegerField()
+
+
+class SaleSerializer(serializers.Serializer[Any]):
+    eventId = serializers.UUIDField()
+    limits = LimitsSerializer()
 
 
 # --- Shapes: reservations ---------------------------------------------------------------------------------------------

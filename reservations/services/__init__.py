@@ -1,11 +1,13 @@
 """Operations on reservations, a file per verb. Each is one statement, and so one transaction.
 
-Statements lock the rows that they change in this order: reservations, seats, ticket types; rows of one table by id.
+Statements lock the rows that they change in this order: reservations, their items, seats, ticket types; rows of one table by
+id. Last comes the lock of the buyer: see `buyer_limits`.
 """
 
 from reservations.services.auditing import audit
 from reservations.services.cancelling import cancel_event, release_cancelled_events
 from reservations.services.changing_layout import change_layout, change_layout_in_background, request_layout_change
+from reservations.services.changing_seats import SeatsHeld, change_seats, seats_held
 from reservations.services.confirming import confirm_reservation
 from reservations.services.purging import purge_idempotency_keys
 from reservations.services.releasing import cancel_reservation, expire_due, refund_reservation
@@ -17,11 +19,13 @@ from reservations.services.sweeping import sweep
 __all__ = [
     "ReservedSeats",
     "ReservedTickets",
+    "SeatsHeld",
     "audit",
     "cancel_event",
     "cancel_reservation",
     "change_layout",
     "change_layout_in_background",
+    "change_seats",
     "change_total",
     "check_seat_limit",
     "confirm_reservation",
@@ -32,5 +36,6 @@ __all__ = [
     "request_layout_change",
     "reserve_seats",
     "reserve_tickets",
+    "seats_held",
     "sweep",
 ]

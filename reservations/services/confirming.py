@@ -23,9 +23,9 @@ from reservations.selectors import IS_OVERDUE
 
 Status = Reservation.Status
 
-# The reservation's row is locked first, so that exactly one of payment, expiry and cancelling wins. `known` are
-# the responses that the payment got, for whichever reservation; its other rows are reservations that another writer has
-# confirmed.
+# The reservation's row is locked first, so that exactly one of payment, expiry and cancelling wins; then its items, whose
+# seats may have been swapped during the wait. `known` are the responses that the payment got, for whichever reservation; its
+# other rows are reservations that another writer has confirmed.
 _CONFIRM = f"""
 WITH known AS MATERIALIZED (
     SELECT reservation_id, amount, rejection FROM payments WHERE payment_id = %(payment_id)s::text
@@ -48,10 +48,12 @@ confirmed AS (
 payment AS (
     INSERT INTO payments (payment_id, reservation_id, amount) SELECT %(payment_id)s::text, id, %(amount)s FROM confirmed
 ),
+item AS MATERIALIZED (
+    SELECT i.seat_id FROM reservation_items i JOIN confirmed ON confirmed.id = i.reservation_id WHERE i.is_live
+    FOR UPDATE OF i
+),
 locked_seat AS MATERIALIZED (
-    SELECT s.id FROM seats s WHERE s.id IN (
-        SELECT i.seat_id FROM reservation_items i JOIN confirmed ON confirmed.id = i.reservation_id WHERE i.is_live
-    ) ORDER BY s.id FOR UPDATE
+    SELECT s.id FROM seats s WHERE s.id IN (SELECT seat_id FROM item) ORDER BY s.id FOR UPDATE
 ),
 sold AS (
     UPDATE seats s SET status = 'sold', updated_at = now() FROM locked_seat l WHERE s.id = l.id

@@ -45,6 +45,7 @@ def _end(
 
     Its columns are `id`, `status`, `may_end` and what the caller needs.
     """
+    # `item` locks the items, so that after the wait for a reservation whose seats were swapped it has those of now.
     # A seat that is not in the state that its reservation's status implies is somebody else's affair: a writer that knows
     # another truth has sold or unsold it. Releasing it could sell it twice, so the reservation stays as it is.
     # Stock that would rise above its total raises the total: a ticket that was reserved exists. Only rows that others have
@@ -55,6 +56,7 @@ item AS MATERIALIZED (
     SELECT i.reservation_id, i.seat_id, i.ticket_type_id, i.quantity,
            CASE t.status WHEN 'confirmed' THEN 'sold' ELSE 'locked' END AS seat_status
     FROM reservation_items i JOIN target t ON t.id = i.reservation_id WHERE t.may_end AND i.is_live
+    FOR UPDATE OF i
 ),
 locked_seat AS MATERIALIZED (
     SELECT s.id, s.status FROM seats s WHERE s.id IN (SELECT seat_id FROM item) ORDER BY s.id FOR UPDATE
@@ -138,6 +140,8 @@ _EXPIRE_HOLDERS = _end("""
     SELECT id, status, true AS may_end FROM reservations WHERE status = 'pending' AND deadline <= now() AND id IN (
         SELECT reservation_id FROM reservation_items
         WHERE is_live AND (seat_id = ANY(%(seat_ids)s::uuid[]) OR ticket_type_id = ANY(%(ticket_type_ids)s::uuid[]))
+        UNION ALL SELECT id FROM reservations
+        WHERE user_id = %(user_id)s::uuid AND event_id = %(event_id)s::uuid AND status = 'pending'
     ) ORDER BY id FOR UPDATE
 """)
 _EXPIRE_HOLDERS_OF_EVENT = _end("""
@@ -232,9 +236,23 @@ def due_reservations(*, limit: int, leave_out: Sequence[UUID]) -> list[UUID]:
     return [row["id"] for row in rows]
 
 
-def expire_holders(*, seat_ids: Sequence[UUID] = (), ticket_type_ids: Sequence[UUID] = ()) -> int:
-    """Expires holds past their deadline on these seats or ticket types, so that the next buyer need not wait for a sweep."""
-    wanted = {"seat_ids": list(seat_ids), "ticket_type_ids": list(ticket_type_ids)}
+def expire_holders(
+    *,
+    seat_ids: Sequence[UUID] = (),
+    ticket_type_ids: Sequence[UUID] = (),
+    user_id: UUID | None = None,
+    event_id: UUID | None = None,
+) -> int:
+    """Expires holds past their deadline, so that the next buyer need not wait for a sweep.
+
+    On these seats or ticket types, and those of a user in an event, which count against what the user may have.
+    """
+    wanted = {
+        "seat_ids": list(seat_ids),
+        "ticket_type_ids": list(ticket_type_ids),
+        "user_id": user_id,
+        "event_id": event_id,
+    }
     return _release(_EXPIRE_HOLDERS, {**_EXPIRED, **wanted}, reason="expired").ended
 
 

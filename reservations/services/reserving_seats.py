@@ -20,6 +20,7 @@ from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
 from reservations.idempotency import IdempotentRequest, RespondedBefore
 from reservations.models import MAX_AMOUNT
+from reservations.services import buyer_limits
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders
 from seats import services as seats
@@ -49,7 +50,8 @@ class ReservedSeats:
 _RESERVE = f"""
 WITH {idempotency.EARLIER},
 event AS MATERIALIZED (
-    SELECT {IS_ON_SALE} AS is_on_sale, coalesce(e.max_seats_per_reservation, %(max_seats)s) AS max_seats
+    SELECT {IS_ON_SALE} AS is_on_sale, coalesce(e.max_seats_per_reservation, %(max_seats)s) AS max_seats,
+           {buyer_limits.MAX_TICKETS}
     FROM events e WHERE e.id = %(event_id)s
 ),
 picked AS MATERIALIZED (
@@ -59,15 +61,20 @@ picked AS MATERIALIZED (
 ),
 verdict AS MATERIALIZED (
     SELECT count(*) = cardinality(%(seat_ids)s::uuid[]) AS all_found, bool_and(status = 'available') AS all_available,
-           least(sum(price), {MAX_AMOUNT + 1})::bigint AS total
+           least(sum(price), {MAX_AMOUNT + 1})::bigint AS total, count(*) AS quantity
     FROM picked
 ),
+{
+    buyer_limits.buyer(
+        seat_ids="%(seat_ids)s::uuid[]",
+        condition=f'''e.is_on_sale AND cardinality(%(seat_ids)s::uuid[]) <= e.max_seats AND v.all_found AND v.all_available
+      AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)''',
+    )
+},
 reservation AS (
     INSERT INTO reservations (user_id, event_id, reservation_number, total_amount, expires_at)
     SELECT %(user_id)s, %(event_id)s, %(number)s, v.total, now() + make_interval(secs => %(seconds)s)
-    FROM verdict v, event e
-    WHERE e.is_on_sale AND cardinality(%(seat_ids)s::uuid[]) <= e.max_seats AND v.all_found AND v.all_available
-      AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)
+    FROM verdict v, buyer b WHERE {buyer_limits.MAY_BUY}
     RETURNING id, expires_at
 ),
 items AS (
@@ -87,7 +94,7 @@ locked AS (
 }
 SELECT e.is_on_sale, e.max_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
-       {idempotency.EARLIER_RECORD},
+       {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD},
        CASE WHEN NOT v.all_available THEN (
            SELECT extract(epoch FROM min((
                SELECT h.deadline FROM reservations h WHERE h.id = i.reservation_id AND h.status = 'pending'
@@ -118,7 +125,8 @@ def reserve_seats(
 ) -> ReservedSeats:
     """Reserves all of the seats for RESERVATION_SECONDS, or none.
 
-    Raises TooManySeats, EventNotFound, NotOnSale, SeatNotFound, SeatTaken, AmountTooLarge, UserNotFound, and what
+    Raises TooManySeats, EventNotFound, NotOnSale, SeatNotFound, SeatTaken, AmountTooLarge, TicketLimitReached,
+    SeatRecentlyReleased, UnpaidTimeUsedUp, UserNotFound, and what
     `seats.services.acquire_locks` raises; with a `request` also RequestInProgress, RejectedBefore, IdempotencyKeyReused.
     """
     seat_ids = list(dict.fromkeys(seat_ids))  # a seat that is named twice is one seat
@@ -157,10 +165,12 @@ def _insert(
         "max_seats": settings.MAX_SEATS_PER_RESERVATION,
         "seconds": settings.RESERVATION_SECONDS,
         "number": number,
+        **buyer_limits.parameters(),
     }
     row = _fetch(parameters, request)
-    if row["next_hold_ends_in"] is not None and row["next_hold_ends_in"] <= 0:
-        expire_holders(seat_ids=seat_ids)
+    is_behind_hold = row["next_hold_ends_in"] is not None and row["next_hold_ends_in"] <= 0
+    if is_behind_hold or buyer_limits.is_behind_own_hold(row):
+        expire_holders(seat_ids=seat_ids, user_id=user_id, event_id=event_id)
         row = _fetch(parameters, request)
     by_id = {UUID(seat["id"]): seat for seat in row["seats"] or ()}
     if row["reservation_id"] is None:
@@ -201,7 +211,8 @@ def _rejection(row: dict[str, Any], found: Sequence[dict[str, Any]]) -> DomainEr
         ends_in = row["next_hold_ends_in"]
         lasts = math.inf if ends_in is None else ends_in
         return SeatTaken(label=next(iter(labels.values())), unavailable=labels, unavailable_seconds=lasts)
-    return AmountTooLarge()
+    all_labels = {UUID(seat["id"]): seat["seat_label"] for seat in found}
+    return buyer_limits.rejection(row, quantity=len(found), labels=all_labels) or AmountTooLarge()
 
 
 def _reserved_before(response: Mapping[str, Any], seat_ids: Sequence[UUID]) -> ReservedSeats:

@@ -16,6 +16,7 @@ from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
 from reservations.idempotency import IdempotentRequest, RespondedBefore
 from reservations.models import MAX_AMOUNT
+from reservations.services import buyer_limits
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders
 from seats import services as seats
@@ -42,7 +43,9 @@ class ReservedTickets:
 # and would reject what is left after the wait.
 _RESERVE = f"""
 WITH {idempotency.EARLIER},
-event AS MATERIALIZED (SELECT {IS_ON_SALE} AS is_on_sale FROM events e WHERE e.id = %(event_id)s),
+event AS MATERIALIZED (
+    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS} FROM events e WHERE e.id = %(event_id)s
+),
 picked AS MATERIALIZED (
     SELECT t.id, t.name, t.price, t.available_quantity, t.total_quantity, wanted.quantity
     FROM ticket_types t
@@ -52,14 +55,21 @@ picked AS MATERIALIZED (
 ),
 verdict AS MATERIALIZED (
     SELECT count(*) = cardinality(%(type_ids)s::uuid[]) AS all_found, bool_and(available_quantity >= quantity) AS enough,
-           least(sum(price * quantity), {MAX_AMOUNT + 1})::bigint AS total
+           least(sum(price * quantity), {MAX_AMOUNT + 1})::bigint AS total,
+           sum(quantity) AS quantity
     FROM picked
 ),
+{
+    buyer_limits.buyer(
+        seat_ids="NULL",
+        condition=f'''e.is_on_sale AND v.all_found AND v.enough AND v.total <= {MAX_AMOUNT}
+      AND NOT EXISTS (SELECT FROM earlier)''',
+    )
+},
 reservation AS (
     INSERT INTO reservations (user_id, event_id, reservation_number, total_amount, held_until)
     SELECT %(user_id)s, %(event_id)s, %(number)s, v.total, now() + make_interval(secs => %(seconds)s)
-    FROM verdict v, event e
-    WHERE e.is_on_sale AND v.all_found AND v.enough AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)
+    FROM verdict v, buyer b WHERE {buyer_limits.MAY_BUY}
     RETURNING id
 ),
 items AS (
@@ -75,7 +85,8 @@ stock AS (
 {idempotency.recorded("jsonb_build_object('number', %(number)s::text, 'total', v.total)")}
 SELECT e.is_on_sale, v.all_found, v.enough, v.total, r.id AS reservation_id,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS types,
-       (SELECT jsonb_agg(to_jsonb(stock)) FROM stock) AS stock, {idempotency.EARLIER_RECORD},
+       (SELECT jsonb_agg(to_jsonb(stock)) FROM stock) AS stock,
+       {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD},
        CASE WHEN NOT v.enough THEN EXISTS (
            SELECT FROM reservations h JOIN reservation_items i ON i.reservation_id = h.id
            WHERE h.status = 'pending' AND h.deadline <= now() AND i.ticket_type_id = ANY(%(type_ids)s::uuid[])
@@ -89,8 +100,9 @@ def reserve_tickets(
 ) -> ReservedTickets:
     """Reserves quantities by ticket type for RESERVATION_SECONDS, all or none.
 
-    Raises QuantityTooSmall, EventNotFound, NotOnSale, NoSuchTicket, NotEnoughTickets, AmountTooLarge, UserNotFound, and what
-    `run_if_admitted` raises; with a `request` also RequestInProgress, RejectedBefore, IdempotencyKeyReused.
+    Raises QuantityTooSmall, EventNotFound, NotOnSale, NoSuchTicket, NotEnoughTickets, AmountTooLarge, TicketLimitReached,
+    UnpaidTimeUsedUp, UserNotFound, and what `run_if_admitted` raises; with a `request` also RequestInProgress,
+    RejectedBefore, IdempotencyKeyReused.
     """
     if any(quantity < 1 for quantity in quantities.values()):
         raise QuantityTooSmall
@@ -133,10 +145,11 @@ def _insert(
         "quantities": [min(quantity, MAX_QUANTITY) for quantity in quantities.values()],
         "seconds": settings.RESERVATION_SECONDS,
         "number": number,
+        **buyer_limits.parameters(),
     }
     row = idempotency.fetch_reserved(_RESERVE, parameters, request)
-    if row["hold_is_overdue"]:
-        expire_holders(ticket_type_ids=list(quantities))
+    if row["hold_is_overdue"] or buyer_limits.is_behind_own_hold(row):
+        expire_holders(ticket_type_ids=list(quantities), user_id=user_id, event_id=event_id)
         row = idempotency.fetch_reserved(_RESERVE, parameters, request)
     if row["reservation_id"] is None:
         raise _rejection(row, list(quantities))
@@ -157,7 +170,8 @@ def _rejection(row: dict[str, Any], type_ids: Sequence[UUID]) -> DomainError:
     for ticket_type in (by_id[type_id] for type_id in type_ids):
         if ticket_type["available_quantity"] < ticket_type["quantity"]:
             return NotEnoughTickets(name=ticket_type["name"], left=ticket_type["available_quantity"])
-    return AmountTooLarge()
+    wanted = sum(ticket_type["quantity"] for ticket_type in by_id.values())
+    return buyer_limits.rejection(row, quantity=wanted, labels={}) or AmountTooLarge()
 
 
 def _reserved_before(response: Mapping[str, Any]) -> ReservedTickets:

@@ -85,6 +85,13 @@ def test_an_event_sells_seats_or_tickets() -> None:
         assert event.seats.exists() != event.ticket_types.exists(), event.title
 
 
+def test_a_buyer_may_have_four_of_an_event_all_at_once() -> None:
+    load()
+
+    limits = Event.objects.values_list("max_tickets_per_buyer", "max_seats_per_reservation")
+    assert set(limits) == {(4, 4)}
+
+
 def test_every_event_with_a_layout_has_its_seats() -> None:
     load()
 

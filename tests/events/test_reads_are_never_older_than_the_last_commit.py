@@ -127,8 +127,8 @@ def test_readers_and_a_buyer_at_once_never_see_the_past(api: Api, world: Databas
     for reader in readers:
         reader.start()
     try:
-        user = new_user()
         for n in range(40):
+            user = new_user()
             wanted = seat(1, 1 + n % 16)
             reservation = api.reserve(user, HALL, wanted).json["reservation"]["id"]
             assert api.seat_status(HALL, wanted) == "locked"

@@ -318,7 +318,7 @@ def test_the_map_of_an_existing_web_client_is_live(open_client: Open, web: Api, 
     client.wait(lambda heard: sum(len(body["seatIds"]) for body in heard.of("seats-released")) == 2)
     assert {body["eventId"] for body in client.of("seats-released")} == {HALL}
     assert sorted(one for body in client.of("seats-released") for one in body["seatIds"]) == sorted(taken)
-    paid = web.reserve(user, HALL, taken[0]).json["reservation"]
+    paid = web.reserve(new_user(), HALL, taken[0]).json["reservation"]
     assert web.confirm(paid["id"], paid["totalAmount"]).status == 200
     client.wait(lambda heard: {"seatId": taken[0], "status": "sold"} in heard.of("seat-selected"))
 

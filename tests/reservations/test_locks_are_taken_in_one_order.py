@@ -20,13 +20,13 @@ from tests.support.interleaving import (
     one_after_the_other,
     waiting_statements,
 )
-from tests.support.one_sale import LargeSale, call_off, cancel, pay, refund, sell, sweep
+from tests.support.one_sale import LargeSale, call_off, cancel, drop, pay, refund, sell, sweep
 
 IN_ORDER = [
     *((kind, *case) for kind in ("seat", "tickets") for case in (
         ("free", sell, 201), ("pending", cancel, 200), ("paid", refund, 200), ("pending", call_off, 1), ("due", sweep, 1),
     )),
-    ("seat", "pending", pay, 200),
+    ("seat", "pending", pay, 200), ("seat", "pending", drop, 200),
 ]  # fmt: skip
 
 

@@ -189,7 +189,11 @@ def test_control_without_its_lock_an_operation_undoes_what_another_has_done(
 ) -> None:
     module, statement, old, new, before, first, second, second_answer = CONTROLS[name]
     sale = Sale(InProcess(), catalogue, "tickets").begin(before)
-    with changed_statement(monkeypatch, module, statement, old, new):
+    # Without the lock on the items, too, which alone would keep anything from being returned twice.
+    with (
+        changed_statement(monkeypatch, module, statement, old, new),
+        changed_statement(monkeypatch, module, statement, "FOR UPDATE OF i", ""),
+    ):
         assert both(sale, first, second) == [1 if first is call_off else 200, second_answer]
     if second is pay:
         assert sale.end[:2] == PAID[:2]  # though it was cancelled

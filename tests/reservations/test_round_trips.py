@@ -10,8 +10,8 @@ from tests.support.round_trips import Counted
 @pytest.fixture
 def counted(counted_web: Counted, world: Database) -> Counted:
     """A process that has done everything a few times: connections open, statements prepared, scripts loaded."""
-    user = new_user()
     for n in range(12):  # psycopg prepares a statement that a connection has seen a few times, and there may be two
+        user = new_user()
         reservation = counted_web.api.reserve(user, HALL, seat(1, 11 + n % 6)).json["reservation"]["id"]
         counted_web.api.cancel(user, reservation)
         counted_web.api.buy(user, STANDING, **{STANDING_A: 1})

@@ -209,8 +209,8 @@ def test_ten_thousand_expired_holds_while_twenty_buy(
     stop = threading.Event()
 
     def buy(n: int) -> None:
-        user = new_user()
         while not stop.is_set():
+            user = new_user()
             by_type = web.buy(user, STANDING, **{STANDING_A: 1}).status
             by_seat = web.reserve(user, THEATRE, seat(7, 1 + 25 * n + bought[n])).status
             bought[n] += by_seat == 201
@@ -311,7 +311,6 @@ def test_two_workers_and_two_beats_do_nothing_twice(
     seconds = float(os.environ.get("CLOCKWORK_SECONDS", "6"))
     end, rounds = time.monotonic() + seconds, 0
     hold_tickets(world, 200)
-    user = new_user()
     told: Counter[str] = Counter()
 
     def released() -> int:
@@ -320,7 +319,7 @@ def test_two_workers_and_two_beats_do_nothing_twice(
         return told["seat-released"]
 
     while time.monotonic() < end:
-        reservation = web.reserve(user, HALL, SEAT).json["reservation"]["id"]
+        reservation = web.reserve(new_user(), HALL, SEAT).json["reservation"]["id"]
         world.rows("UPDATE reservations SET expires_at = now() WHERE id = %s", reservation)
         rounds += 1
         wait_until(lambda rounds=rounds: released() >= rounds, seconds=10)

@@ -232,8 +232,8 @@ def test_changes_of_one_place_are_told_in_the_order_in_which_they_happened(
 
     def take_and_give_back(number: int) -> int:
         taken = 0
-        user = new_user()
         while time.monotonic() < give_up:
+            user = new_user()
             if number % 2:
                 answer = web.reserve(user, HALL, seat(1, 1 + number % 3))
             else:

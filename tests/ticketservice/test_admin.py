@@ -201,6 +201,7 @@ def test_the_list_is_filtered_and_searched(manager: Client, query: str) -> None:
         ({"poster_image_url": "//evil.example/a.png"}, "https://로 시작하는 URL", "Enter a URL that starts with https://"),
         ({"poster_image_url": "shop://["}, "https://로 시작하는 URL", "Enter a URL that starts with https://"),
         ({"max_seats_per_reservation": "101"}, "100 이하", "less than or equal to 100."),
+        ({"max_tickets_per_buyer": "0"}, "1 이상", "greater than or equal to 1."),
     ],
 )  # fmt: skip
 def test_impossible_dates_and_values_are_refused_with_a_message(

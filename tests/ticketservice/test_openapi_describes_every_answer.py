@@ -27,6 +27,7 @@ from tests.support.harness import (
     seat,
     token,
 )
+from tests.support.limited_sale import LimitedSale, let_time_pass, limited_sale
 from tests.support.openapi import BUYER, GARBAGE, NOBODY, Asker, Described
 
 pytestmark = pytest.mark.slow
@@ -46,6 +47,8 @@ IDS = {
     "getSeatReservation": "4e500000-0000-4000-8000-000000000001",
     "getReservation": "4e500000-0000-4000-8000-000000000008",
     "cancelReservation": "4e500000-0000-4000-8000-000000000008",
+    "changeSeats": "4e500000-0000-4000-8000-000000000001",
+    "getSale": HALL,
     "confirmReservation": NOTHING,
     "refundReservation": NOTHING,
     "cancelEvent": ENDED,
@@ -64,6 +67,8 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     sell(asker, web, world)
     wait_in_line(asker, web, world)
     refuse_sales(asker, web, world, redis)
+    change_seats(asker, web, world, redis)
+    reach_limits(asker, web, world)
     refuse_strangers(asker, web)
     fail(asker, web, world, redis)
     with_nobody_else(asker, redis, logs)
@@ -80,7 +85,7 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
     ask = partial(asker.ask, web)
     for page in (*SAFE, "getMetrics", "listEvents", "listLayouts", "rescheduleEventStatus"):
         ask(page)
-    for page in ("getEvent", "listTicketTypes", "getAvailability", "getSeatMap"):
+    for page in ("getEvent", "listTicketTypes", "getAvailability", "getSeatMap", "getSale"):
         ask(page, IDS[page])
     held = ask("reserveSeats").json["reservation"]["id"]
     for page in ("getSeatReservation", "getReservation", "listMyReservations"):
@@ -90,6 +95,7 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
     ask("confirmReservation", held, body=payment | {"amount": 1, "paymentId": "of a wrong amount"})
     ask("confirmReservation", held)
     ask("confirmReservation", held, body=payment | {"paymentId": "another"})
+    ask("changeSeats", held, body={"seatIds": [seat(1, 2)]})  # paid
     bought = ask("buyTickets").json["reservation"]
     ask("confirmReservation", bought["id"], body=payment | {"amount": bought["totalAmount"]})  # used before
     ask("confirmReservation", CANCELLED)
@@ -109,6 +115,8 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
     ask("confirmReservation", late)
     assert web.reserve(new_user(), HALL, seat(1, 5)).status == 201
     ask("cancelReservation", late)
+    ask("changeSeats", late, body={"seatIds": [seat(1, 5)]})
+    ask("changeSeats", CANCELLED, body={"seatIds": [seat(1, 5)]})
     ask("cancelEvent", IDS["cancelEvent"])
 
 
@@ -116,12 +124,14 @@ def wait_in_line(asker: Asker, web: Api, world: Database) -> None:
     ask = partial(asker.ask, web)
     for place in ("getQueuePolicy", "changeQueuePolicy", "patchQueuePolicy", "pauseQueue", "resumeQueue"):
         ask(place, THEATRE)
+    held = web.reserve(BUYER, THEATRE, seat(7, 2)).json["reservation"]["id"]
     for state in ({"threshold": 1000}, {"threshold": 0}):
         ask("changeQueuePolicy", THEATRE, body=state)
         for place in ("getQueueStatus", "checkQueue", "sendQueueHeartbeat", "getQueueStatus"):
             ask(place, THEATRE)
         ask("reserveSeats", body={"eventId": THEATRE, "seatIds": [seat(7, 1)]})
         ask("buyTickets", body={"eventId": THEATRE, "items": [{"ticketTypeId": STANDING_A, "quantity": 1}]})
+        ask("changeSeats", held, body={"seatIds": [seat(7, 3 if state["threshold"] else 4)]})
         ask("getQueueOverview", THEATRE)
         ask("leaveQueue", THEATRE)
     ask("clearQueue", THEATRE)
@@ -170,6 +180,43 @@ def refuse_sales(asker: Asker, web: Api, world: Database, redis) -> None:
         reserve(seat(1, place), headers={"Idempotency-Key": "one seat"})
     for quantity in (1, 1, 2):
         buy(STANDING_B, quantity, headers={"Idempotency-Key": "one purchase"})
+
+
+def change_seats(asker: Asker, web: Api, world: Database, redis) -> None:
+    sale = limited_sale(world)
+    seats = sale.seats
+    held = web.reserve(BUYER, sale.event, *seats[:2]).json["reservation"]["id"]
+    change = lambda *places: asker.ask(web, "changeSeats", held, body={"seatIds": list(places)})  # noqa: E731
+    change(seats[0], seats[2])
+    change(*seats[:3])
+    change(NOTHING)
+    assert web.reserve(new_user(), sale.event, seats[3]).status == 201
+    change(seats[3])
+    change(seats[1])  # dropped before
+    redis.set(f"lock:seat:{sale.event}:{seats[4]}", "somebody")
+    change(seats[4])
+    world.rows("UPDATE seats SET price = 2147483647 WHERE id = %s", seats[5])
+    change(seats[0], seats[5])
+    world.rows("UPDATE seats SET status = 'sold' WHERE id = %s", seats[0])
+    change(seats[2])
+    world.rows("UPDATE events SET sale_end_date = now() WHERE id = %s", sale.event)
+    change(seats[6])
+
+
+def reach_limits(asker: Asker, web: Api, world: Database) -> None:
+    def ask_for(sale: LimitedSale, place: str) -> None:
+        asker.ask(web, "reserveSeats", body={"eventId": sale.event, "seatIds": [place]})
+        items = [{"ticketTypeId": sale.tickets, "quantity": 1}]
+        asker.ask(web, "buyTickets", body={"eventId": sale.event, "items": items})
+
+    full, parked = limited_sale(world), limited_sale(world)
+    assert web.buy(BUYER, full.event, **{full.tickets: 4}).status == 201
+    ask_for(full, full.seats[0])
+    for place in parked.seats[:3]:
+        assert web.reserve(BUYER, parked.event, place).status == 201
+        let_time_pass(world, BUYER, 300)
+        asker.ask(web, "reserveSeats", body={"eventId": parked.event, "seatIds": [place]})
+    ask_for(parked, parked.seats[3])
 
 
 def refuse_strangers(asker: Asker, web: Api) -> None:

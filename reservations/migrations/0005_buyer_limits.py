@@ -1,0 +1,81 @@
+"""What a buyer has of an event, read while no other request of the same buyer can add to it: see `services.buyer_limits`."""
+
+from django.db import migrations, models
+
+# A VOLATILE function takes a new snapshot for each of its queries, so that after the wait for the lock it sees what the
+# requests before it have committed; the statement that calls it would not. The lock is the transaction's, and is released
+# once its rows are visible. A hash that two buyers share makes them take turns, and nothing else. No index serves `IS NOT
+# DISTINCT FROM`, and no join reorders what stands in a subquery: in a new database, without statistics, PostgreSQL would
+# read all reservations of the event, not those of the buyer.
+FORWARD = """
+CREATE FUNCTION lock_buyer(
+    buyer uuid, event uuid, wanted_seats uuid[],
+    relock_seconds double precision, hold_seconds double precision, window_seconds double precision,
+    OUT held bigint, OUT has_overdue boolean,
+    OUT closed_seat uuid, OUT closed_seconds double precision, OUT unpaid_seconds double precision
+) LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    has_unpaid boolean;
+BEGIN
+    PERFORM pg_advisory_xact_lock(uuid_hash_extended(buyer, uuid_hash_extended(event, 0)));
+
+    SELECT coalesce(sum((
+               SELECT sum(i.quantity) FROM reservation_items i WHERE i.reservation_id = r.id AND i.is_live
+           )) FILTER (WHERE r.status IN ('pending', 'confirmed')), 0),
+           coalesce(bool_or(r.status = 'pending' AND r.deadline <= now()), false),
+           coalesce(bool_or(r.payment_id IS NULL OR r.dropped_seats IS NOT NULL), false)
+    INTO held, has_overdue, has_unpaid
+    FROM reservations r WHERE r.user_id = buyer AND r.event_id IS NOT DISTINCT FROM event;
+
+    unpaid_seconds := hold_seconds;
+    IF NOT has_unpaid THEN
+        RETURN;
+    END IF;
+
+    SELECT closed.seat_id, extract(epoch FROM closed.moment - now()) + relock_seconds INTO closed_seat, closed_seconds
+    FROM (
+        SELECT i.seat_id, least(r.updated_at, r.deadline) AS moment
+        FROM reservations r, LATERAL (SELECT seat_id FROM reservation_items WHERE reservation_id = r.id OFFSET 0) i
+        WHERE r.user_id = buyer AND r.event_id IS NOT DISTINCT FROM event AND r.status IN ('cancelled', 'expired') AND r.payment_id IS NULL
+        UNION ALL
+        SELECT dropped.key::uuid, dropped.value::timestamptz
+        FROM reservations r, jsonb_each_text(r.dropped_seats) dropped
+        WHERE r.user_id = buyer AND r.event_id IS NOT DISTINCT FROM event AND r.dropped_seats IS NOT NULL
+    ) closed
+    WHERE closed.seat_id = ANY(wanted_seats) AND closed.moment > now() - make_interval(secs => relock_seconds)
+    ORDER BY closed.moment DESC LIMIT 1;
+
+    -- Times that overlap count once. A hold that is still pending may last until its deadline, and so may the new one. None
+    -- counts for longer than the window: another writer's deadline may be years away.
+    SELECT sum(extract(epoch FROM upper(span) - lower(span))) INTO unpaid_seconds
+    FROM unnest((
+        SELECT range_agg(tstzrange(hold.began, hold.ended)) FROM (
+            SELECT now() AS began, now() + make_interval(secs => hold_seconds) AS ended
+            UNION ALL
+            SELECT greatest(r.created_at, now() - make_interval(secs => window_seconds)),
+                   least(
+                       r.deadline, r.created_at + make_interval(secs => window_seconds),
+                       CASE WHEN r.status <> 'pending' THEN r.updated_at END
+                   )
+            FROM reservations r
+            WHERE r.user_id = buyer AND r.event_id IS NOT DISTINCT FROM event AND r.status <> 'confirmed' AND r.payment_id IS NULL
+        ) hold WHERE hold.began < hold.ended
+    )) span;
+    unpaid_seconds := coalesce(unpaid_seconds, 0);
+END $$;
+"""
+
+BACKWARD = "DROP FUNCTION lock_buyer(uuid, uuid, uuid[], double precision, double precision, double precision);"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("reservations", "0004_responses_are_kept"), ("events", "0002_max_tickets_per_buyer")]
+
+    operations = [
+        migrations.AddField(
+            model_name="reservation",
+            name="dropped_seats",
+            field=models.JSONField(editable=False, null=True),
+        ),
+        migrations.RunSQL(FORWARD, BACKWARD),
+    ]
