@@ -65,6 +65,7 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     wait_in_line(asker, web, world)
     refuse_sales(asker, web, world, redis)
     refuse_strangers(asker, web)
+    ask_too_often(asker, web, redis)
     fail(asker, web, world, redis)
     with_nobody_else(asker, redis, logs)
     without_redis(asker, web, redis_server)
@@ -192,6 +193,31 @@ def refuse_strangers(asker: Asker, web: Api) -> None:
         if "{" in operation.path:
             for other in ("abc", NOTHING):
                 asker.ask(web, operation.id, other)
+
+
+def ask_too_often(asker: Asker, web: Api, redis) -> None:
+    """Too many bad tokens and searches have come from here, and the buyer has joined, reserved and asked too often."""
+    whole_at = int((time.time() + 60) * 1_000_000)
+    subjects = {
+        "join": BUYER,
+        "status": BUYER,
+        "reserve": BUYER,
+        "bad-tokens": "127.0.0.1",
+        "search-per-address": "127.0.0.1",
+    }
+    for name, subject in subjects.items():
+        redis.set(f"rate:{name}:{subject}", whole_at, ex=60)
+    asker.ask(web, "listEvents", query="?q=once+more")
+    for operation in asker.described.operations.values():
+        ask = partial(asker.ask, web, operation.id, *ids(operation.path, operation.id))
+        if operation.is_signed_in:
+            ask(who=GARBAGE)
+        if operation.is_internal:
+            ask(who={"X-Internal-Token": "guessed"})
+    for name in ("checkQueue", "getQueueStatus", "sendQueueHeartbeat"):
+        asker.ask(web, name, THEATRE)
+    for name in ("reserveSeats", "buyTickets"):
+        asker.ask(web, name)
 
 
 def fail(asker: Asker, web: Api, world: Database, redis) -> None:
