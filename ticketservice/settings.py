@@ -62,6 +62,7 @@ CORS_ALLOW_METHODS = (*_READS, *_WRITES) if DEBUG or CORS_ALLOWED_ORIGINS else _
 CORS_ALLOW_HEADERS = (
     "accept",
     "authorization",
+    "challenge-response",
     "content-type",
     "idempotency-key",
     "if-none-match",
@@ -296,6 +297,17 @@ RATE_LIMIT_SOCKETS_PER_ADDRESS: Rate = env.rate("RATE_LIMIT_SOCKETS_PER_ADDRESS"
 RATE_LIMIT_BAD_TOKENS: Rate = env.rate("RATE_LIMIT_BAD_TOKENS", default="300/min")
 # Of each account of the admin at each address
 RATE_LIMIT_ADMIN_LOGIN: Rate = env.rate("RATE_LIMIT_ADMIN_LOGIN", default="10/15min")
+
+# --- The join challenge: see docs/rate-limits.md -----------------------------------------------------------------------
+# Empty: none. `proof-of-work`, `turnstile`, or the dotted path of a class (queueing.challenges.JoinChallenge).
+JOIN_CHALLENGE: str = env.str("JOIN_CHALLENGE", default="")
+JOIN_CHALLENGE_SECONDS: int = env.int("JOIN_CHALLENGE_SECONDS", default=600)
+PROOF_OF_WORK_COST: int = env.int("PROOF_OF_WORK_COST", default=5000)
+TURNSTILE_SITE_KEY: str = env.str("TURNSTILE_SITE_KEY", default="")
+TURNSTILE_SECRET_KEY: str = env.str("TURNSTILE_SECRET_KEY", default="")
+TURNSTILE_VERIFY_URL: str = env.address(
+    "TURNSTILE_VERIFY_URL", "https", "http", default="https://challenges.cloudflare.com/turnstile/v0/siteverify"
+)
 
 # --- WebSockets: limits for each `realtime` process; 0 is no limit ----------------------------------------------------
 WEBSOCKET_MAX_PER_ADDRESS: int = env.int("WEBSOCKET_MAX_PER_ADDRESS", default=5000)

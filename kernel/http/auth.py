@@ -20,7 +20,8 @@ import orjson
 from django.conf import settings
 
 from kernel.errors import DomainError, InvalidInput, Kind, Unavailable
-from kernel.http.auth_service import NoAnswer, post_token
+from kernel.http.auth_service import post_token
+from kernel.http.outgoing import NoAnswer
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
 from kernel.redis.rate_limits import RateLimit

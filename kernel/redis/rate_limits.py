@@ -15,7 +15,6 @@ from threading import Lock
 from typing import NamedTuple, TypeGuard
 
 from django.conf import settings
-from django.utils.translation import gettext_noop as _
 from prometheus_client import Counter
 
 from kernel.config.rates import Rate
@@ -43,7 +42,7 @@ class RateLimited(DomainError):
     """
 
     kind = Kind.RATE_LIMITED
-    message = _("요청이 너무 많습니다. 잠시 후 다시 시도해주세요.")
+    message = "요청이 너무 많습니다. 잠시 후 다시 시도해주세요."
     code = "RATE_LIMITED"
 
     def __init__(self, name: str, rate: Rate, wait_us: float) -> None:

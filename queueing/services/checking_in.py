@@ -1,11 +1,13 @@
 """Visitors who check in, or ask for their position."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from kernel.redis.rate_limits import RateLimit
 from queueing import draws, store
-from queueing.errors import QueueClosed
+from queueing.challenges import MAX_RESPONSE, JoinChallenge, join_challenge
+from queueing.errors import ChallengeFailed, ChallengeRequired, QueueClosed
 from queueing.estimates import Estimate, estimate_wait
 from queueing.passes import issue_pass, issue_ticket, read_pass, read_ticket
 from queueing.rate_limits import JOIN, STATUS
@@ -33,14 +35,20 @@ def identify_visitor(*, event_id: UUID, user_id: UUID, pass_: str = "", ticket: 
     )
 
 
-def check_in(*, event_id: UUID, visitor: Visitor) -> QueuePosition:
+def check_in(*, event_id: UUID, visitor: Visitor, challenge_response: str = "", address: str = "") -> QueuePosition:
     """Admits the visitor if nobody waits and there is room, otherwise they join the queue. Idempotent.
 
-    Raises RateLimited, EventNotFound, QueueClosed or WaitingRoomUnavailable.
+    Raises RateLimited, EventNotFound, QueueClosed or WaitingRoomUnavailable; with a join challenge, for a newcomer, also
+    ChallengeRequired, ChallengeFailed, ChallengeUnavailable.
     """
-    queue = _check_in(event_id, visitor, "check", JOIN)
+    challenge = join_challenge()
+    queue = _check_in(event_id, visitor, "status" if challenge else "check", JOIN)
     if queue.state == "closed":
         raise QueueClosed
+    if challenge and queue.state == "none":
+        # Counted, and known to be a newcomer: only now somebody works for it.
+        _require_solution(challenge, challenge_response, event_id=event_id, user_id=visitor.user_id, address=address)
+        queue = _check_in(event_id, visitor, "check", None)
     return _position(event_id, visitor, queue)
 
 
@@ -50,6 +58,14 @@ def get_status(*, event_id: UUID, visitor: Visitor, limit: RateLimit | None = ST
     `limit` is None for a call that the visitor has not made.
     """
     return _position(event_id, visitor, _check_in(event_id, visitor, "status", limit))
+
+
+def _require_solution(challenge: JoinChallenge, response: str, **about: Any) -> None:
+    """Raises ChallengeRequired, ChallengeFailed, ChallengeUnavailable."""
+    if not response:
+        raise ChallengeRequired
+    if len(response) > MAX_RESPONSE or not challenge.is_solved(response, **about):
+        raise ChallengeFailed
 
 
 @needs_redis()

@@ -9,6 +9,7 @@ from events.errors import NotOnSale
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.scripts import LuaScript
 from queueing import store
+from queueing.challenges import join_challenge
 from queueing.errors import NotAdmitted, WaitingRoomUnavailable
 from queueing.rate_limits import RESERVE
 from queueing.selectors import microseconds, policy_of
@@ -55,7 +56,8 @@ def run_if_admitted(
         event_id,
         script=script.script,
         visitor=visitor,
-        mode="buy",
+        # Where newcomers have to solve a challenge, nobody is admitted without it.
+        mode="status" if join_challenge() else "buy",
         limit=RESERVE,
         guarded_keys=guarded_keys,
         guarded_args=guarded_args,

@@ -57,7 +57,7 @@ def ids(operation_path: str, operation_id: str) -> list[str]:
 
 
 def test_every_answer_is_as_described_and_every_described_one_comes(
-    web: Api, world: Database, redis, redis_server: Servers, logs: Path
+    web: Api, world: Database, redis, redis_server: Servers, logs: Path, database_url: str
 ) -> None:
     described = Described(web.get("/api/schema", headers={"Accept-Encoding": "identity"}).json)
     asker = Asker(described)
@@ -65,6 +65,7 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     wait_in_line(asker, web, world)
     refuse_sales(asker, web, world, redis)
     refuse_strangers(asker, web)
+    prove_something(asker, database_url, logs)
     ask_too_often(asker, web, redis)
     fail(asker, web, world, redis)
     with_nobody_else(asker, redis, logs)
@@ -73,7 +74,7 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     said = {said for operation in described.operations.values() for said in operation.says()}
     assert asker.faults == []
     said -= {(page, "304") for page in MEASURED}
-    assert said - asker.seen == {(page, "500 INTERNAL_ERROR") for page in SAFE}
+    assert said - asker.seen == {(page, "500 INTERNAL_ERROR") for page in (*SAFE, "getJoinChallenge")}
 
 
 def sell(asker: Asker, web: Api, world: Database) -> None:
@@ -193,6 +194,25 @@ def refuse_strangers(asker: Asker, web: Api) -> None:
         if "{" in operation.path:
             for other in ("abc", NOTHING):
                 asker.ask(web, operation.id, other)
+
+
+def prove_something(asker: Asker, database_url: str, logs: Path) -> None:
+    """With join challenges, for a newcomer."""
+    newcomer = {"Authorization": f"Bearer {token(new_user())}"}
+    challenges = {
+        "proof-of-work": {},
+        "turnstile": {
+            "TURNSTILE_SITE_KEY": "site",
+            "TURNSTILE_SECRET_KEY": "secret",
+            "TURNSTILE_VERIFY_URL": "http://127.0.0.1:1",
+        },
+    }
+    for name, more in challenges.items():
+        environment = {"DATABASE_URL": database_url, "WEB_WORKERS": "1", "JOIN_CHALLENGE": name, **more}
+        with running_web(logs / f"{name}.log", **environment) as proving:
+            asker.ask(proving, "getJoinChallenge", HALL, who=newcomer)
+            for headers in ({}, {"Challenge-Response": "rubbish"}):
+                asker.ask(proving, "checkQueue", HALL, who=newcomer, headers=headers)
 
 
 def ask_too_often(asker: Asker, web: Api, redis) -> None:
