@@ -108,7 +108,9 @@ def redis_script(program: Path, redis_url: str, verb: str, *, seconds: float) ->
         visitor = Visitor(UUID(catalogue.user(n)))
         services.check_in(event_id=event, visitor=visitor)  # everybody is inside, as with the service
         args = store.check_in_args(visitor, mode, None, limit) | {"lost_epoch": "", "rebuild_us": 0}
-        keys, argv = script.flatten(store.keys_of(event) | store.rate_key(event, visitor, limit), args)
+        keys, argv = script.flatten(
+            store.keys_of(event) | {"rate_key": store.rate_key(event, args["user_id"], limit)}, args
+        )
         commands.append(resp("EVALSHA", sha, len(keys), *keys, *argv))
     port = urlsplit(redis_url).port or 6379
     return load.run(

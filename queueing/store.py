@@ -67,7 +67,9 @@ def _source(*parts: str) -> str:
 
 
 def _script(*parts: str, args: Sequence[str] = (), result: Sequence[str]) -> LuaScript:
-    return LuaScript(_source("prelude", *parts), keys=tuple(KEY_TEMPLATES), args=(*PRELUDE_ARGS, *args), result=result)
+    return LuaScript(
+        _source("clock", "prelude", *parts), keys=tuple(KEY_TEMPLATES), args=(*PRELUDE_ARGS, *args), result=result
+    )
 
 
 CHECK_IN_KEYS = (*KEY_TEMPLATES, *rate_limits.KEYS)
@@ -87,7 +89,7 @@ _admit = _script(
 )  # fmt: skip
 _leave = _script("leave", args=("cause", "owed_since"), result=("had_place",))
 _clear = LuaScript(
-    _source("prelude", "clear"),
+    _source("clock", "prelude", "clear"),
     keys=(*KEY_TEMPLATES, *CLEARED_KEY_TEMPLATES),
     args=(*PRELUDE_ARGS, "told_seconds"),
     result=("waiting", "active"),
@@ -242,16 +244,16 @@ def _check_in_within(
     """What `run` returns. A call with a policy is the second one for a request, which the first one has counted."""
     limit = limit if policy is None else None
     args |= check_in_args(visitor, mode, lot, limit)
-    fields: Any = run(script, event_id, policy, keys={**rate_key(event_id, visitor, limit), **keys}, **args)
+    keys = {"rate_key": rate_key(event_id, args["user_id"], limit), **keys}
+    fields: Any = run(script, event_id, policy, keys=keys, **args)
     if limit is not None and rate_limits.is_refusal(fields):
         raise limit.refusal(fields)
     return fields  # type: ignore[no-any-return]
 
 
-def rate_key(event_id: UUID, visitor: Visitor, limit: RateLimit | None = None) -> dict[str, str]:
+def rate_key(event_id: UUID, user_id: str, limit: RateLimit | None = None) -> str:
     """The key that lua/check_in.lua takes besides those of the event. Without a limit it is not touched."""
-    key = limit.key(str(visitor.user_id), event_id) if limit else keys_of(event_id)["policy_key"]
-    return {"rate_key": key}
+    return limit.key(user_id, event_id) if limit else keys_of(event_id)["policy_key"]
 
 
 def look(event_id: UUID, policy: PolicyFields | None = None) -> QueueState:

@@ -9,7 +9,7 @@ by `spend_anyway`.
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple, TypeGuard
@@ -27,8 +27,8 @@ from kernel.redis.scripts import LuaScript
 # and ARGV, and gets them from `RateLimit.key` and `RateLimit.args`.
 SOURCE = (Path(__file__).parent / "lua" / "rate_limit.lua").read_text()
 KEYS = ("rate_key",)
-ARGS = ("rate_interval", "rate_period")
-UNLIMITED: Mapping[str, int] = {"rate_interval": 0, "rate_period": 0}
+ARGS = ("rate_interval", "rate_interval_ms", "rate_period")
+UNLIMITED: Mapping[str, int] = dict.fromkeys(ARGS, 0)
 
 _spend = LuaScript(SOURCE, keys=KEYS, args=ARGS)
 
@@ -58,6 +58,16 @@ class RateLimited(DomainError):
         return self._headers
 
 
+@lru_cache(maxsize=100)
+def _args(rate: Rate) -> Mapping[str, int]:
+    quota, seconds = rate
+    if not quota:
+        return UNLIMITED
+    period = seconds * 1_000_000
+    interval = max(1, period // quota)
+    return {"rate_interval": interval, "rate_interval_ms": -(-interval // 1000), "rate_period": period}
+
+
 class RateLimit:
     """A limit by its name, for clients and metrics, and the setting with its rate."""
 
@@ -79,11 +89,7 @@ class RateLimit:
         return f"rate:{self.name}:{subject}{tag}"
 
     def args(self) -> Mapping[str, int]:
-        quota, seconds = self.rate
-        if not quota:
-            return UNLIMITED
-        period = seconds * 1_000_000
-        return {"rate_interval": max(1, period // quota), "rate_period": period}
+        return _args(self.rate)
 
     def spend(self, subject: str) -> None:
         """Count one request, in a round trip of its own. Raises RateLimited."""
@@ -123,7 +129,7 @@ class _OwnMemory:
         self._whole_at: dict[str, float] = {}  # microseconds of time.monotonic()
         self._lock = Lock()
 
-    def spend(self, key: str, *, rate_interval: int, rate_period: int) -> bytes | None:
+    def spend(self, key: str, *, rate_interval: int, rate_period: int, **_: int) -> bytes | None:
         now = time.monotonic() * 1_000_000
         with self._lock:
             whole_at = max(now, self._whole_at.get(key, 0)) + rate_interval

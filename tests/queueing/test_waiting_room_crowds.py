@@ -37,7 +37,7 @@ def join(room: Room, users: list[str]) -> list[Any]:
         for user in users[first : first + 1000]:
             visitor = Visitor(uuid.UUID(user))
             arguments = store.check_in_args(visitor, "check", None) | {"lost_epoch": "", "rebuild_us": 0}
-            keys = store.keys_of(room.event_id) | store.rate_key(room.event_id, visitor)
+            keys = store.keys_of(room.event_id) | {"rate_key": store.rate_key(room.event_id, user)}
             store._check_in.run(pipeline, keys=keys, args=arguments)
         answers += map(store._check_in.parse, pipeline.execute())
     return answers
