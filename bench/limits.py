@@ -94,10 +94,12 @@ def redis_script(program: Path, redis_url: str, verb: str, *, seconds: float) ->
     """The waiting room's script as the service sends it, from 32 connections."""
     # As late as this: settings are read when it is imported.
     from queueing import services, store
+    from queueing.rate_limits import JOIN, STATUS
     from queueing.states import Mode, Visitor
 
     event = UUID(catalogue.LARGE)
     mode: Mode = "check" if verb == "queue check" else "status"
+    limit = JOIN if verb == "queue check" else STATUS
     script = store._check_in
     with redis.Redis.from_url(redis_url) as client:
         sha = client.script_load(script.source)
@@ -105,8 +107,10 @@ def redis_script(program: Path, redis_url: str, verb: str, *, seconds: float) ->
     for n in range(catalogue.USERS):
         visitor = Visitor(UUID(catalogue.user(n)))
         services.check_in(event_id=event, visitor=visitor)  # everybody is inside, as with the service
-        args = store.check_in_args(visitor, mode, None) | {"lost_epoch": "", "rebuild_us": 0}
-        keys, argv = script.flatten(store.keys_of(event), args)
+        args = store.check_in_args(visitor, mode, None, limit) | {"lost_epoch": "", "rebuild_us": 0}
+        keys, argv = script.flatten(
+            store.keys_of(event) | {"rate_key": store.rate_key(event, args["user_id"], limit)}, args
+        )
         commands.append(resp("EVALSHA", sha, len(keys), *keys, *argv))
     port = urlsplit(redis_url).port or 6379
     return load.run(

@@ -19,6 +19,14 @@ from devtools.procfile import read_procfile
 
 ROOT = Path(__file__).resolve().parent.parent
 STOP_SECONDS = 15
+# Counted as by default, and never refused: a thousand users, at one address, ask as fast as they can.
+RATE_LIMITS = (
+    "RATE_LIMIT_JOIN",
+    "RATE_LIMIT_STATUS",
+    "RATE_LIMIT_RESERVE",
+    "RATE_LIMIT_SOCKETS",
+    "RATE_LIMIT_SOCKETS_PER_ADDRESS",
+)
 
 
 class Service:
@@ -38,6 +46,7 @@ class Service:
             "MAX_TICKETS_PER_BUYER": "10000",
             "RELOCK_SECONDS": "0",
             "UNPAID_HOLD_SECONDS": "0",
+            **dict.fromkeys(RATE_LIMITS, "100000/h"),
             "BEAT_SCHEDULE": str(directory / "beat"),
             "DJANGO_SETTINGS_MODULE": "ticketservice.settings",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

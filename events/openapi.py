@@ -10,7 +10,7 @@ from events.errors import EventNotFound
 from events.models import Event as EventModel
 from events.views import MAX_PAGE, MAX_SEARCH
 from kernel.errors import InvalidInput
-from kernel.openapi.schema import Timestamp, ViewDescription, raises
+from kernel.openapi.schema import RATE_LIMITED, Timestamp, ViewDescription, raises
 
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
 
@@ -108,7 +108,7 @@ class Events(ViewDescription):
                 ),
             ],
             responses={200: EventListSerializer},
-            extensions=raises(InvalidInput("page must be a positive integer")),
+            extensions=raises(InvalidInput("page must be a positive integer"), RATE_LIMITED),
         ),
         "retrieve": extend_schema(
             operation_id="getEvent",

@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce, Now
 from events.errors import EventNotFound
 from events.models import Event, KeywordMapping, SeatLayout
 from kernel.redis import caching
+from kernel.redis.rate_limits import Charge, RateLimit
 from kernel.redis.scripts import tagged_key
 from kernel.wire import timestamp
 
@@ -52,11 +53,20 @@ class EventPage:
 EVERY_LIST = "events:list"  # the set of the keys of all cached pages
 
 
-def event_list(wanted: EventPage) -> bytes:
-    """One page of the list of events, as JSON."""
+# Searches that no process of `web` has in its memory.
+SEARCH = RateLimit("search", "RATE_LIMIT_SEARCH")
+SEARCH_BY_ADDRESS = RateLimit("search-per-address", "RATE_LIMIT_SEARCH_PER_ADDRESS")
+
+
+def event_list(wanted: EventPage, charge: Charge | None = None) -> bytes:
+    """One page of the list of events, as JSON. Raises RateLimited, if a `charge` is given."""
     if len(wanted.search) > MAX_CACHED_SEARCH:
+        if charge:
+            charge.limit.spend(charge.subject)
         return _event_list(wanted)
-    return caching.read_through(wanted.cache_key, lambda: _event_list(wanted), seconds=LIST_SECONDS, index=EVERY_LIST)
+    return caching.read_through(
+        wanted.cache_key, lambda: _event_list(wanted), seconds=LIST_SECONDS, index=EVERY_LIST, charge=charge
+    )
 
 
 def forget_event_lists() -> None:

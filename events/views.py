@@ -10,6 +10,7 @@ from events import effects, selectors
 from events.models import Event
 from kernel.errors import InvalidInput
 from kernel.fastpath.response_cache import CacheDependency, cached_response
+from kernel.http.permissions import charge
 from kernel.http.rest import positive_integer, single_parameters
 from kernel.wire import parse_id
 
@@ -23,7 +24,8 @@ class EventViewSet(ViewSet):
     @cached_response
     def list(self, request: Request) -> tuple[Response, CacheDependency]:
         wanted = _wanted_page(request)
-        answer = selectors.event_list(wanted)
+        limits = {"of_user": selectors.SEARCH, "of_address": selectors.SEARCH_BY_ADDRESS}
+        answer = selectors.event_list(wanted, charge(request, **limits) if wanted.search else None)
         return Response(answer), CacheDependency(wanted.cache_key, answer)
 
     @cached_response

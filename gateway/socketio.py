@@ -10,14 +10,14 @@ from socketio.exceptions import ConnectionRefusedError as ConnectionRefused
 
 from gateway import presence
 from gateway.presence import MAX_ROOMS, Room, RoomKind
-from kernel.concurrency.threads import run_in_thread
 from kernel.errors import DomainError, InvalidInput
-from kernel.http.auth import InvalidToken, NotAuthenticated, UserNotFound, verify
+from kernel.http.auth import InvalidToken, NotAuthenticated, UserNotFound
 from kernel.realtime.channel import Message
 from kernel.realtime.close_codes import REPLACED
 from kernel.realtime.quotas import MAX_FRAME_BYTES
 from kernel.realtime.socketio.engine import EngineConnection
 from kernel.realtime.socketio.server import NamespaceClient, SocketIOServer
+from kernel.redis.rate_limits import RateLimited
 from kernel.wire import parse_id
 from queueing import subscriptions as queue_subscriptions
 from seats import subscriptions as seat_subscriptions
@@ -28,7 +28,7 @@ LEAVE_EVENTS: dict[str, RoomKind] = {"leave-event": "event", "leave-seat-selecti
 # Other clients are told of seats when they are reserved, not while somebody selects them; an open connection is a heartbeat.
 IGNORED_EVENTS = {"seat-selection-changed", "heartbeat"}
 CONNECT_ERRORS = {NotAuthenticated: "Authentication required", InvalidToken: "Invalid authentication token",
-                  UserNotFound: "Invalid authentication token"}  # fmt: skip
+                  UserNotFound: "Invalid authentication token", RateLimited: "Too many connections"}  # fmt: skip
 MAX_SID = 64  # characters; ours have 20
 Topic = Literal["seats", "queue", "presence"]
 TOPICS: dict[RoomKind, tuple[Topic, ...]] = {"event": ("seats", "presence"), "seats": ("seats",), "queue": ("queue",)}
@@ -44,12 +44,22 @@ async def authenticate(connection: EngineConnection, auth: Any) -> str:
             raise NotAuthenticated
         if not isinstance(token, str) or len(token) > MAX_FRAME_BYTES:
             raise InvalidToken
-        user = await run_in_thread(verify, token.removeprefix("Bearer "))
+        user = await connection.quota.identify(token.removeprefix("Bearer "))
     except DomainError as error:
         raise ConnectionRefused(CONNECT_ERRORS.get(type(error), "Service unavailable")) from error
     if not connection.quota.allow_user(user.user_id):
         raise ConnectionRefused("Too many connections")
     return user.user_id
+
+
+async def admit_visitor(connection: EngineConnection, auth: Any) -> None:
+    """Of a namespace that needs no token; with a valid one it is the user's. Raises ConnectionRefused."""
+    token = auth.get("token") if isinstance(auth, dict) else None
+    readable = token if isinstance(token, str) and len(token) <= MAX_FRAME_BYTES else ""
+    try:
+        await connection.quota.admit_visitor(readable.removeprefix("Bearer "))
+    except RateLimited as error:
+        raise ConnectionRefused(CONNECT_ERRORS[RateLimited]) from error
 
 
 def replaced() -> Message:
@@ -92,6 +102,8 @@ class EventNamespaceClient(NamespaceClient):
         except InvalidInput as error:
             raise ConnectionRefused("Invalid event ID format") from error
         user_id = await authenticate(self.connection, auth) if self._kind == "queue" else ""
+        if self._kind == "seats":
+            await admit_visitor(self.connection, auth)
         try:
             if self._kind == "seats":
                 cancel = (await seat_subscriptions.subscribe(event_id=event_id, subscriber=self)).cancel

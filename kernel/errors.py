@@ -18,6 +18,7 @@ class Kind(Enum):
     TIMEOUT = "timeout"
     TOO_LARGE = "too_large"
     UNPROCESSABLE = "unprocessable"
+    RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
 
 

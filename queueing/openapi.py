@@ -12,7 +12,16 @@ from rest_framework import serializers
 from events.errors import EventNotFound
 from kernel.errors import InvalidInput
 from kernel.openapi.schema import MessageSerializer, Timestamp, ViewDescription, raises
-from queueing.errors import NoDraw, QueueAlreadyOpen, QueueClosed, WaitingRoomUnavailable
+from queueing.errors import (
+    ChallengeFailed,
+    ChallengeRequired,
+    ChallengeUnavailable,
+    NoChallenge,
+    NoDraw,
+    QueueAlreadyOpen,
+    QueueClosed,
+    WaitingRoomUnavailable,
+)
 from queueing.serializers import PolicyChangesSerializer
 
 EXAMPLES = Path(__file__).with_name("openapi_examples.json")
@@ -28,6 +37,13 @@ QUEUE_TICKET = OpenApiParameter(
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
     description="The `ticket` that was issued in the queue. Restores the position if Redis has lost the queue.",
+)
+
+CHALLENGE_RESPONSE = OpenApiParameter(
+    "Challenge-Response",
+    OpenApiTypes.STR,
+    OpenApiParameter.HEADER,
+    description="What solves the join challenge. Needed by newcomers only, and only if the service has a challenge.",
 )
 
 # --- Shapes -----------------------------------------------------------------------------------------------------------
@@ -162,10 +178,18 @@ class Queue(ViewDescription):
             operation_id="checkQueue",
             summary="Check in: be admitted, or join the queue",
             description="Admits the visitor if nobody waits and there is room. Idempotent.",
-            parameters=[QUEUE_PASS, QUEUE_TICKET],
+            parameters=[QUEUE_PASS, QUEUE_TICKET, CHALLENGE_RESPONSE],
             request=None,
             responses={200: CheckResponseSerializer},
-            extensions=raises(_MALFORMED, EventNotFound, QueueClosed, WaitingRoomUnavailable),
+            extensions=raises(
+                _MALFORMED,
+                EventNotFound,
+                QueueClosed,
+                WaitingRoomUnavailable,
+                ChallengeRequired,
+                ChallengeFailed,
+                ChallengeUnavailable,
+            ),
         ),
         "status": extend_schema(
             operation_id="getQueueStatus",
@@ -200,6 +224,22 @@ class Queue(ViewDescription):
             responses={200: DrawSerializer},
             extensions=raises(_MALFORMED, InvalidInput("Invalid participants"), EventNotFound, NoDraw),
         ),
+    }
+
+
+class QueueChallenge(ViewDescription):
+    target_class = "queueing.views.QueueChallengeViewSet"
+    tag = "Waiting room"
+    examples = EXAMPLES
+    uses_database = False
+    operations = {
+        "challenge": extend_schema(
+            operation_id="getJoinChallenge",
+            summary="Get the challenge that a newcomer solves before joining",
+            description="For this user and this event. The shape depends on the challenge: see `docs/rate-limits.md`.",
+            responses={200: OpenApiTypes.OBJECT},
+            extensions=raises(_MALFORMED, NoChallenge),
+        )
     }
 
 

@@ -11,7 +11,8 @@ from events.errors import EventNotFound
 from events.models import Event
 from events.selectors import IS_OVER
 from kernel.db.sql import fetch_all
-from queueing.errors import NoDraw
+from queueing.challenges import join_challenge
+from queueing.errors import NoChallenge, NoDraw
 from queueing.models import QueueDraw
 
 # The columns of `queue_policies`, and the setting that applies where the column is NULL.
@@ -97,6 +98,20 @@ def policy_of(event_id: UUID) -> Policy:
         raise EventNotFound
     defaults = {column: getattr(settings, name) for column, name in DEFAULTS.items() if rows[0][column] is None}
     return Policy(**{**rows[0], **defaults})
+
+
+def join_challenge_parameters() -> dict[str, Any] | None:
+    """What a client needs to know of the join challenge: `type`, and what depends on it. None if there is none."""
+    challenge = join_challenge()
+    return challenge.parameters() if challenge else None
+
+
+def challenge_for(*, event_id: UUID, user_id: UUID) -> dict[str, Any]:
+    """What this user has to solve to join the queue of this event. Raises NoChallenge."""
+    challenge = join_challenge()
+    if challenge is None:
+        raise NoChallenge
+    return challenge.issue(event_id=event_id, user_id=user_id)
 
 
 def draw_of(event_id: UUID) -> QueueDraw:

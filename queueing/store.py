@@ -16,8 +16,10 @@ from uuid import UUID
 
 from django.conf import settings
 
+from kernel.redis import rate_limits
 from kernel.redis.client import was_unavailable_since
 from kernel.redis.deferred import execute, execute_or_defer, run_command
+from kernel.redis.rate_limits import RateLimit
 from kernel.redis.scripts import LuaScript, tagged_key
 from queueing.states import Admission, AdmissionRound, Mode, QueueState, Visitor
 
@@ -44,8 +46,8 @@ KEY_TEMPLATES = {
 CLEARED_KEY_TEMPLATES = {"cleared_queue_key": "queue:cleared:{}", "cleared_active_key": "active:cleared:{}"}
 TOLD_SECONDS = 120  # for which is kept who was cleared
 PRELUDE_ARGS = ("user_id", "lost_epoch", "rebuild_us")
-CHECK_IN_ARGS = (*PRELUDE_ARGS, "mode", "pass_epoch", "pass_issued", "pass_until", "ticket_epoch", "ticket_issued",
-                 "ticket_score", "lot")  # fmt: skip
+CHECK_IN_ARGS = (*PRELUDE_ARGS, *rate_limits.ARGS, "mode", "pass_epoch", "pass_issued", "pass_until", "ticket_epoch",
+                 "ticket_issued", "ticket_score", "lot")  # fmt: skip
 MAX_ADMISSIONS_PER_CALL = 2000
 MAX_USERS_PER_CALL = 500  # of `positions`: half a millisecond of Redis
 
@@ -64,14 +66,17 @@ def _source(*parts: str) -> str:
 
 
 def _script(*parts: str, args: Sequence[str] = (), result: Sequence[str]) -> LuaScript:
-    return LuaScript(_source("prelude", *parts), keys=tuple(KEY_TEMPLATES), args=(*PRELUDE_ARGS, *args), result=result)
+    return LuaScript(
+        _source("clock", "prelude", *parts), keys=tuple(KEY_TEMPLATES), args=(*PRELUDE_ARGS, *args), result=result
+    )
 
 
-CHECK_IN_SOURCE = _source("prelude", "queue_state", "check_in")
+CHECK_IN_KEYS = (*KEY_TEMPLATES, *rate_limits.KEYS)
+CHECK_IN_SOURCE = rate_limits.SOURCE + _source("prelude", "queue_state", "check_in")
 CHECK_IN_RESULT = (*QueueState._fields, "lot_seed")
 _check_in = LuaScript(
     f"{CHECK_IN_SOURCE}return result(fields)",
-    keys=tuple(KEY_TEMPLATES), args=CHECK_IN_ARGS, result=CHECK_IN_RESULT,
+    keys=CHECK_IN_KEYS, args=CHECK_IN_ARGS, result=CHECK_IN_RESULT,
 )  # fmt: skip
 _look = _script("queue_state", "look", result=QueueState._fields)
 _positions = _script("queue_state", "positions", args=("*users",), result=(*QueueState._fields, "positions"))
@@ -83,7 +88,7 @@ _admit = _script(
 )  # fmt: skip
 _leave = _script("leave", args=("cause", "owed_since"), result=("had_place",))
 _clear = LuaScript(
-    _source("prelude", "clear"),
+    _source("clock", "prelude", "clear"),
     keys=(*KEY_TEMPLATES, *CLEARED_KEY_TEMPLATES),
     args=(*PRELUDE_ARGS, "told_seconds"),
     result=("waiting", "active"),
@@ -124,7 +129,7 @@ def run(
     args.setdefault("user_id", "")
     args["lost_epoch"] = _lost_epoch(event_id)
     args["rebuild_us"] = settings.QUEUE_REBUILD_SECONDS * 1_000_000
-    fields = script(keys=keys, args=args) if policy is None else _set_policy_and_run(script, keys, args, policy)
+    fields: Any = script(keys=keys, args=args) if policy is None else _set_policy_and_run(script, keys, args, policy)
     if fields == b"POLICY_UNKNOWN":
         raise PolicyUnknown
     return fields  # type: ignore[no-any-return]
@@ -182,10 +187,16 @@ def _lost_epoch(event_id: UUID) -> int | Literal[""]:
 
 
 def check_in(
-    event_id: UUID, policy: PolicyFields | None = None, *, visitor: Visitor, mode: Mode, lot: int | None = None
+    event_id: UUID,
+    policy: PolicyFields | None = None,
+    *,
+    visitor: Visitor,
+    mode: Mode,
+    lot: int | None = None,
+    limit: RateLimit | None = None,
 ) -> QueueState:
-    """See lua/check_in.lua. Raises PolicyUnknown, LotRequired, RedisUnavailable."""
-    return queue_state(event_id, run(_check_in, event_id, policy, **check_in_args(visitor, mode, lot)))
+    """See lua/check_in.lua. Raises RateLimited, PolicyUnknown, LotRequired, RedisUnavailable."""
+    return queue_state(event_id, _check_in_within(limit, _check_in, event_id, policy, visitor, mode, lot=lot))
 
 
 def check_in_and_run(
@@ -194,23 +205,54 @@ def check_in_and_run(
     *,
     script: LuaScript,
     visitor: Visitor,
+    mode: Mode = "buy",
+    limit: RateLimit | None = None,
     guarded_keys: Sequence[Any],
     guarded_args: Sequence[Any],
 ) -> tuple[QueueState, Any]:
     """The state, and what the script of an `AdmissionGuardedScript` guards has replied, or None if it did not run.
 
-    Raises PolicyUnknown, RedisUnavailable.
+    Raises RateLimited, PolicyUnknown, RedisUnavailable.
     """
-    fields = run(
+    fields = _check_in_within(
+        limit,
         script,
         event_id,
         policy,
+        visitor,
+        mode,
         keys={"guarded_keys": guarded_keys},
         guarded_args=guarded_args,
-        **check_in_args(visitor, "buy", None),
     )
     reply = fields.pop("guarded")
     return queue_state(event_id, fields), reply
+
+
+def _check_in_within(
+    limit: RateLimit | None,
+    script: LuaScript,
+    event_id: UUID,
+    policy: PolicyFields | None,
+    visitor: Visitor,
+    mode: Mode,
+    *,
+    lot: int | None = None,
+    keys: Mapping[str, Any] = MappingProxyType({}),
+    **args: Any,
+) -> dict[str, Any]:
+    """What `run` returns. A call with a policy is the second one for a request, which the first one has counted."""
+    limit = limit if policy is None else None
+    args |= check_in_args(visitor, mode, lot, limit)
+    keys = {"rate_key": rate_key(event_id, args["user_id"], limit), **keys}
+    fields: Any = run(script, event_id, policy, keys=keys, **args)
+    if limit is not None and rate_limits.is_refusal(fields):
+        raise limit.refusal(fields)
+    return fields  # type: ignore[no-any-return]
+
+
+def rate_key(event_id: UUID, user_id: str, limit: RateLimit | None = None) -> str:
+    """The key that lua/check_in.lua takes besides those of the event. Without a limit it is not touched."""
+    return limit.key(user_id, event_id) if limit else keys_of(event_id)["policy_key"]
 
 
 def look(event_id: UUID, policy: PolicyFields | None = None) -> QueueState:
@@ -231,7 +273,7 @@ def positions(
     return queue_state(event_id, fields), found
 
 
-def check_in_args(visitor: Visitor, mode: Mode, lot: int | None) -> dict[str, Any]:
+def check_in_args(visitor: Visitor, mode: Mode, lot: int | None, limit: RateLimit | None = None) -> dict[str, Any]:
     """What lua/check_in.lua takes, except for what all scripts take."""
     queue_pass, ticket = visitor.queue_pass, visitor.queue_ticket
     return {
@@ -244,6 +286,7 @@ def check_in_args(visitor: Visitor, mode: Mode, lot: int | None) -> dict[str, An
         "ticket_issued": ticket.issued if ticket else "",
         "ticket_score": "" if ticket is None or ticket.score is None else ticket.score,
         "lot": "" if lot is None else lot,
+        **(limit.args() if limit else rate_limits.UNLIMITED),
     }
 
 

@@ -244,7 +244,7 @@ class QueueChannel:
             event_id=self.event_id, user_id=UUID(subscriber.user_id), pass_=subscriber.pass_, ticket=subscriber.ticket
         )
         state_before = subscriber.state
-        status = await run_in_thread(services.get_status, event_id=self.event_id, visitor=visitor)
+        status = await run_in_thread(services.get_status, event_id=self.event_id, visitor=visitor, limit=None)
         previous = subscriber.state
         queue = status.queue
         subscriber.state, subscriber.pass_, subscriber.ticket = _wire_state(queue), status.pass_, status.ticket

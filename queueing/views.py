@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from kernel.http.addresses import address_of
 from kernel.http.permissions import BearerToken, IsAdministrator, IsAuthenticated, user_of
 from kernel.http.rest import body_of, single_parameters
 from kernel.http.urls import fast_path
@@ -47,7 +48,14 @@ class QueueViewSet(ViewSet):
     @fast_path()
     def check(self, request: Request, event_id: str) -> dict[str, Any]:
         wanted = parse_event_id(event_id)
-        return serializers.check(services.check_in(event_id=wanted, visitor=identify_visitor(request, wanted)))
+        response = request.META.get("HTTP_CHALLENGE_RESPONSE", "")
+        position = services.check_in(
+            event_id=wanted,
+            visitor=identify_visitor(request, wanted),
+            challenge_response=response,
+            address=address_of(request.META) if response else "",
+        )
+        return serializers.check(position)
 
     @action(detail=False, url_path=f"status/{EVENT}")
     @fast_path()
@@ -70,6 +78,16 @@ class QueueViewSet(ViewSet):
         wanted = parse_event_id(event_id)
         with_participants = serializers.wants_participants(single_parameters(request, "participants"))
         return Response(serializers.draw(wanted, selectors.draw_of(wanted), with_participants=with_participants))
+
+
+class QueueChallengeViewSet(ViewSet):
+    authentication_classes = [BearerToken]
+    permission_classes = [IsAuthenticated]
+
+    @action(detail=False, url_path=f"challenge/{EVENT}")
+    def challenge(self, request: Request, event_id: str) -> Response:
+        wanted, user_id = parse_event_id(event_id), UUID(user_of(request).user_id)
+        return Response(selectors.challenge_for(event_id=wanted, user_id=user_id))
 
 
 class QueueAdminViewSet(ViewSet):

@@ -13,6 +13,7 @@ class SeatConsumer(SocketConsumer):
 
     async def subscribe(self) -> None:
         event_id = self.parse_event_id()
+        await self.admit_visitor()
         self.subscription = await subscriptions.subscribe(event_id=event_id, subscriber=self.writer)
         # A seat map can be fetched again: a hello says that, in place of a buffer that is too big to keep.
         self.writer.on_overflow = self.subscription.hello

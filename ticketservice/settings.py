@@ -15,6 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.retry import Retry
 
 from kernel.config.environment import Environment
+from kernel.config.rates import Rate
 from kernel.observability.logging import JSON
 from kernel.observability.multiprocess import default_directory
 
@@ -61,13 +62,22 @@ CORS_ALLOW_METHODS = (*_READS, *_WRITES) if DEBUG or CORS_ALLOWED_ORIGINS else _
 CORS_ALLOW_HEADERS = (
     "accept",
     "authorization",
+    "challenge-response",
     "content-type",
     "idempotency-key",
     "if-none-match",
     "queue-pass",
     "queue-ticket",
 )
-CORS_EXPOSE_HEADERS = ("etag", "reservations-limit", "retry-after", "seat-map-version", "x-request-id")
+CORS_EXPOSE_HEADERS = (
+    "etag",
+    "ratelimit",
+    "ratelimit-policy",
+    "reservations-limit",
+    "retry-after",
+    "seat-map-version",
+    "x-request-id",
+)
 CSRF_FAILURE_VIEW = "kernel.backoffice.pages.csrf_failed"
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -279,6 +289,31 @@ QUEUE_GRACE_SECONDS: int = env.int("QUEUE_GRACE_SECONDS", default=300)
 QUEUE_ACTIVE_IDLE_SECONDS: int = env.int("QUEUE_ACTIVE_IDLE_SECONDS", default=300)
 # For how long nobody is admitted after Redis has lost a queue, so that the people in it can restore their positions.
 QUEUE_REBUILD_SECONDS: int = env.int("QUEUE_REBUILD_SECONDS", default=15)
+
+# --- Rate limits: see docs/rate-limits.md; 0 is no limit ---------------------------------------------------------------
+# Of each user
+RATE_LIMIT_JOIN: Rate = env.rate("RATE_LIMIT_JOIN", default="120/min")
+RATE_LIMIT_STATUS: Rate = env.rate("RATE_LIMIT_STATUS", default="600/min")
+RATE_LIMIT_RESERVE: Rate = env.rate("RATE_LIMIT_RESERVE", default="120/min")
+RATE_LIMIT_SEARCH: Rate = env.rate("RATE_LIMIT_SEARCH", default="120/min")
+RATE_LIMIT_SOCKETS: Rate = env.rate("RATE_LIMIT_SOCKETS", default="120/min")
+# Of each address: whatever comes from it without a valid token
+RATE_LIMIT_SEARCH_PER_ADDRESS: Rate = env.rate("RATE_LIMIT_SEARCH_PER_ADDRESS", default="1200/min")
+RATE_LIMIT_SOCKETS_PER_ADDRESS: Rate = env.rate("RATE_LIMIT_SOCKETS_PER_ADDRESS", default="12000/min")
+RATE_LIMIT_BAD_TOKENS: Rate = env.rate("RATE_LIMIT_BAD_TOKENS", default="300/min")
+# Of each account of the admin at each address
+RATE_LIMIT_ADMIN_LOGIN: Rate = env.rate("RATE_LIMIT_ADMIN_LOGIN", default="10/15min")
+
+# --- The join challenge: see docs/rate-limits.md -----------------------------------------------------------------------
+# Empty: none. `proof-of-work`, `turnstile`, or the dotted path of a class (queueing.challenges.JoinChallenge).
+JOIN_CHALLENGE: str = env.str("JOIN_CHALLENGE", default="")
+JOIN_CHALLENGE_SECONDS: int = env.int("JOIN_CHALLENGE_SECONDS", default=600)
+PROOF_OF_WORK_COST: int = env.int("PROOF_OF_WORK_COST", default=5000)
+TURNSTILE_SITE_KEY: str = env.str("TURNSTILE_SITE_KEY", default="")
+TURNSTILE_SECRET_KEY: str = env.str("TURNSTILE_SECRET_KEY", default="")
+TURNSTILE_VERIFY_URL: str = env.address(
+    "TURNSTILE_VERIFY_URL", "https", "http", default="https://challenges.cloudflare.com/turnstile/v0/siteverify"
+)
 
 # --- WebSockets: limits for each `realtime` process; 0 is no limit ----------------------------------------------------
 WEBSOCKET_MAX_PER_ADDRESS: int = env.int("WEBSOCKET_MAX_PER_ADDRESS", default=5000)

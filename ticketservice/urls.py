@@ -9,7 +9,7 @@ from rest_framework.routers import SimpleRouter
 from events.views import EventViewSet
 from kernel.backoffice.pages import forbidden
 from kernel.http.problems import bad_request, not_found, server_error
-from queueing.views import QueueAdminViewSet, QueueViewSet
+from queueing.views import QueueAdminViewSet, QueueChallengeViewSet, QueueViewSet
 from reservations.views import (
     InternalEventViewSet,
     InternalReservationViewSet,
@@ -31,6 +31,7 @@ router.register("seats", SeatMapViewSet, basename="seat-map")
 router.register("seats", SeatReservationViewSet, basename="seat")
 router.register("queue/admin", QueueAdminViewSet, basename="queue-admin")
 router.register("queue", QueueViewSet, basename="queue")
+router.register("queue", QueueChallengeViewSet, basename="queue-challenge")
 router.register("reservations", ReservationViewSet, basename="reservation")
 router.register("internal/events", InternalEventViewSet, basename="internal-event")
 router.register("internal/event-status", EventStatusViewSet, basename="event-status")

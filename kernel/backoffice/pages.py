@@ -7,8 +7,10 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from kernel.http.problems import error_response
+from kernel.http.problems import error_response, errors
+from kernel.redis.rate_limits import RateLimited
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -25,9 +27,24 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa
     )
 
 
-def _refuse(request: HttpRequest, explanation: str) -> HttpResponse:
+def too_many_attempts(request: HttpRequest, error: RateLimited) -> HttpResponse:
+    """For a sign-in that is not even tried."""
+    errors.labels(error.code).inc()
+    minutes = -(-(error.retry_after or 1) // 60)
+    explanation = ngettext(
+        "There were too many attempts to sign in to this account from here. Try again in %(minutes)s minute.",
+        "There were too many attempts to sign in to this account from here. Try again in %(minutes)s minutes.",
+        minutes,
+    ) % {"minutes": minutes}
+    response = _refuse(request, explanation, status=429)
+    for name, value in {**error.headers, "Retry-After": str(error.retry_after)}.items():
+        response[name] = value
+    return response
+
+
+def _refuse(request: HttpRequest, explanation: str, *, status: int = 403) -> HttpResponse:
     context = {**_site_context(request), "title": _("Not permitted"), "explanation": explanation}
-    return render(request, "admin/refused.html", context, status=403)
+    return render(request, "admin/refused.html", context, status=status)
 
 
 def _site_context(request: HttpRequest) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from django.core.checks import CheckMessage, Tags, register
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
 
+from kernel.redis.rate_limits import RateLimited
+
 
 class BackofficeSite(admin.AdminSite):
     site_header = site_title = _("Ticket service")
@@ -21,6 +23,20 @@ class BackofficeSite(admin.AdminSite):
 
         view: Any = ChooserView.as_view(admin_site=self)
         response: HttpResponse = view(request)
+        return response
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if request.method != "POST":
+            return super().login(request, extra_context)
+        from kernel.backoffice import pages, sign_in  # with the pages, not at start
+
+        attempt = sign_in.Attempt(request)
+        try:
+            attempt.count()
+        except RateLimited as error:
+            return pages.too_many_attempts(request, error)
+        response = super().login(request, extra_context)
+        attempt.finish(response)
         return response
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:

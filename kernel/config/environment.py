@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+from kernel.config.rates import Rate, parse_rate
+
 _BOOLEANS = {"true", "on", "ok", "y", "yes", "1", "false", "off", "n", "no", "0", ""}
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -43,6 +45,14 @@ class Environment(environ.Env):  # type: ignore[misc]  # it has no types
         if value not in choices:
             raise ImproperlyConfigured(f"{var} is {value!r}. Set it to one of: {', '.join(choices)}.")
         return value
+
+    def rate(self, var: str, *, default: str) -> Rate:
+        """Return a rate, see `kernel.config.rates`."""
+        value: str = self.str(var, default=default)
+        try:
+            return parse_rate(value)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var} is {value!r}. Set it to a rate, such as {default}, or to 0.") from error
 
     def address(self, var: str, *schemes: str, default: Any = environ.Env.NOTSET) -> str:
         """Return a URL with one of `schemes` and a host or path. Any other value is valid only as the default."""

@@ -20,9 +20,11 @@ import orjson
 from django.conf import settings
 
 from kernel.errors import DomainError, InvalidInput, Kind, Unavailable
-from kernel.http.auth_service import NoAnswer, post_token
+from kernel.http.auth_service import post_token
+from kernel.http.outgoing import NoAnswer
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
+from kernel.redis.rate_limits import RateLimit
 from kernel.wire import parse_id
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ REFUSAL_SECONDS = 5  # for which the Auth Service is not asked about a token aga
 REMEMBERED = 10_000
 
 ADMINISTRATOR = "admin"
+BAD_TOKENS = RateLimit("bad-tokens", "RATE_LIMIT_BAD_TOKENS")  # of each address
 
 
 class NotAuthenticated(DomainError):
@@ -101,6 +104,19 @@ def verify(token: str) -> User:
 
 # The user is in `userId`; issuers put what they like, such as an integer, into the others.
 _CLAIMS: "Options" = {"verify_aud": False, "verify_sub": False, "verify_jti": False}
+
+
+def verify_from(token: str, client: Callable[[], str]) -> User:
+    """Return the user of a token. `client` returns whom it has come from, see `kernel.http.addresses.network_of`.
+
+    Raises what `verify` raises; RateLimited for a token that does not verify, if too many of the client's did not.
+    """
+    # A valid token is never refused, and costs no round trip, whatever else comes from its address: many people share one.
+    try:
+        return verify(token)
+    except (InvalidToken, UserNotFound):
+        BAD_TOKENS.spend(client())
+        raise
 
 
 def _verify_locally(token: str) -> tuple[User, float]:

@@ -1,6 +1,8 @@
 """Authentication and permission classes for DRF views."""
 
 import hmac
+from contextlib import suppress
+from functools import partial
 from typing import cast
 
 from django.conf import settings
@@ -9,8 +11,20 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from kernel.http.auth import AdministratorsOnly, InternalOnly, NotAuthenticated, User, verify
+from kernel.http.addresses import address_of, network_of
+from kernel.http.auth import (
+    BAD_TOKENS,
+    AdministratorsOnly,
+    AuthServiceUnavailable,
+    InternalOnly,
+    InvalidToken,
+    NotAuthenticated,
+    User,
+    UserNotFound,
+    verify_from,
+)
 from kernel.http.urls import fast_path_policy
+from kernel.redis.rate_limits import Charge, RateLimit
 
 
 def user_of(request: Request) -> User:
@@ -18,16 +32,36 @@ def user_of(request: Request) -> User:
     return cast("User", request.user)
 
 
+def bearer_token(request: Request) -> str:
+    """Return the token of `Authorization: Bearer <token>`, or an empty string."""
+    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return str(token.strip()) if scheme.lower() == "bearer" else ""
+
+
+def client_of(request: Request) -> str:
+    """Return what limits by address count as one client."""
+    return network_of(address_of(request.META))
+
+
+def charge(request: Request, *, of_user: RateLimit, of_address: RateLimit) -> Charge:
+    """Return what a public request counts as: one of the user if it has a valid token, else one of the address.
+
+    Raises RateLimited.
+    """
+    client = client_of(request)
+    if token := bearer_token(request):
+        with suppress(InvalidToken, UserNotFound, AuthServiceUnavailable):
+            return Charge(of_user, verify_from(token, lambda: client).user_id)
+    return Charge(of_address, client)
+
+
 @fast_path_policy
 class BearerToken(BaseAuthentication):
     """`Authorization: Bearer <token>`. Without the header `request.user` is None."""
 
     def authenticate(self, request: Request) -> tuple[User, None] | None:
-        scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            return None
-        return verify(token), None
+        token = bearer_token(request)
+        return (verify_from(token, partial(client_of, request)), None) if token else None
 
 
 @fast_path_policy
@@ -54,5 +88,7 @@ class IsInternalService(BasePermission):
     def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - DRF's signature
         token = request.META.get("HTTP_X_INTERNAL_TOKEN", "").encode()
         if not settings.INTERNAL_API_TOKEN or not hmac.compare_digest(token, settings.INTERNAL_API_TOKEN.encode()):
+            if token:
+                BAD_TOKENS.spend(client_of(request))
             raise InternalOnly
         return True

@@ -36,6 +36,7 @@ HTTP_STATUS = {
     Kind.TIMEOUT: 408,
     Kind.TOO_LARGE: 413,
     Kind.UNPROCESSABLE: 422,
+    Kind.RATE_LIMITED: 429,
     Kind.UNAVAILABLE: 503,
 }
 

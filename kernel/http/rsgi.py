@@ -18,8 +18,10 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 import orjson
+from django.conf import settings
 from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # type: ignore[attr-defined]
 
+from kernel.http.addresses import warn_of_ignored_header
 from kernel.http.problems import JSON, PROBLEM_JSON, RequestTimeout, render_error
 from kernel.observability.request_context import accept_request_id, record_request
 
@@ -168,6 +170,8 @@ def _environment(scope: Scope) -> Environment:
         if name in environ:
             value = f"{environ[name]}{'; ' if name == 'HTTP_COOKIE' else ','}{value}"
         environ[name] = value
+    if "HTTP_X_FORWARDED_FOR" in environ and settings.TRUSTED_PROXIES <= 0:
+        warn_of_ignored_header()
     if scope.authority and scope.http_version == "2":
         environ.setdefault("HTTP_HOST", scope.authority)
     return environ

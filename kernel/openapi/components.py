@@ -56,6 +56,14 @@ HEADERS: Mapping[str, Schema] = {
         "schema": {"type": "string"},
     },
     "Retry-After": {"description": "Seconds to wait before another try.", "schema": {"type": "integer"}},
+    "RateLimit": {
+        "description": "The limit that has refused: `r` requests are left, and after `t` seconds there is one again.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "The same limit: quota `q` in a window of `w` seconds.",
+        "schema": {"type": "string"},
+    },
     "X-Request-Id": {
         "description": "The client's own, or a generated one. In every response.",
         "schema": {"type": "string"},

@@ -25,6 +25,7 @@ from rest_framework import exceptions as drf
 from rest_framework import serializers
 from rest_framework.views import APIView
 
+from kernel.config.rates import Rate
 from kernel.errors import InvalidInput, Unavailable
 from kernel.http.auth import (
     AdministratorsOnly,
@@ -37,15 +38,23 @@ from kernel.http.auth import (
 from kernel.http.permissions import IsAdministrator, IsAuthenticated, IsInternalService
 from kernel.http.problems import PayloadTooLarge
 from kernel.openapi.components import DocumentedError, Schema, error_responses, ref
+from kernel.redis.rate_limits import RateLimited
 
+RATE_LIMITED = RateLimited("join", Rate(120, 60), wait_us=500_000)
 ERRORS = "x-errors"  # removed again before the document is served
 
 # For each permission class: the security scheme, and the errors that it may raise.
-_SIGNED_IN: Sequence[DocumentedError] = (NotAuthenticated, UserNotFound, InvalidToken, AuthServiceUnavailable)
+_SIGNED_IN: Sequence[DocumentedError] = (
+    NotAuthenticated,
+    UserNotFound,
+    InvalidToken,
+    AuthServiceUnavailable,
+    RATE_LIMITED,  # also of users whose token is valid, where docs/rate-limits.md says so
+)
 ACCESS: Mapping[Any, tuple[str, Sequence[DocumentedError]]] = {
     IsAuthenticated: ("bearer", _SIGNED_IN),
     IsAdministrator: ("bearer", (*_SIGNED_IN, AdministratorsOnly)),
-    IsInternalService: ("internalToken", (InternalOnly,)),
+    IsInternalService: ("internalToken", (InternalOnly, RATE_LIMITED)),
 }
 _BODY_ERRORS: Sequence[DocumentedError] = (
     InvalidInput("Invalid JSON"),

@@ -16,9 +16,8 @@ from uuid import UUID
 import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from kernel.concurrency.threads import run_in_thread
 from kernel.errors import DomainError, InvalidInput, Kind
-from kernel.http.auth import InvalidToken, NotAuthenticated, User, verify
+from kernel.http.auth import InvalidToken, NotAuthenticated, User
 from kernel.realtime import metrics
 from kernel.realtime.channel import Message
 from kernel.realtime.close_codes import (
@@ -44,6 +43,7 @@ CLOSE_CODES = {
     Kind.UNAUTHENTICATED: UNAUTHORIZED,
     Kind.FORBIDDEN: UNAUTHORIZED,
     Kind.NOT_FOUND: NOT_FOUND,
+    Kind.RATE_LIMITED: TOO_MANY,
     Kind.UNAVAILABLE: TRY_AGAIN_LATER,
 }
 
@@ -110,6 +110,8 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         except CloseConnection as closed:
             self.drop(closed.code, closed.reason)
         except DomainError as error:
+            if error.kind is Kind.RATE_LIMITED:
+                self.writer.send({"type": "retry", "afterMs": 1000 * (error.retry_after or 1)})
             self.drop(CLOSE_CODES.get(error.kind, MALFORMED), error.code)
 
     def _check_capacity(self) -> None:
@@ -148,6 +150,11 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
         except InvalidInput as error:
             raise CloseConnection(MALFORMED, "malformed id") from error
 
+    async def admit_visitor(self) -> None:
+        """Of a socket that needs no token; with a valid one it is the user's. Raises DomainError."""
+        token = _token(self.scope)
+        await self.quota.admit_visitor(token if len(token) <= MAX_FRAME_BYTES else "")
+
     async def authenticate(self) -> User:
         """The user, by `bearer, <token>` among the subprotocols or by `?token=`. Raises DomainError or CloseConnection."""
         token = _token(self.scope)
@@ -155,7 +162,7 @@ class SocketConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channels 
             raise NotAuthenticated
         if len(token) > MAX_FRAME_BYTES:
             raise InvalidToken
-        user = await run_in_thread(verify, token)
+        user = await self.quota.identify(token)
         if not self.quota.allow_user(user.user_id):
             raise CloseConnection(TOO_MANY, "too many connections")
         return user

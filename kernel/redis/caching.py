@@ -13,14 +13,17 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import orjson
 from prometheus_client import Counter
 
 from kernel.concurrency.bulkhead import database_bulkhead
+from kernel.redis import rate_limits
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute_or_defer
-from kernel.redis.scripts import LuaScript
+from kernel.redis.rate_limits import Charge, RateLimited
+from kernel.redis.scripts import LuaScript, Named
 
 LEASE_MS = 3000  # the result of a computation that takes longer is returned, but not stored
 WAIT_SECONDS = 2.0  # then a reader that waits for another's computation makes its own
@@ -33,8 +36,7 @@ lookups = Counter(
 )
 
 # response: the cached bytes. is_leased: 1 if there are none, and the caller has got the lease and must compute them.
-_look_up = LuaScript(
-    """
+_LOOK_UP = """
 local response = redis.call('GET', response_key)
 if response then return result({response = response}) end
 if not redis.call('SET', lease_key, token, 'NX', 'PX', lease_ms) then return result({}) end
@@ -43,10 +45,16 @@ for _, index_key in ipairs(index_keys) do
     redis.call('EXPIRE', index_key, index_seconds)
 end
 return result({is_leased = 1})
-""",
-    keys=("response_key", "lease_key", "*index_keys"),
-    args=("token", "lease_ms", "index_seconds"),
-    result=("response", "is_leased"),
+"""
+_KEYS = ("response_key", "lease_key", "*index_keys")
+_ARGS = ("token", "lease_ms", "index_seconds")
+_RESULT = ("response", "is_leased")
+_look_up = LuaScript(_LOOK_UP, keys=_KEYS, args=_ARGS, result=_RESULT)
+_look_up_within_limit = LuaScript(
+    rate_limits.SOURCE + _LOOK_UP,
+    keys=(*rate_limits.KEYS, *_KEYS),
+    args=(*rate_limits.ARGS, *_ARGS),
+    result=_RESULT,
 )
 
 # is_stored: 0 if the lease has been lost, by expiry or by `forget`.
@@ -83,11 +91,13 @@ def lease_key(key: str) -> str:
     return f"{key}:lease"
 
 
-def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index: str | None = None) -> bytes:
+def read_through(
+    key: str, compute: Callable[[], bytes], *, seconds: int, index: str | None = None, charge: Charge | None = None
+) -> bytes:
     """Return the bytes cached under `key`, or `compute()`, which is then cached for `seconds`.
 
-    With `index` (the key of a Redis set) the entry can be deleted together with others, by `forget_all(index)`. Raises
-    BulkheadFull.
+    With `index` (the key of a Redis set) the entry can be deleted together with others, by `forget_all(index)`. With a
+    `charge` the call is counted by a rate limit, in the same round trip. Raises BulkheadFull, RateLimited.
     """
     keys = {"response_key": key, "lease_key": lease_key(key), "index_keys": [index] if index else []}
     token = secrets.token_hex(8)
@@ -96,7 +106,8 @@ def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index:
     outcome = "bypass"  # Redis is down, or another computation takes too long
     with ExitStack() as place:
         try:
-            while (found := _look_up(keys=keys, args=args))["response"] is None:
+            while (found := _look_up_charged(keys, args, charge))["response"] is None:
+                charge = None  # counted once
                 if found["is_leased"]:
                     outcome = "miss"
                     return _compute_and_store(key, compute, token=token, seconds=seconds)
@@ -112,9 +123,23 @@ def read_through(key: str, compute: Callable[[], bytes], *, seconds: int, index:
                 return response
         except RedisUnavailable:
             pass
+        except RateLimited:
+            outcome = "refused"
+            raise
         finally:
             lookups.labels(key.partition(":")[0], outcome if outcome != "waited" else "bypass").inc()
     return compute()
+
+
+def _look_up_charged(keys: Named, args: Named, charge: Charge | None) -> dict[str, Any]:
+    """Raises RateLimited."""
+    if charge is None:
+        return _look_up(keys=keys, args=args)  # type: ignore[no-any-return]
+    limit, subject = charge
+    found = _look_up_within_limit(keys={"rate_key": limit.key(subject), **keys}, args={**limit.args(), **args})
+    if rate_limits.is_refusal(found):
+        raise limit.refusal(found)
+    return found  # type: ignore[no-any-return]
 
 
 def _compute_and_store(key: str, compute: Callable[[], bytes], *, token: str, seconds: int) -> bytes:

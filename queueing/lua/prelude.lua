@@ -1,4 +1,5 @@
--- The common beginning of the waiting room's scripts: clock, policy, persistent state, and the moves between the sets.
+-- The common beginning of the waiting room's scripts: policy, persistent state, and the moves between the sets. It needs `now`,
+-- from clock.lua, or from the script of the rate limits.
 --
 -- KEYS: queue_key         users who wait, by score: the moment of joining, unique; below FIRST_MOMENT it is a lot of the draw
 --       queue_seen_key    the same users, by their last sign of life
@@ -22,9 +23,6 @@
 local POLICY_UNKNOWN = redis.status_reply('POLICY_UNKNOWN')
 local FIRST_MOMENT = 1125899906842624 -- 2^50: lots are below, moments since 2005 are above
 local CHUNK = 1000 -- of unpack(), which has a limit of some thousands
-
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
 
 local function read_hash(key)
     local flat, fields = redis.call('HGETALL', key), {}

@@ -9,7 +9,9 @@ from events.errors import NotOnSale
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.scripts import LuaScript
 from queueing import store
+from queueing.challenges import join_challenge
 from queueing.errors import NotAdmitted, WaitingRoomUnavailable
+from queueing.rate_limits import RESERVE
 from queueing.selectors import microseconds, policy_of
 from queueing.services.with_policy import with_policy
 from queueing.states import Visitor
@@ -30,7 +32,7 @@ class AdmissionGuardedScript:
             f"""{store.CHECK_IN_SOURCE}local function guarded(KEYS, ARGV) {self.guarded.source} end
 if fields.state == 'active' or fields.state == 'off' then fields.guarded = guarded(guarded_keys, guarded_args) end
 return result(fields)""",
-            keys=(*store.KEY_TEMPLATES, "*guarded_keys"),
+            keys=(*store.CHECK_IN_KEYS, "*guarded_keys"),
             args=(*store.CHECK_IN_ARGS, "*guarded_args"),
             result=(*store.CHECK_IN_RESULT, "guarded"),
         )
@@ -46,7 +48,7 @@ def run_if_admitted(
 ) -> Any:
     """The script's result, for a visitor who is active, or is admitted just now because nobody waits and there is room.
 
-    One round trip. Raises EventNotFound, NotOnSale, NotAdmitted; RedisUnavailable, and then see `require_pass`.
+    One round trip. Raises RateLimited, EventNotFound, NotOnSale, NotAdmitted; RedisUnavailable, and then see `require_pass`.
     """
     guarded_keys, guarded_args = script.guarded.flatten(keys, args)
     queue, reply = with_policy(
@@ -54,6 +56,9 @@ def run_if_admitted(
         event_id,
         script=script.script,
         visitor=visitor,
+        # Where newcomers have to solve a challenge, nobody is admitted without it.
+        mode="status" if join_challenge() else "buy",
+        limit=RESERVE,
         guarded_keys=guarded_keys,
         guarded_args=guarded_args,
     )

@@ -35,11 +35,10 @@ def join(room: Room, users: list[str]) -> list[Any]:
     for first in range(0, len(users), 1000):
         pipeline = room.redis.pipeline(transaction=False)
         for user in users[first : first + 1000]:
-            arguments = store.check_in_args(Visitor(uuid.UUID(user)), "check", None) | {
-                "lost_epoch": "",
-                "rebuild_us": 0,
-            }
-            store._check_in.run(pipeline, keys=store.keys_of(room.event_id), args=arguments)
+            visitor = Visitor(uuid.UUID(user))
+            arguments = store.check_in_args(visitor, "check", None) | {"lost_epoch": "", "rebuild_us": 0}
+            keys = store.keys_of(room.event_id) | {"rate_key": store.rate_key(room.event_id, user)}
+            store._check_in.run(pipeline, keys=keys, args=arguments)
         answers += map(store._check_in.parse, pipeline.execute())
     return answers
 

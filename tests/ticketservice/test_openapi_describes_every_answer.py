@@ -60,7 +60,7 @@ def ids(operation_path: str, operation_id: str) -> list[str]:
 
 
 def test_every_answer_is_as_described_and_every_described_one_comes(
-    web: Api, world: Database, redis, redis_server: Servers, logs: Path
+    web: Api, world: Database, redis, redis_server: Servers, logs: Path, database_url: str
 ) -> None:
     described = Described(web.get("/api/schema", headers={"Accept-Encoding": "identity"}).json)
     asker = Asker(described)
@@ -70,6 +70,8 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     change_seats(asker, web, world, redis)
     reach_limits(asker, web, world)
     refuse_strangers(asker, web)
+    prove_something(asker, database_url, logs)
+    ask_too_often(asker, web, redis)
     fail(asker, web, world, redis)
     with_nobody_else(asker, redis, logs)
     without_redis(asker, web, redis_server)
@@ -77,7 +79,7 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     said = {said for operation in described.operations.values() for said in operation.says()}
     assert asker.faults == []
     said -= {(page, "304") for page in MEASURED}
-    assert said - asker.seen == {(page, "500 INTERNAL_ERROR") for page in SAFE}
+    assert said - asker.seen == {(page, "500 INTERNAL_ERROR") for page in (*SAFE, "getJoinChallenge")}
 
 
 def sell(asker: Asker, web: Api, world: Database) -> None:
@@ -239,6 +241,50 @@ def refuse_strangers(asker: Asker, web: Api) -> None:
         if "{" in operation.path:
             for other in ("abc", NOTHING):
                 asker.ask(web, operation.id, other)
+
+
+def prove_something(asker: Asker, database_url: str, logs: Path) -> None:
+    """With join challenges, for a newcomer."""
+    newcomer = {"Authorization": f"Bearer {token(new_user())}"}
+    challenges = {
+        "proof-of-work": {},
+        "turnstile": {
+            "TURNSTILE_SITE_KEY": "site",
+            "TURNSTILE_SECRET_KEY": "secret",
+            "TURNSTILE_VERIFY_URL": "http://127.0.0.1:1",
+        },
+    }
+    for name, more in challenges.items():
+        environment = {"DATABASE_URL": database_url, "WEB_WORKERS": "1", "JOIN_CHALLENGE": name, **more}
+        with running_web(logs / f"{name}.log", **environment) as proving:
+            asker.ask(proving, "getJoinChallenge", HALL, who=newcomer)
+            for headers in ({}, {"Challenge-Response": "rubbish"}):
+                asker.ask(proving, "checkQueue", HALL, who=newcomer, headers=headers)
+
+
+def ask_too_often(asker: Asker, web: Api, redis) -> None:
+    """Too many bad tokens and searches have come from here, and the buyer has joined, reserved and asked too often."""
+    whole_at = int((time.time() + 60) * 1_000_000)
+    subjects = {
+        "join": BUYER,
+        "status": BUYER,
+        "reserve": BUYER,
+        "bad-tokens": "127.0.0.1",
+        "search-per-address": "127.0.0.1",
+    }
+    for name, subject in subjects.items():
+        redis.set(f"rate:{name}:{subject}", whole_at, ex=60)
+    asker.ask(web, "listEvents", query="?q=once+more")
+    for operation in asker.described.operations.values():
+        ask = partial(asker.ask, web, operation.id, *ids(operation.path, operation.id))
+        if operation.is_signed_in:
+            ask(who=GARBAGE)
+        if operation.is_internal:
+            ask(who={"X-Internal-Token": "guessed"})
+    for name in ("checkQueue", "getQueueStatus", "sendQueueHeartbeat"):
+        asker.ask(web, name, THEATRE)
+    for name in ("reserveSeats", "buyTickets"):
+        asker.ask(web, name)
 
 
 def fail(asker: Asker, web: Api, world: Database, redis) -> None:
