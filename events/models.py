@@ -61,6 +61,10 @@ class Event(models.Model):
     )
     # How many seats a buyer may take at once; NULL: MAX_SEATS_PER_RESERVATION.
     max_seats_per_reservation = models.SmallIntegerField(_("maximum seats per reservation"), null=True, blank=True)
+    # How many hours before the event a paid reservation may be cancelled for the last time; NULL: CANCELLATION_HOURS.
+    cancellation_hours = models.SmallIntegerField(
+        _("cancellation deadline (hours before the event)"), null=True, blank=True
+    )
     # What the search looks through: one text, so that words of the title and the artist's name can be found together.
     search_text = models.GeneratedField(
         expression=Lower(
@@ -98,6 +102,10 @@ class Event(models.Model):
                 condition=models.Q(max_seats_per_reservation__isnull=True)
                 | models.Q(max_seats_per_reservation__range=(1, 100)),
                 name="event_max_seats_1_to_100",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(cancellation_hours__isnull=True) | models.Q(cancellation_hours__range=(0, 8760)),
+                name="event_cancellation_within_a_year",
             ),
         ]
         indexes = [

@@ -15,4 +15,15 @@ def check_limits(**_: Any) -> list[CheckMessage]:
         messages.append(Error("MAX_SEATS_PER_RESERVATION must be from 1 to 100.", id="ticketservice.E001"))
     if not 1 <= settings.RESERVATION_SECONDS <= 86_400:
         messages.append(Error("RESERVATION_SECONDS must be from 1 second to a day.", id="ticketservice.E002"))
+    messages += [
+        Error(f"{name} must be from 1 second to a day.", id="ticketservice.E041")
+        for name in ("PAYMENT_SECONDS", "PAYMENT_RETRY_SECONDS")
+        if not 1 <= getattr(settings, name) <= 86_400
+    ]
+    if not settings.RESERVATION_SECONDS <= settings.HOLD_MAX_SECONDS <= 86_400:
+        messages.append(Error("HOLD_MAX_SECONDS must be from RESERVATION_SECONDS to a day.", id="ticketservice.E042"))
+    if not 0 <= settings.LATE_PAYMENT_SECONDS <= 86_400:
+        messages.append(Error("LATE_PAYMENT_SECONDS must be from 0 to a day.", id="ticketservice.E043"))
+    if not 0 <= settings.CANCELLATION_HOURS <= 8760:
+        messages.append(Error("CANCELLATION_HOURS must be from 0 to a year.", id="ticketservice.E044"))
     return messages

@@ -65,12 +65,12 @@ def _confirm(reservation: Reservation, *, payment_id: str, amount: int, payment_
 
 
 def _cancel(reservation: Reservation) -> str:
-    services.cancel_reservation(user_id=reservation.user_id, reservation_id=reservation.id)
+    services.cancel_reservation(user_id=reservation.user_id, reservation_id=reservation.id, is_by_staff=True)
     return gettext("reservation cancelled.")
 
 
 def _refund(reservation: Reservation) -> str:
-    services.refund_reservation(reservation_id=reservation.id)
+    services.refund_reservation(reservation_id=reservation.id, is_by_staff=True)
     return gettext("refund recorded.")
 
 
