@@ -52,6 +52,9 @@ class EventForm(ReasonMixin):
             "event_date": _("The sale ends at this time at the latest."),
             "seat_layout": _("Seats are created when the event is saved. Leave empty to sell tickets without seats."),
             "max_seats_per_reservation": _("Leave empty to use the default."),
+            "cancellation_hours": _(
+                "Until so many hours before the event buyers may cancel what they have paid. Leave empty to use the default."
+            ),
             "poster_image_url": _("A URL, or a path on this site."),
         }
         widgets = {
@@ -61,7 +64,7 @@ class EventForm(ReasonMixin):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        limit_numbers(self, {"max_seats_per_reservation": (1, 100)})
+        limit_numbers(self, {"max_seats_per_reservation": (1, 100), "cancellation_hours": (0, 8760)})
         if self.instance._state.adding:
             # The default of the key is an expression of PostgreSQL, which the formset of ticket types would take for a key.
             self.instance.pk = None

@@ -176,7 +176,7 @@ class ReservationAdmin(ObjectActionAdmin):
             label=_("Cancel reservation"),
             question=_(
                 "Same as a cancellation by the buyer: the seats and tickets become available again. "
-                "If the reservation is paid, make sure that the buyer is refunded."
+                "If the reservation is paid, a refund is then due, which the payment service carries out."
             ),
             run=_cancel,
             is_available=lambda reservation: reservation.status in (Status.PENDING, Status.CONFIRMED),
