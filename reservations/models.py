@@ -166,7 +166,7 @@ class Refund(models.Model):
     payment_id = models.CharField(_("payment ID"), max_length=255, null=True)
     amount = models.IntegerField(_("amount (won)"))
     reason = models.CharField(_("reason"), max_length=20, choices=Reason)
-    # Of a part of a reservation: the seats ({seatId, label, amount}) and tickets ({ticketTypeId, quantity, amount}).
+    # What was cancelled, of a part: {seatId and seatLabel, or ticketTypeId, quantity, amount}.
     items = models.JSONField(null=True, editable=False)
     idempotency_key = models.CharField(
         max_length=255, null=True, editable=False

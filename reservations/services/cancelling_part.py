@@ -68,7 +68,7 @@ refund AS (
     INSERT INTO refunds (reservation_id, payment_id, amount, reason, idempotency_key, items)
     SELECT id, payment_id, amount, 'buyer', %(request_key)s::text, (
         SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-            'seatId', part.seat_id, 'label', l.seat_label, 'ticketTypeId', part.ticket_type_id,
+            'seatId', part.seat_id, 'seatLabel', l.seat_label, 'ticketTypeId', part.ticket_type_id,
             'quantity', part.gone, 'amount', part.gone * part.unit_price
         )) ORDER BY part.id) FROM part LEFT JOIN locked_seat l ON l.id = part.seat_id
     ) FROM changed WHERE amount > 0
