@@ -50,7 +50,7 @@ class RefundAdmin(ObjectActionAdmin):
     list_select_related = ("reservation", "reservation__event")
     list_per_page = 50
     show_full_result_count = False
-    search_fields = ("=payment_id", "=reservation__reservation_number")
+    search_fields = ("payment_id",)
     search_help_text = _("Reservation number or payment ID")
     date_hierarchy = "due_at"
     ordering = ("-due_at", "id")
@@ -98,6 +98,18 @@ class RefundAdmin(ObjectActionAdmin):
                 )
             )
         return response
+
+    def get_search_results(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[Refund],
+        search_term: str,
+    ) -> tuple[QuerySet[Refund], bool]:
+        """The term as a whole: the id of a payment may have spaces."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        return queryset.filter(Q(payment_id=term) | Q(reservation__reservation_number=term.upper())), False
 
     @admin.display(description=_("reservation"), ordering="reservation__reservation_number")
     def reservation_link(self, refund: Refund) -> SafeString:

@@ -54,11 +54,12 @@ class Trial:
 
         return run
 
-    def sweep(self) -> int:
+    def sweep(self) -> None:
         from django.db import connection
 
         try:
-            return sweep(self.sale)
+            while sweep(self.sale):
+                pass
         finally:
             connection.close()
 
