@@ -63,6 +63,10 @@ class Event(models.Model):
     max_seats_per_reservation = models.SmallIntegerField(_("maximum seats per reservation"), null=True, blank=True)
     # How many seats and tickets a buyer may have, pending and paid together; NULL: MAX_TICKETS_PER_BUYER.
     max_tickets_per_buyer = models.SmallIntegerField(_("maximum tickets per buyer"), null=True, blank=True)
+    # How many hours before the event a paid reservation may be cancelled for the last time; NULL: CANCELLATION_HOURS.
+    cancellation_hours = models.SmallIntegerField(
+        _("cancellation deadline (hours before the event)"), null=True, blank=True
+    )
     # What the search looks through: one text, so that words of the title and the artist's name can be found together.
     search_text = models.GeneratedField(
         expression=Lower(
@@ -105,6 +109,10 @@ class Event(models.Model):
                 condition=models.Q(max_tickets_per_buyer__isnull=True)
                 | models.Q(max_tickets_per_buyer__range=(1, 10_000)),
                 name="event_max_tickets_1_to_10000",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(cancellation_hours__isnull=True) | models.Q(cancellation_hours__range=(0, 8760)),
+                name="event_cancellation_within_a_year",
             ),
         ]
         indexes = [

@@ -23,4 +23,15 @@ def check_limits(**_: Any) -> list[CheckMessage]:
     if longest and not settings.RESERVATION_SECONDS <= longest < settings.UNPAID_HOLD_WINDOW_SECONDS:
         problem = "UNPAID_HOLD_SECONDS must be 0, or from RESERVATION_SECONDS to less than UNPAID_HOLD_WINDOW_SECONDS."
         messages.append(Error(problem, id="ticketservice.E022"))
+    messages += [
+        Error(f"{name} must be from 1 second to a day.", id="ticketservice.E041")
+        for name in ("PAYMENT_SECONDS", "PAYMENT_RETRY_SECONDS")
+        if not 1 <= getattr(settings, name) <= 86_400
+    ]
+    if not settings.RESERVATION_SECONDS <= settings.HOLD_MAX_SECONDS <= 86_400:
+        messages.append(Error("HOLD_MAX_SECONDS must be from RESERVATION_SECONDS to a day.", id="ticketservice.E042"))
+    if not 0 <= settings.LATE_PAYMENT_SECONDS <= 86_400:
+        messages.append(Error("LATE_PAYMENT_SECONDS must be from 0 to a day.", id="ticketservice.E043"))
+    if not 0 <= settings.CANCELLATION_HOURS <= 8760:
+        messages.append(Error("CANCELLATION_HOURS must be from 0 to a year.", id="ticketservice.E044"))
     return messages

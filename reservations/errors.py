@@ -107,6 +107,60 @@ class AlreadyPaid(DomainError):
     result_envelope = True
 
 
+class CancellationClosed(DomainError):
+    """The buyer of a paid reservation comes after its event's cancellation deadline."""
+
+    message = _("취소 가능 기간이 지났습니다.")
+    code = "CANCELLATION_CLOSED"
+    result_envelope = True
+    shows_code = True
+
+
+class PaymentInProgress(DomainError):
+    """A reservation that somebody is paying for stays as it is until then."""
+
+    kind = Kind.CONFLICT
+    message = _("결제가 진행 중인 예매입니다. 결제가 끝난 후 다시 시도해주세요.")
+    code = "PAYMENT_IN_PROGRESS"
+    result_envelope = True
+    shows_code = True
+
+
+class HoldLimitReached(DomainError):
+    """The hold cannot be extended any further."""
+
+    kind = Kind.CONFLICT
+    message = "예매 시간을 더 이상 연장할 수 없습니다."
+    code = "HOLD_LIMIT_REACHED"
+    result_envelope = True
+    shows_code = True
+
+
+class NotAPart(DomainError):
+    """A reservation of which a part is to be cancelled does not have these seats or tickets."""
+
+    message = "취소할 좌석 또는 티켓을 예매 내역에서 찾을 수 없습니다."
+    code = "NOT_A_PART"
+    result_envelope = True
+    shows_code = True
+
+
+class PartIsUnpaid(DomainError):
+    """Only of a paid reservation a part can be cancelled."""
+
+    kind = Kind.CONFLICT
+    message = "결제가 완료된 예매만 일부 취소할 수 있습니다."
+    code = "NOT_PAID"
+    result_envelope = True
+    shows_code = True
+
+
+class RefundNotFound(DomainError):
+    kind = Kind.NOT_FOUND
+    message = _("환불 내역을 찾을 수 없습니다.")
+    code = "REFUND_NOT_FOUND"
+
+
 class SeatStatusDiffers(DomainError):
     """A seat of the reservation is not in the state that the reservation's status implies; the audit reports it, too."""
 

@@ -231,6 +231,22 @@ CHECKS = [
         """,
     ),
     Check(
+        "refunds_differ",
+        "refunds add up to payments less sales: what a payment has paid is sold, or owed to the buyer, or given back",
+        "r.event_id",
+        """
+        SELECT r.event_id, r.id AS reservation_id, r.reservation_number, r.status, p.payment_id, p.amount AS paid,
+               p.rejection->>'code' AS rejection, owed.amount AS refunds
+        FROM payments p JOIN reservations r ON r.id = p.reservation_id CROSS JOIN LATERAL (
+            SELECT coalesce(sum(f.amount), 0) AS amount FROM refunds f
+            WHERE f.reservation_id = p.reservation_id AND f.payment_id = p.payment_id
+        ) owed
+        WHERE p.is_first AND {only}
+          AND p.amount <> owed.amount
+              + CASE WHEN p.rejection IS NULL AND r.status = 'confirmed' THEN r.total_amount ELSE 0 END
+        """,
+    ),
+    Check(
         "status_unknown",
         "every status is one of its model's",
         "x.event_id",
@@ -244,6 +260,10 @@ CHECKS = [
             WHERE r.status NOT IN ('pending', 'confirmed', 'cancelled', 'expired')
             UNION ALL SELECT r.event_id, 'payment of reservation', r.id, r.payment_status FROM reservations r
             WHERE r.payment_status NOT IN ('pending', 'completed', 'failed', 'refunded')
+            UNION ALL SELECT r.event_id, 'reason of refund', f.id, f.reason FROM refunds f
+            JOIN reservations r ON r.id = f.reservation_id WHERE f.reason NOT IN (
+                'buyer', 'organiser', 'event_cancelled', 'payment_service', 'late_payment', 'payment_refused'
+            )
         ) x WHERE {only}
         """,
     ),

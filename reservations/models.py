@@ -1,4 +1,4 @@
-"""Tables `reservations`, `reservation_items`, `payments` and `idempotency_keys`."""
+"""Tables `reservations`, `reservation_items`, `payments`, `refunds` and `idempotency_keys`."""
 
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
@@ -49,6 +49,9 @@ class Reservation(models.Model):
         db_persist=True,
         verbose_name=_("payment deadline"),
     )
+    # While somebody is paying: since when, and the deadline as it was before. It counts again when the payment fails.
+    payment_began_at = models.DateTimeField(_("payment begun"), null=True, blank=True)
+    deadline_before_payment = models.DateTimeField(null=True, blank=True, editable=False)
     # Since when a refund is due, because the event of a paid reservation was cancelled.
     refund_due_at = models.DateTimeField(_("refund due since"), null=True, blank=True)
     # When the buyer has dropped seats of this reservation, {seat id: moment}; NULL: never.
@@ -129,16 +132,82 @@ class Payment(models.Model):
     reservation = models.ForeignKey(Reservation, on_delete=models.CASCADE, db_index=False, related_name="+")
     amount = models.IntegerField()
     rejection = models.JSONField(null=True)  # see `RejectedBefore`; NULL: the payment has confirmed the reservation
+    # Whether this is the first reservation that the payment came for. Its money counts here, and for no other one.
+    is_first = models.BooleanField(db_default=False)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "payments"
         constraints = [
             models.UniqueConstraint(fields=["payment_id", "reservation"], name="payment_answered_once"),
+            models.UniqueConstraint(
+                fields=["payment_id"], condition=models.Q(is_first=True), name="payment_counts_once"
+            ),
         ]
 
     def __str__(self) -> str:
         return self.payment_id
+
+
+class Refund(models.Model):
+    """Money that is owed to a buyer, until the payment service has given it back."""
+
+    class Reason(models.TextChoices):
+        BUYER = "buyer", _("cancelled by the buyer")
+        ORGANISER = "organiser", _("cancelled by the organiser")
+        EVENT_CANCELLED = "event_cancelled", _("event cancelled")
+        PAYMENT_SERVICE = "payment_service", _("refunded by the payment service")
+        LATE_PAYMENT = "late_payment", _("paid too late")
+        PAYMENT_REFUSED = "payment_refused", _("payment refused")
+
+    id = models.UUIDField(_("refund ID"), primary_key=True, db_default=RandomUUID(), editable=False)
+    reservation = models.ForeignKey(
+        Reservation, on_delete=models.PROTECT, related_name="refunds", verbose_name=_("reservation")
+    )
+    # NULL if another writer has confirmed the reservation, and named no payment.
+    payment_id = models.CharField(_("payment ID"), max_length=255, null=True)
+    amount = models.IntegerField(_("amount (won)"))
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason)
+    # What was cancelled, of a part: {seatId and seatLabel, or ticketTypeId, quantity, amount}.
+    items = models.JSONField(null=True, editable=False)
+    idempotency_key = models.CharField(
+        max_length=255, null=True, editable=False
+    )  # of the request that cancelled a part
+    due_at = models.DateTimeField(_("due since"), db_default=Now())
+    done_at = models.DateTimeField(_("refunded"), null=True)
+
+    class Meta:
+        db_table = "refunds"
+        verbose_name = _("refund")
+        verbose_name_plural = _("refunds")
+        constraints = [
+            models.CheckConstraint(condition=models.Q(amount__gt=0), name="refund_amount_positive"),
+            models.CheckConstraint(
+                condition=models.Q(
+                    reason__in=[
+                        "buyer",
+                        "organiser",
+                        "event_cancelled",
+                        "payment_service",
+                        "late_payment",
+                        "payment_refused",
+                    ]
+                ),
+                name="refund_reason_known",
+            ),
+            models.UniqueConstraint(
+                fields=["payment_id"],
+                condition=models.Q(reason__in=["late_payment", "payment_refused"]),
+                name="refused_payment_refunded_once",
+            ),
+            models.UniqueConstraint(fields=["reservation", "idempotency_key"], name="part_cancelled_once"),
+        ]
+        indexes = [
+            models.Index(fields=["due_at", "id"], condition=models.Q(done_at__isnull=True), name="refunds_due"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class IdempotencyKey(models.Model):

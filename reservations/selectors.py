@@ -1,6 +1,7 @@
 """Reading reservations."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,12 +11,22 @@ from django.db.models.functions import Now
 
 from events.errors import EventNotFound
 from events.models import Event
+from kernel.db.sql import fetch_all
 from kernel.wire import timestamp
-from reservations.errors import ReservationNotFound, SeatReservationNotFound
-from reservations.models import Reservation, ReservationItem
+from queueing.selectors import join_challenge_parameters
+from reservations.errors import RefundNotFound, ReservationNotFound, SeatReservationNotFound
+from reservations.models import Refund, Reservation, ReservationItem
 
 # Whether a row of `reservations` is a hold past its deadline. It has expired to every operation, swept or not.
 IS_OVERDUE = "(status = 'pending' AND deadline IS NOT NULL AND deadline <= now())"
+# Whether somebody is paying for it. Such a hold can neither be cancelled nor given other seats.
+IS_BEING_PAID = "(status = 'pending' AND payment_began_at IS NOT NULL AND deadline > now())"
+# Until when a paid reservation of an event `e` may be cancelled by its buyer; never after the event began.
+CANCELLABLE_UNTIL = "(e.event_date - make_interval(hours => coalesce(e.cancellation_hours, %(cancellation_hours)s)))"
+# Whether that is still ahead for a row of `reservations`. The buyer of a deleted event may cancel.
+IS_CANCELLABLE = (
+    f"coalesce((SELECT now() < {CANCELLABLE_UNTIL} FROM events e WHERE e.id = reservations.event_id), true)"
+)
 
 
 MAX_RESERVATIONS = 1000  # of a list without pages
@@ -83,6 +94,44 @@ def seat_reservation(*, user_id: UUID, reservation_id: UUID) -> dict[str, Any]:
     return answer
 
 
+# --- Payments and refunds ---------------------------------------------------------------------------------------------
+
+
+def payment_terms(event: Event) -> dict[str, Any]:
+    """How long paying may take, and until when a paid reservation may be cancelled. Times are in seconds."""
+    own, default = event.cancellation_hours, settings.CANCELLATION_HOURS
+    until = event.event_date - timedelta(hours=default if own is None else own)
+    return {
+        "cancellableUntil": timestamp(until),
+        "extension": {"seconds": settings.RESERVATION_SECONDS, "maxHoldSeconds": settings.HOLD_MAX_SECONDS},
+        "paymentSeconds": settings.PAYMENT_SECONDS,
+    }
+
+
+# Of a refund `f` and its reservation `r`.
+REFUND_COLUMNS = """f.id, f.reservation_id, r.reservation_number, r.user_id, r.payment_method, f.payment_id, f.amount,
+    f.reason, f.items, f.due_at"""
+
+_REFUNDS_DUE = f"""
+SELECT {REFUND_COLUMNS}, f.done_at
+FROM refunds f JOIN reservations r ON r.id = f.reservation_id
+WHERE f.done_at IS NULL
+    AND (%(after)s::uuid IS NULL OR (f.due_at, f.id) > (SELECT due_at, id FROM refunds WHERE id = %(after)s::uuid))
+ORDER BY f.due_at, f.id LIMIT %(limit)s
+"""
+
+
+def refunds_due(*, after: UUID | None = None, limit: int) -> tuple[list[dict[str, Any]], bool]:
+    """Up to `limit` refunds that are due, the oldest first, and whether there are more. With `after`, those after this one.
+
+    Raises RefundNotFound if there never was one named `after`.
+    """
+    rows = fetch_all(_REFUNDS_DUE, {"after": after, "limit": limit + 1})
+    if not rows and after is not None and not Refund.objects.filter(id=after).exists():
+        raise RefundNotFound
+    return rows[:limit], len(rows) > limit
+
+
 def _with_items(reservations: Any) -> Any:
     items = ReservationItem.objects.select_related("seat", "ticket_type").order_by("created_at", "-unit_price", "id")
     return reservations.select_related("event").prefetch_related(Prefetch("items", items))
@@ -141,7 +190,12 @@ def sale_terms(event_id: UUID) -> dict[str, Any]:
     event = Event.objects.filter(id=event_id).first()
     if event is None:
         raise EventNotFound
-    return {"eventId": event.id, "limits": _limits(event)}
+    return {
+        "eventId": event.id,
+        "limits": _limits(event),
+        "payment": payment_terms(event),
+        "joinChallenge": join_challenge_parameters(),
+    }
 
 
 def _limits(event: Event) -> dict[str, int]:

@@ -17,10 +17,12 @@ from reservations.errors import RESERVATION_STATUS
 from reservations.idempotency import IdempotentRequest, idempotent_request
 from reservations.models import Reservation
 from reservations.selectors import Page
-from reservations.services import ReservedSeats, ReservedTickets
+from reservations.services import CancelledPart, Hold, Part, ReservedSeats, ReservedTickets
 from seats.models import Seat
 
 MAX_ITEMS = 50
+MAX_PART = 100  # items of a part: a reservation has at most so many seats
+MAX_QUANTITY = 2**31 - 1
 
 
 # --- In ---------------------------------------------------------------------------------------------------------------
@@ -60,6 +62,29 @@ def requested_tickets(data: dict[str, Any]) -> tuple[UUID, dict[UUID, int]]:
     return event_id, quantities
 
 
+def requested_part(request: Request) -> Part | None:
+    """What is to be cancelled; None, without `items`, for all."""
+    data = body_of(request)
+    if "items" not in data:
+        return None
+    items = data["items"]
+    if not isinstance(items, list) or not items:
+        raise InvalidInput("취소할 좌석 또는 티켓을 선택해주세요.")
+    if len(items) > MAX_PART:
+        raise InvalidInput(f"items may have at most {MAX_PART} entries")
+    seat_ids: list[UUID] = []
+    quantities: dict[UUID, int] = {}
+    for item in items:
+        if isinstance(item, dict) and "seatId" in item:
+            seat_ids.append(parse_id(item["seatId"], "Invalid seat ID format"))
+            continue
+        type_id, quantity = _requested_ticket(item)
+        if not 1 <= quantity <= MAX_QUANTITY:
+            raise InvalidInput("수량은 1 이상이어야 합니다.")
+        quantities[type_id] = quantities.get(type_id, 0) + quantity
+    return Part(seat_ids=list(dict.fromkeys(seat_ids)), quantities=quantities, request_key=idempotency_key(request))
+
+
 def _requested_ticket(item: object) -> tuple[UUID, int]:
     if not isinstance(item, dict):
         raise InvalidInput("Invalid ticketTypeId list")
@@ -72,13 +97,18 @@ def _requested_ticket(item: object) -> tuple[UUID, int]:
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}")
 
 
+def idempotency_key(request: Request) -> str | None:
+    key: str | None = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if key is not None and not _PRINTABLE.fullmatch(key):
+        raise InvalidInput("Idempotency-Key must be 1 to 255 printable ASCII characters")
+    return key
+
+
 def idempotent(request: Request) -> IdempotentRequest | None:
     """The request with its Idempotency-Key, if it has one. Raises InvalidInput."""
-    key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    key = idempotency_key(request)
     if key is None:
         return None
-    if not _PRINTABLE.fullmatch(key):
-        raise InvalidInput("Idempotency-Key must be 1 to 255 printable ASCII characters")
     operation = request.path_info.removeprefix("/api").rstrip("/")
     return idempotent_request(user_id=UUID(user_of(request).user_id), key=key, path=operation, body=body_of(request))
 
@@ -96,6 +126,16 @@ def wanted_page(request: Request) -> Page:
         limit=min(positive_integer(given.get("limit", "10"), "limit"), MAX_PAGE),
         is_numbered=True,
     )
+
+
+MAX_REFUNDS = 500
+
+
+def wanted_refunds(request: Request) -> dict[str, Any]:
+    """{after, limit} of the list of refunds. Raises InvalidInput."""
+    given = single_parameters(request, "after", "limit")
+    after = parse_id(given["after"], "Invalid after format") if "after" in given else None
+    return {"after": after, "limit": min(positive_integer(given.get("limit", "100"), "limit"), MAX_REFUNDS)}
 
 
 class PaymentSerializer(serializers.Serializer[Any]):
@@ -172,3 +212,41 @@ def confirmation(confirmed: dict[str, Any]) -> DataWithHeaders:
         },
     }
     return DataWithHeaders(data, {RESERVATION_STATUS: confirmed["current_status"]})
+
+
+def hold(found: Hold) -> dict[str, Any]:
+    return {
+        "id": found.reservation_id,
+        "reservationNumber": found.number,
+        "totalAmount": found.total_amount,
+        "status": Reservation.Status.PENDING,
+        "expiresAt": timestamp(found.expires_at),
+        "latestExpiresAt": timestamp(found.latest),
+        "isBeingPaid": found.is_being_paid,
+    }
+
+
+def cancelled(reservation_id: UUID, part: CancelledPart | None) -> dict[str, Any]:
+    if part is None:
+        return {"message": "예매가 취소되었습니다."}
+    return {
+        "message": "예매의 일부가 취소되었습니다." if part.total_amount else "예매가 취소되었습니다.",
+        "refundAmount": part.refund_amount,
+        "reservation": {"id": reservation_id, "totalAmount": part.total_amount},
+    }
+
+
+def refund(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "reservationId": row["reservation_id"],
+        "reservationNumber": row["reservation_number"],
+        "userId": row["user_id"],
+        "paymentId": row["payment_id"],
+        "paymentMethod": row["payment_method"],
+        "amount": row["amount"],
+        "reason": row["reason"],
+        "items": row["items"],
+        "dueAt": timestamp(row["due_at"]),
+        "doneAt": timestamp(row["done_at"]),
+    }

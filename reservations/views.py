@@ -83,8 +83,17 @@ class ReservationViewSet(ViewSet):
     @action(detail=True, methods=["post"])
     @fast_path()
     def cancel(self, request: Request, pk: str) -> dict[str, Any]:
-        services.cancel_reservation(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
-        return {"message": "예매가 취소되었습니다."}
+        reservation_id = parse_id(pk, "Invalid id format")
+        part = serializers.requested_part(request)
+        cancelled = services.cancel(user_id=buyer(request), reservation_id=reservation_id, part=part)
+        return serializers.cancelled(reservation_id, cancelled)
+
+    @action(detail=True, methods=["post"])
+    @fast_path()
+    def extend(self, request: Request, pk: str) -> dict[str, Any]:
+        reservation_id = parse_id(pk, "Invalid id format")
+        extended = services.extend_hold(user_id=buyer(request), reservation_id=reservation_id)
+        return {"message": "예매 시간이 연장되었습니다.", "reservation": serializers.hold(extended)}
 
     @action(detail=True, methods=["post"])
     @fast_path()
@@ -124,6 +133,18 @@ class InternalReservationViewSet(ViewSet):
     permission_classes = [IsInternalService]
     lookup_value_regex = "[^/]+"
 
+    @action(detail=True, methods=["post"], url_path="begin-payment")
+    @fast_path()
+    def begin_payment(self, request: Request, pk: str) -> dict[str, Any]:  # noqa: ARG002
+        held = services.begin_payment(reservation_id=parse_id(pk, "Invalid id format"))
+        return {"message": "결제가 시작되었습니다.", "reservation": serializers.hold(held)}
+
+    @action(detail=True, methods=["post"], url_path="fail-payment")
+    @fast_path()
+    def fail_payment(self, request: Request, pk: str) -> dict[str, Any]:  # noqa: ARG002
+        held = services.fail_payment(reservation_id=parse_id(pk, "Invalid id format"))
+        return {"message": "결제 실패가 기록되었습니다.", "reservation": serializers.hold(held)}
+
     @action(detail=True, methods=["post"])
     @fast_path()
     def confirm(self, request: Request, pk: str) -> dict[str, Any]:
@@ -135,3 +156,19 @@ class InternalReservationViewSet(ViewSet):
     def refund(self, request: Request, pk: str) -> Response:  # noqa: ARG002
         services.refund_reservation(reservation_id=parse_id(pk, "Invalid id format"))
         return Response({"message": "환불 처리되었습니다."})
+
+
+class InternalRefundViewSet(ViewSet):
+    """For the payment service: what is to be given back, until it says that it was."""
+
+    permission_classes = [IsInternalService]
+    lookup_value_regex = "[^/]+"
+
+    def list(self, request: Request) -> Response:
+        found, has_more = selectors.refunds_due(**serializers.wanted_refunds(request))
+        return Response({"refunds": [serializers.refund(row) for row in found], "hasMore": has_more})
+
+    @action(detail=True, methods=["post"])
+    def done(self, request: Request, pk: str) -> Response:  # noqa: ARG002
+        settled = services.settle_refund(refund_id=parse_id(pk, "Invalid id format"))
+        return Response({"message": "환불 처리되었습니다.", "refund": serializers.refund(settled)})

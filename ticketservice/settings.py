@@ -275,6 +275,15 @@ RELOCK_SECONDS: int = env.int("RELOCK_SECONDS", default=600)
 # For how long of UNPAID_HOLD_WINDOW_SECONDS a buyer may hold places of an event without paying; 0: as long as they like.
 UNPAID_HOLD_SECONDS: int = env.int("UNPAID_HOLD_SECONDS", default=3 * RESERVATION_SECONDS)
 UNPAID_HOLD_WINDOW_SECONDS: int = env.int("UNPAID_HOLD_WINDOW_SECONDS", default=12 * RESERVATION_SECONDS)
+# For how long a payment that has begun keeps its hold, how much time one that has failed leaves for another, and how long
+# all of that and every extension may last, from the reservation on.
+PAYMENT_SECONDS: int = env.int("PAYMENT_SECONDS", default=600)
+PAYMENT_RETRY_SECONDS: int = env.int("PAYMENT_RETRY_SECONDS", default=60)
+HOLD_MAX_SECONDS: int = env.int("HOLD_MAX_SECONDS", default=max(1200, RESERVATION_SECONDS))
+# For how long after the deadline a payment is accepted, if all places are still there. 0: never.
+LATE_PAYMENT_SECONDS: int = env.int("LATE_PAYMENT_SECONDS", default=60)
+# How many hours before an event its buyers may cancel for the last time what they have paid. An event may have its own.
+CANCELLATION_HOURS: int = env.int("CANCELLATION_HOURS", default=0)
 # The status of a sold seat in the seat map; "reserved" for the existing web client, which does not know "sold".
 SOLD_SEAT_WIRE_VALUE: str = env.str("SOLD_SEAT_WIRE_VALUE", default="sold")
 

@@ -12,6 +12,7 @@ from kernel.http.problems import bad_request, not_found, server_error
 from queueing.views import QueueAdminViewSet, QueueChallengeViewSet, QueueViewSet
 from reservations.views import (
     InternalEventViewSet,
+    InternalRefundViewSet,
     InternalReservationViewSet,
     ReservationViewSet,
     SaleViewSet,
@@ -36,6 +37,7 @@ router.register("reservations", ReservationViewSet, basename="reservation")
 router.register("internal/events", InternalEventViewSet, basename="internal-event")
 router.register("internal/event-status", EventStatusViewSet, basename="event-status")
 router.register("internal/reservations", InternalReservationViewSet, basename="internal-reservation")
+router.register("internal/refunds", InternalRefundViewSet, basename="internal-refund")
 
 service = [*router.urls, *probes]
 

@@ -53,6 +53,9 @@ class EventForm(ReasonMixin):
             "seat_layout": _("Seats are created when the event is saved. Leave empty to sell tickets without seats."),
             "max_seats_per_reservation": _("Leave empty to use the default."),
             "max_tickets_per_buyer": _("Seats and tickets together, pending and paid. Leave empty to use the default."),
+            "cancellation_hours": _(
+                "Until so many hours before the event buyers may cancel what they have paid. Leave empty to use the default."
+            ),
             "poster_image_url": _("A URL, or a path on this site."),
         }
         widgets = {
@@ -62,7 +65,12 @@ class EventForm(ReasonMixin):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        limit_numbers(self, {"max_seats_per_reservation": (1, 100), "max_tickets_per_buyer": (1, 10_000)})
+        numbers = {
+            "max_seats_per_reservation": (1, 100),
+            "max_tickets_per_buyer": (1, 10_000),
+            "cancellation_hours": (0, 8760),
+        }
+        limit_numbers(self, numbers)
         if self.instance._state.adding:
             # The default of the key is an expression of PostgreSQL, which the formset of ticket types would take for a key.
             self.instance.pk = None

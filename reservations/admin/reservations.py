@@ -65,12 +65,12 @@ def _confirm(reservation: Reservation, *, payment_id: str, amount: int, payment_
 
 
 def _cancel(reservation: Reservation) -> str:
-    services.cancel_reservation(user_id=reservation.user_id, reservation_id=reservation.id)
+    services.cancel_reservation(user_id=reservation.user_id, reservation_id=reservation.id, is_by_staff=True)
     return gettext("reservation cancelled.")
 
 
 def _refund(reservation: Reservation) -> str:
-    services.refund_reservation(reservation_id=reservation.id)
+    services.refund_reservation(reservation_id=reservation.id, is_by_staff=True)
     return gettext("refund recorded.")
 
 
@@ -176,7 +176,7 @@ class ReservationAdmin(ObjectActionAdmin):
             label=_("Cancel reservation"),
             question=_(
                 "Same as a cancellation by the buyer: the seats and tickets become available again. "
-                "If the reservation is paid, make sure that the buyer is refunded."
+                "If the reservation is paid, a refund is then due, which the payment service carries out."
             ),
             run=_cancel,
             is_available=lambda reservation: reservation.status in (Status.PENDING, Status.CONFIRMED),

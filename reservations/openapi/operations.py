@@ -14,7 +14,7 @@ from reservations.errors import RESERVATION_STATUS
 from reservations.models import Reservation
 from reservations.openapi import shapes
 from reservations.selectors import MAX_RESERVATIONS
-from reservations.serializers import MAX_PAGE, PaymentSerializer
+from reservations.serializers import MAX_PAGE, MAX_REFUNDS, PaymentSerializer
 from seats import errors as seat_errors
 from tickets.errors import NoSuchTicket, NotEnoughTickets, QuantityTooSmall
 
@@ -27,6 +27,12 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     {"type": "string", "pattern": "^[\\x20-\\x7e]{1,255}$"},
     OpenApiParameter.HEADER,
     description="The same request with the same key, within 24 hours, gets the same response and reserves nothing more.",
+)
+PART_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[\\x20-\\x7e]{1,255}$"},
+    OpenApiParameter.HEADER,
+    description="Of a request with `items`.",
 )
 _RESERVES = (
     EventNotFound,
@@ -131,15 +137,41 @@ class Reservations(ViewDescription):
         ),
         "cancel": extend_schema(
             operation_id="cancelReservation",
-            summary="Cancel a reservation, paid or not",
-            request=None,
-            responses={200: MessageSerializer},
+            summary="Cancel a reservation, paid or not, or a part of a paid one",
+            description="Without a body, all of it; with `items`, these seats and tickets of a paid one. What they have cost"
+            " is then to be refunded. A paid reservation can be cancelled until its event's deadline, and none that is being"
+            " paid. The same part with the same `Idempotency-Key` is cancelled once, and gets the same response.",
+            parameters=[PART_KEY],
+            request=shapes.CancelPartSerializer,
+            responses={200: shapes.CancelledSerializer},
             extensions=raises(
                 InvalidInput("Invalid id format"),
+                InvalidInput("취소할 좌석 또는 티켓을 선택해주세요."),
                 errors.NothingToCancel,
                 errors.AlreadyCancelled,
                 errors.AlreadyExpired,
+                errors.CancellationClosed,
+                errors.NotAPart,
+                errors.PartIsUnpaid,
+                errors.PaymentInProgress,
                 errors.SeatStatusDiffers,
+                errors.IdempotencyKeyReused,
+            ),
+        ),
+        "extend": extend_schema(
+            operation_id="extendReservation",
+            summary="Ask for more time to pay",
+            description="The reservation is then held for five minutes (a setting) from now on, but never beyond"
+            " `latestExpiresAt`, which extensions and payments share.",
+            request=None,
+            responses={200: shapes.HeldSerializer},
+            extensions=raises(
+                InvalidInput("Invalid id format"),
+                errors.ReservationNotFound,
+                errors.AlreadyExpired,
+                errors.AlreadyCancelled,
+                errors.PaidTwice,
+                errors.HoldLimitReached,
             ),
         ),
         "seats": extend_schema(
@@ -190,16 +222,53 @@ class Sales(ViewDescription):
 # --- Operations: other services ---------------------------------------------------------------------------------------
 
 
+_STATUS_NOW = OpenApiParameter(
+    RESERVATION_STATUS,
+    enum=Reservation.Status.values,
+    location=OpenApiParameter.HEADER,
+    response=[409],
+    description="The reservation's status now.",
+)
+_PAYS = (
+    InvalidInput("Invalid id format"),
+    errors.ReservationNotFound,
+    errors.PaidTooLate,
+    errors.PaidAfterCancelling,
+    errors.PaidTwice,
+)
+
+
 class InternalReservations(ViewDescription):
     target_class = "reservations.views.InternalReservationViewSet"
     tag = "For other services"
     examples = EXAMPLES
     operations = {
+        "begin_payment": extend_schema(
+            operation_id="beginPayment",
+            summary="Keep a reservation while its buyer pays",
+            description="For ten minutes (a setting), but never beyond `latestExpiresAt`. Nobody can cancel it or take its"
+            " places meanwhile. Idempotent while the payment lasts.",
+            parameters=[_STATUS_NOW],
+            request=None,
+            responses={200: shapes.HeldSerializer},
+            extensions=raises(*_PAYS),
+        ),
+        "fail_payment": extend_schema(
+            operation_id="failPayment",
+            summary="End a payment that has begun and failed",
+            description="A minute (a setting) is left for another card, or what was left before the payment began."
+            " Idempotent.",
+            parameters=[_STATUS_NOW],
+            request=None,
+            responses={200: shapes.HeldSerializer},
+            extensions=raises(*_PAYS),
+        ),
         "confirm": extend_schema(
             operation_id="confirmReservation",
             summary="Confirm a reservation that was paid",
             description="The same payment again gets the first response, also a 409, whatever happened since."
-            " A 409 means that this payment buys nothing, and is to be refunded.",
+            " A payment within a minute (a setting) after the deadline buys its places if all are still free and on sale."
+            " A 409 means that this payment buys nothing; what it has paid is then among the refunds that are due.",
             parameters=[
                 OpenApiParameter(
                     RESERVATION_STATUS,
@@ -225,12 +294,47 @@ class InternalReservations(ViewDescription):
         "refund": extend_schema(
             operation_id="refundReservation",
             summary="Cancel a reservation that was refunded",
-            description="Its seats and tickets become available. Idempotent.",
+            description="Its seats and tickets become available, and what is due of its payment is done. Idempotent.",
             request=None,
             responses={200: MessageSerializer},
             extensions=raises(
                 InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid, errors.SeatStatusDiffers
             ),
+        ),
+    }
+
+
+class InternalRefunds(ViewDescription):
+    target_class = "reservations.views.InternalRefundViewSet"
+    tag = "For other services"
+    examples = EXAMPLES
+    operations = {
+        "list": extend_schema(
+            operation_id="listRefunds",
+            summary="Refunds that are due",
+            description="The oldest first, whoever has caused them. Each is listed until it is said to be done.",
+            parameters=[
+                OpenApiParameter(
+                    "after", {"type": "string", "format": "uuid"}, description="A refund: those after it."
+                ),
+                OpenApiParameter(
+                    "limit", {"type": "integer", "minimum": 1}, description=f"100 by default, at most {MAX_REFUNDS}."
+                ),
+            ],
+            responses={200: shapes.RefundsSerializer},
+            extensions=raises(
+                InvalidInput("Invalid after format"),
+                InvalidInput("limit must be a positive integer"),
+                errors.RefundNotFound,
+            ),
+        ),
+        "done": extend_schema(
+            operation_id="settleRefund",
+            summary="Say that a refund is done",
+            description="Idempotent.",
+            request=None,
+            responses={200: shapes.RefundDoneSerializer},
+            extensions=raises(InvalidInput("Invalid id format"), errors.RefundNotFound),
         ),
     }
 

@@ -5,8 +5,9 @@ from typing import Any
 from rest_framework import serializers
 
 from kernel.openapi.schema import MessageSerializer, Timestamp
+from reservations.models import Refund
 from reservations.models import Reservation as ReservationModel
-from reservations.serializers import MAX_ITEMS, MAX_PAGE
+from reservations.serializers import MAX_ITEMS, MAX_PAGE, MAX_PART
 
 # --- Shapes: buying ---------------------------------------------------------------------------------------------------
 
@@ -83,6 +84,74 @@ class PaymentConfirmedSerializer(MessageSerializer):
     reservation = ConfirmedReservationSerializer()
 
 
+class HoldSerializer(NewReservationSerializer):
+    status = serializers.ChoiceField(["pending"])
+    expiresAt = Timestamp(help_text="The deadline of the payment.")
+    latestExpiresAt = Timestamp(help_text="Beyond this no payment and no extension moves the deadline.")
+    isBeingPaid = serializers.BooleanField(help_text="Whether a payment has begun.")
+
+
+class HeldSerializer(MessageSerializer):
+    reservation = HoldSerializer()
+
+
+class PartItemSerializer(serializers.Serializer[Any]):
+    seatId = serializers.UUIDField(required=False, help_text="A seat; or `ticketTypeId` and `quantity`.")
+    ticketTypeId = serializers.UUIDField(required=False)
+    quantity = serializers.IntegerField(required=False, min_value=1)
+
+
+class CancelPartSerializer(serializers.Serializer[Any]):
+    items = serializers.ListField(
+        child=PartItemSerializer(), required=False, min_length=1, max_length=MAX_PART, help_text="Without, all of it."
+    )
+
+
+class RestOfReservationSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    totalAmount = serializers.IntegerField(help_text="Won, of what remains; 0 if nothing does.")
+
+
+class CancelledSerializer(MessageSerializer):
+    refundAmount = serializers.IntegerField(required=False, help_text="Won. Only with `items`, as the next one.")
+    reservation = RestOfReservationSerializer(required=False)
+
+
+class RefundItemSerializer(serializers.Serializer[Any]):
+    seatId = serializers.UUIDField(required=False)
+    seatLabel = serializers.CharField(required=False)
+    ticketTypeId = serializers.UUIDField(required=False)
+    quantity = serializers.IntegerField()
+    amount = serializers.IntegerField(help_text="Won.")
+
+
+class RefundSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField(help_text="The same for every attempt to give this money back.")
+    reservationId = serializers.UUIDField()
+    reservationNumber = serializers.CharField()
+    userId = serializers.UUIDField()
+    paymentId = serializers.CharField(
+        allow_null=True, help_text="The payment that is to be given back, or a part of it."
+    )
+    paymentMethod = serializers.CharField(allow_null=True, help_text="Of the reservation.")
+    amount = serializers.IntegerField(help_text="Won.")
+    reason = serializers.ChoiceField(Refund.Reason.choices)
+    items = serializers.ListField(
+        child=RefundItemSerializer(), allow_null=True, help_text="What was cancelled, of a part."
+    )
+    dueAt = Timestamp()
+    doneAt = Timestamp(allow_null=True)
+
+
+class RefundsSerializer(serializers.Serializer[Any]):
+    refunds = RefundSerializer(many=True)
+    hasMore = serializers.BooleanField(help_text="Whether there are more after the last one.")
+
+
+class RefundDoneSerializer(MessageSerializer):
+    refund = RefundSerializer()
+
+
 class EventCancelledSerializer(MessageSerializer):
     cancelledReservations = serializers.IntegerField()
 
@@ -105,9 +174,24 @@ class LimitsSerializer(serializers.Serializer[Any]):
     unpaidHoldWindowSeconds = serializers.IntegerField()
 
 
+class ExtensionSerializer(serializers.Serializer[Any]):
+    seconds = serializers.IntegerField(help_text="What a buyer who asks for more time has from then on.")
+    maxHoldSeconds = serializers.IntegerField(help_text="Payments and extensions together, from the reservation on.")
+
+
+class PaymentTermsSerializer(serializers.Serializer[Any]):
+    cancellableUntil = Timestamp(help_text="Until when its buyer may cancel a paid reservation.")
+    extension = ExtensionSerializer()
+    paymentSeconds = serializers.IntegerField(help_text="For how long a payment that has begun keeps its hold.")
+
+
 class SaleSerializer(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
     limits = LimitsSerializer()
+    payment = PaymentTermsSerializer()
+    joinChallenge = serializers.DictField(
+        allow_null=True, help_text="What has to be solved to join the queue: its `type`, and what depends on it."
+    )
 
 
 # --- Shapes: reservations ---------------------------------------------------------------------------------------------

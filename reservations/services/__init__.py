@@ -6,10 +6,13 @@ id. Last comes the lock of the buyer: see `buyer_limits`.
 
 from reservations.services.auditing import audit
 from reservations.services.cancelling import cancel_event, release_cancelled_events
+from reservations.services.cancelling_part import CancelledPart, Part, cancel
 from reservations.services.changing_layout import change_layout, change_layout_in_background, request_layout_change
 from reservations.services.changing_seats import SeatsHeld, change_seats, seats_held
 from reservations.services.confirming import confirm_reservation
+from reservations.services.paying import Hold, begin_payment, extend_hold, fail_payment
 from reservations.services.purging import purge_idempotency_keys
+from reservations.services.refunding import settle_refund
 from reservations.services.releasing import cancel_reservation, expire_due, refund_reservation
 from reservations.services.reserving_seats import ReservedSeats, check_seat_limit, reserve_seats
 from reservations.services.reserving_tickets import ReservedTickets, reserve_tickets
@@ -17,10 +20,15 @@ from reservations.services.stocking import change_total
 from reservations.services.sweeping import sweep
 
 __all__ = [
+    "CancelledPart",
+    "Hold",
+    "Part",
     "ReservedSeats",
     "ReservedTickets",
     "SeatsHeld",
     "audit",
+    "begin_payment",
+    "cancel",
     "cancel_event",
     "cancel_reservation",
     "change_layout",
@@ -30,6 +38,8 @@ __all__ = [
     "check_seat_limit",
     "confirm_reservation",
     "expire_due",
+    "extend_hold",
+    "fail_payment",
     "purge_idempotency_keys",
     "refund_reservation",
     "release_cancelled_events",
@@ -37,5 +47,6 @@ __all__ = [
     "reserve_seats",
     "reserve_tickets",
     "seats_held",
+    "settle_refund",
     "sweep",
 ]

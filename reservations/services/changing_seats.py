@@ -18,11 +18,12 @@ from reservations.errors import (
     AlreadyExpired,
     AlreadyPaid,
     AmountTooLarge,
+    PaymentInProgress,
     ReservationNotFound,
     SeatStatusDiffers,
 )
 from reservations.models import MAX_AMOUNT, Reservation
-from reservations.selectors import IS_OVERDUE
+from reservations.selectors import IS_BEING_PAID, IS_OVERDUE
 from reservations.services import buyer_limits
 from reservations.services.releasing import expire_holders
 from reservations.services.reserving_seats import ReservedSeats
@@ -48,7 +49,9 @@ class SeatsHeld:
 _CHANGE = f"""
 WITH target AS MATERIALIZED (
     SELECT id, event_id, reservation_number, status, expires_at, {IS_OVERDUE} AS is_overdue,
-           status = 'pending' AND NOT {IS_OVERDUE} AS may_change
+           {IS_BEING_PAID} AS is_being_paid, status = 'pending' AND NOT {IS_OVERDUE} AND NOT {
+    IS_BEING_PAID
+} AS may_change
     FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
 ),
 event AS MATERIALIZED (
@@ -148,9 +151,9 @@ def change_seats(*, buyer: Visitor, held: SeatsHeld, seat_ids: Sequence[UUID]) -
     """Gives a pending reservation exactly these seats, no more than it has, or changes nothing. Idempotent.
 
     Seats that it has are kept, the others of `seat_ids` are taken, and the rest is dropped. Raises ReservationNotFound,
-    AlreadyCancelled, AlreadyExpired, AlreadyPaid, TooManySeats, NotOnSale (if seats are taken), SeatNotFound, SeatTaken,
-    SeatStatusDiffers, AmountTooLarge, SeatRecentlyReleased, and, if seats are taken, what `seats.services.acquire_locks`
-    raises.
+    AlreadyCancelled, AlreadyExpired, AlreadyPaid, PaymentInProgress, TooManySeats, NotOnSale (if seats are taken),
+    SeatNotFound, SeatTaken, SeatStatusDiffers, AmountTooLarge, SeatRecentlyReleased, and, if seats are taken, what
+    `seats.services.acquire_locks` raises.
     """
     seat_ids = list(dict.fromkeys(seat_ids))
     wanted = {
@@ -209,6 +212,8 @@ def _rejection(row: Mapping[str, Any], seat_ids: Sequence[UUID]) -> DomainError 
         return AlreadyCancelled()
     if target["is_overdue"] or target["status"] == Status.EXPIRED:
         return AlreadyExpired()
+    if target["is_being_paid"]:
+        return PaymentInProgress()
     if row["has_taken"] and not row["is_on_sale"]:
         return NotOnSale()
     if len(seat_ids) > row["held"]:

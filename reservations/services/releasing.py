@@ -1,25 +1,30 @@
 """Ending reservations and releasing what they hold: cancelled, refunded, or past their deadline."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models.functions import Now
+from django.conf import settings
 
 from kernel.db.sql import after_commit, fetch_all, fetch_one
+from kernel.errors import DomainError
 from reservations import effects
 from reservations.errors import (
     AlreadyCancelled,
     AlreadyExpired,
+    CancellationClosed,
     NothingToCancel,
     NotPaid,
+    PaymentInProgress,
     ReservationNotFound,
     SeatStatusDiffers,
 )
-from reservations.models import Reservation
-from reservations.selectors import IS_OVERDUE
+from reservations.models import Refund, Reservation
+from reservations.selectors import IS_BEING_PAID, IS_CANCELLABLE, IS_OVERDUE
+
+PaymentStatus = Reservation.PaymentStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +45,16 @@ def _end(
     status: str = "%(status)s",
     payment_status: str = "%(payment_status)s",
     refund_due_at: str = "NULL",
+    refund_done_at: str = "NULL",
+    also: str = "",
 ) -> str:
     """The statement that ends reservations and releases their seats and stock. `target` selects and locks them.
 
-    Its columns are `id`, `status`, `may_end` and what the caller needs.
+    Its columns are `id`, `status`, `may_end` and what the caller needs. `also` are further CTEs.
     """
-    # `item` locks the items, so that after the wait for a reservation whose seats were swapped it has those of now.
+    # `item` locks the items, so that after the wait for a reservation whose seats were swapped, or which was confirmed late,
+    # it has those of now. `is_live` is not asked: it would be that of before the wait, and all items of a live reservation
+    # are live.
     # A seat that is not in the state that its reservation's status implies is somebody else's affair: a writer that knows
     # another truth has sold or unsold it. Releasing it could sell it twice, so the reservation stays as it is.
     # Stock that would rise above its total raises the total: a ticket that was reserved exists. Only rows that others have
@@ -55,8 +64,7 @@ WITH target AS MATERIALIZED ({target}),
 item AS MATERIALIZED (
     SELECT i.reservation_id, i.seat_id, i.ticket_type_id, i.quantity,
            CASE t.status WHEN 'confirmed' THEN 'sold' ELSE 'locked' END AS seat_status
-    FROM reservation_items i JOIN target t ON t.id = i.reservation_id WHERE t.may_end AND i.is_live
-    FOR UPDATE OF i
+    FROM reservation_items i JOIN target t ON t.id = i.reservation_id WHERE t.may_end ORDER BY i.id FOR UPDATE OF i
 ),
 locked_seat AS MATERIALIZED (
     SELECT s.id, s.status FROM seats s WHERE s.id IN (SELECT seat_id FROM item) ORDER BY s.id FOR UPDATE
@@ -69,8 +77,14 @@ ended AS (
     UPDATE reservations r SET status = {status}, payment_status = {payment_status},
         refund_due_at = {refund_due_at}, updated_at = now()
     FROM target t WHERE r.id = t.id AND t.may_end AND t.id NOT IN (SELECT id FROM held_back)
-    RETURNING r.id
+    RETURNING r.id, r.payment_id, r.total_amount, t.status AS was
 ),
+refund AS (
+    INSERT INTO refunds (reservation_id, payment_id, amount, reason, done_at)
+    SELECT id, payment_id, total_amount, %(refund_reason)s::text, {refund_done_at} FROM ended
+    WHERE was = 'confirmed' AND total_amount > 0
+),
+{also}
 released AS (
     UPDATE seats s SET status = 'available', updated_at = now() FROM locked_seat l, item, ended
     WHERE s.id = l.id AND item.seat_id = l.id AND ended.id = item.reservation_id AND l.status <> 'available'
@@ -96,15 +110,32 @@ SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT coun
 
 
 _CANCEL = _end(f"""
-    SELECT id, event_id, status, {IS_OVERDUE} AS is_overdue,
-           status IN ('pending', 'confirmed') AND NOT {IS_OVERDUE} AS may_end
-    FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
+    SELECT id, event_id, status, is_overdue, is_being_paid, is_open,
+           (status = 'confirmed' AND is_open) OR (status = 'pending' AND NOT is_overdue AND NOT is_being_paid) AS may_end
+    FROM (
+        SELECT id, event_id, status, {IS_OVERDUE} AS is_overdue, {IS_BEING_PAID} AS is_being_paid,
+               %(is_by_staff)s OR {IS_CANCELLABLE} AS is_open
+        FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
+    ) found
 """)
 
-_REFUND = _end("""
+# The payment service has given back all that the reservation's payment has paid.
+_REFUND = _end(
+    """
     SELECT id, status, payment_status, payment_id, status = 'confirmed' AS may_end FROM reservations
     WHERE id = %(reservation_id)s FOR UPDATE
-""")
+""",
+    refund_done_at="now()",
+    also="""done AS (
+    UPDATE refunds f SET done_at = now() FROM target t WHERE f.reservation_id = t.id
+        AND f.payment_id IS NOT DISTINCT FROM t.payment_id AND f.done_at IS NULL
+        AND t.status IN ('confirmed', 'cancelled')
+),
+settled AS (
+    UPDATE reservations r SET payment_status = %(payment_status)s, refund_due_at = NULL, updated_at = now() FROM target t
+    WHERE r.id = t.id AND t.status = 'cancelled' AND t.payment_status = 'completed'
+),""",
+)
 
 _LIVE_OF_EVENT = """
     FROM reservations
@@ -149,61 +180,84 @@ _EXPIRE_HOLDERS_OF_EVENT = _end("""
     WHERE status = 'pending' AND deadline <= now() AND event_id = %(event_id)s ORDER BY id FOR UPDATE
 """)
 
-_EXPIRED = {"status": Reservation.Status.EXPIRED.value, "payment_status": Reservation.PaymentStatus.FAILED.value}
-# Also for reservations that were never paid: recorded so, and clients show it.
-_CANCELLED = {"status": Reservation.Status.CANCELLED.value, "payment_status": Reservation.PaymentStatus.REFUNDED.value}
+_EXPIRED = {
+    "status": Reservation.Status.EXPIRED.value,
+    "payment_status": Reservation.PaymentStatus.FAILED.value,
+    "refund_reason": None,  # of the unpaid, nothing is refunded
+}
 
 
-def cancel_reservation(*, user_id: UUID, reservation_id: UUID) -> None:
-    """Cancels a buyer's reservation, paid or not.
+def _cancelled(reason: Refund.Reason) -> dict[str, Any]:
+    return {
+        "status": Reservation.Status.CANCELLED.value,
+        # Also of reservations that were never paid: recorded so, and clients show it.
+        "payment_status": Reservation.PaymentStatus.REFUNDED.value,
+        "refund_reason": reason.value,
+    }
 
-    Raises NothingToCancel, AlreadyCancelled, AlreadyExpired (also before the sweep has ended it) or SeatStatusDiffers.
+
+def cancel_reservation(*, user_id: UUID, reservation_id: UUID, is_by_staff: bool = False) -> None:
+    """Cancels a buyer's reservation, paid or not; for a paid one a refund is due. Staff may do so after the deadline, too.
+
+    Raises NothingToCancel, AlreadyCancelled, AlreadyExpired (also before the sweep has ended it), PaymentInProgress,
+    CancellationClosed or SeatStatusDiffers.
     """
-    released = _release_one(
-        _CANCEL, {**_CANCELLED, "user_id": user_id, "reservation_id": reservation_id}, reason="cancelled"
-    )
+    wanted = {
+        "user_id": user_id,
+        "reservation_id": reservation_id,
+        "is_by_staff": is_by_staff,
+        "cancellation_hours": settings.CANCELLATION_HOURS,
+    }
+    cause = _cancelled(Refund.Reason.ORGANISER if is_by_staff else Refund.Reason.BUYER)
+    released = _release_one(_CANCEL, {**cause, **wanted}, reason="cancelled")
     if released.ended:
         if event_id := released.targets[0]["event_id"]:
             after_commit(effects.reservation_was_cancelled, event_id=UUID(event_id), user_id=user_id)
         return
     if not released.targets:
         raise NothingToCancel
-    was = released.targets[0]
-    raise AlreadyExpired if was["is_overdue"] or was["status"] == Reservation.Status.EXPIRED else AlreadyCancelled
+    raise why_not_cancelled(released.targets[0])
 
 
-def refund_reservation(*, reservation_id: UUID) -> None:
-    """Cancels a reservation that the payment service has refunded. Idempotent.
+def why_not_cancelled(was: Mapping[str, Any]) -> DomainError:
+    """Why a reservation that is {status, is_overdue, is_being_paid, is_open} was not cancelled."""
+    if was["is_overdue"] or was["status"] == Reservation.Status.EXPIRED:
+        return AlreadyExpired()
+    if was["status"] == Reservation.Status.CANCELLED:
+        return AlreadyCancelled()
+    return PaymentInProgress() if was["is_being_paid"] else CancellationClosed()
+
+
+def refund_reservation(*, reservation_id: UUID, is_by_staff: bool = False) -> None:
+    """Cancels a reservation that was refunded, and settles what was due of its payment. Idempotent.
 
     Raises ReservationNotFound, NotPaid or SeatStatusDiffers.
     """
-    released = _release_one(_REFUND, {**_CANCELLED, "reservation_id": reservation_id}, reason="refunded")
+    cause = _cancelled(Refund.Reason.ORGANISER if is_by_staff else Refund.Reason.PAYMENT_SERVICE)
+    released = _release_one(_REFUND, {**cause, "reservation_id": reservation_id}, reason="refunded")
     if released.ended:
         return
     if not released.targets:
         raise ReservationNotFound
     was = released.targets[0]
-    if was["status"] == Reservation.Status.CANCELLED and was["payment_status"] == Reservation.PaymentStatus.COMPLETED:
-        # Its event was cancelled, and everything is released already.
-        refunded = Reservation.objects.filter(
-            id=reservation_id, status=was["status"], payment_status=was["payment_status"]
-        )
-        refunded.update(payment_status=Reservation.PaymentStatus.REFUNDED, refund_due_at=None, updated_at=Now())
-        return
-    if was["payment_id"] is None or was["payment_status"] != Reservation.PaymentStatus.REFUNDED:
+    was_due = was["status"] == Reservation.Status.CANCELLED and was["payment_status"] == PaymentStatus.COMPLETED
+    was_refunded = was["payment_id"] is not None and was["payment_status"] == PaymentStatus.REFUNDED
+    if not was_due and not was_refunded:
         raise NotPaid
 
 
 def release_event(*, event_id: UUID, limit: int, leave_out: Sequence[UUID]) -> Released:
     """Ends up to `limit` reservations of an event: overdue ones have expired, the others are cancelled."""
     wanted = {"event_id": event_id, "limit": limit, "leave_out": list(leave_out)}
-    return _release(_RELEASE_EVENT, {**_CANCELLED, **wanted}, reason="event_cancelled")
+    return _release(_RELEASE_EVENT, {**_cancelled(Refund.Reason.EVENT_CANCELLED), **wanted}, reason="event_cancelled")
 
 
 def release_one(reservation_id: UUID) -> int:
     """The same for one reservation. Returns 0 if it has ended already. Raises SeatStatusDiffers."""
     wanted = {"reservation_id": reservation_id}
-    return _release_one(_RELEASE_ONE, {**_CANCELLED, **wanted}, reason="event_cancelled").ended
+    return _release_one(
+        _RELEASE_ONE, {**_cancelled(Refund.Reason.EVENT_CANCELLED), **wanted}, reason="event_cancelled"
+    ).ended
 
 
 def live_reservations(*, event_id: UUID, limit: int, leave_out: Sequence[UUID]) -> list[UUID]:
@@ -271,15 +325,20 @@ def _release_one(statement: str, parameters: dict[str, Any], *, reason: str) -> 
 
 def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Released:
     row = fetch_one(statement, parameters)
+    publish_released(row)
+    if row["ended"]:
+        after_commit(effects.reservations_were_ended, reason=reason, count=row["ended"])
+    held_back = [UUID(reservation_id) for reservation_id in row["held_back"] or ()]
+    return Released(targets=row["targets"] or [], ended=row["ended"], held_back=held_back)
+
+
+def publish_released(row: Mapping[str, Any]) -> None:
+    """`row`: the `seats` {id, event_id, change} and the `stock` that are available again."""
     for event_id, seats in _by_event(row["seats"]):
         changes = {UUID(seat["id"]): seat["change"] for seat in seats}
         after_commit(effects.seats_were_released, event_id=event_id, changes=changes)
     for event_id, stock in _by_event(row["stock"]):
         after_commit(effects.stock_was_changed, event_id=event_id, stock=stock)
-    if row["ended"]:
-        after_commit(effects.reservations_were_ended, reason=reason, count=row["ended"])
-    held_back = [UUID(reservation_id) for reservation_id in row["held_back"] or ()]
-    return Released(targets=row["targets"] or [], ended=row["ended"], held_back=held_back)
 
 
 def _by_event(rows: list[dict[str, Any]] | None) -> Iterable[tuple[UUID, list[dict[str, Any]]]]:

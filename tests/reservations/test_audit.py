@@ -68,7 +68,7 @@ def audit(clean: Database) -> Audit:
 @pytest.fixture
 def no_walls(clean: Database) -> Iterator[Database]:
     """A database that has lost its constraints, and a session that no trigger stops."""
-    tables = "('events', 'ticket_types', 'seats', 'reservations', 'reservation_items')"
+    tables = "('events', 'ticket_types', 'seats', 'reservations', 'reservation_items', 'refunds')"
     constraints = clean.rows(
         "SELECT conrelid::regclass::text AS relation, conname AS name, pg_get_constraintdef(oid) AS definition"
         f" FROM pg_constraint WHERE conrelid::regclass::text IN {tables} AND contype IN ('c', 'u')"
@@ -78,7 +78,7 @@ def no_walls(clean: Database) -> Iterator[Database]:
         f" WHERE indrelid::regclass::text IN {tables} AND indisunique AND indpred IS NOT NULL"
     )
     assert len(constraints) > 15
-    assert len(partial) == 2
+    assert len(partial) == 3
     for wall in constraints:
         clean.rows(f"ALTER TABLE {wall['relation']} DROP CONSTRAINT {wall['name']}")
     for wall in partial:
@@ -164,6 +164,20 @@ def plant(database: Database) -> dict[str, set[str]]:
     reserve(database, 17, CANCELLED, "cancelled", "refunded", **due)
     reserve(database, 18, CANCELLED, "cancelled", "completed", **due)  # this one is right
 
+    paid = (
+        "INSERT INTO payments (payment_id, reservation_id, amount, rejection, is_first) VALUES (%s, %s, %s, %s, true)"
+    )
+    owed = "INSERT INTO refunds (reservation_id, payment_id, amount, reason) VALUES (%s, %s, %s, %s)"
+    reserve(database, 21, UPCOMING, "cancelled", "refunded", amount=0, payment_id="pay-21")
+    database.rows(paid, "pay-21", reservation(21), 300, None)
+    database.rows(owed, reservation(21), "pay-21", 200, "buyer")  # a hundred is lost
+    reserve(database, 22, HALL, "expired", "failed", amount=0)
+    database.rows(paid, "pay-22", reservation(22), 300, '{"code": "RESERVATION_EXPIRED"}')
+    reserve(database, 23, HALL, "cancelled", "refunded", amount=0, payment_id="pay-23")  # this one is right
+    database.rows(paid, "pay-23", reservation(23), 300, None)
+    database.rows(owed, reservation(23), "pay-23", 100, "buyer")
+    database.rows(owed, reservation(23), "pay-23", 200, "odd")  # but for its reason
+
     reserve(database, 19, UPCOMING, "paid", "refunded", amount=0)
     reserve(database, 20, UPCOMING, "cancelled", "odd", amount=0)
     database.rows("UPDATE events SET status = 'open' WHERE id = %s", MANY_TYPES)
@@ -185,7 +199,13 @@ def plant(database: Database) -> dict[str, set[str]]:
         "number_used_twice": {reservation(13), reservation(14)},
         "pending_without_deadline": {reservation(15)},
         "refund_due_wrongly": {reservation(16), reservation(17)},
-        "status_unknown": {MANY_TYPES, reservation(19), reservation(20)},
+        "refunds_differ": {reservation(21), reservation(22)},
+        "status_unknown": {
+            MANY_TYPES,
+            reservation(19),
+            reservation(20),
+            database.one("SELECT id::text FROM refunds WHERE reason = 'odd'"),
+        },
     }
 
 
@@ -281,7 +301,7 @@ def test_without_redis_the_rest_is_looked_at(clean: Database) -> None:
     said = manage("audit", DATABASE_URL=clean.url, REDIS_URL="redis://127.0.0.1:1/0")
 
     assert said.returncode == 2
-    assert "17 checks" in said.stdout
+    assert "18 checks" in said.stdout
     assert "the waiting rooms were not checked" in said.stderr
     with pytest.raises(CommandError, match="There is no event"):
         call_command("audit", "--event", new_user())
