@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.harness import Answer, Api, Database, assert_books_agree, at_once, new_user
+from tests.support.harness import INTERNAL, Answer, Api, Database, assert_books_agree, at_once, new_user
 from tests.support.interleaving import InProcess, changed_statement, one_after_the_other
 from tests.support.limited_sale import LimitedSale, let_time_pass, limited_sale
 from tests.support.one_sale import in_short
@@ -156,6 +156,13 @@ def test_refused(mine: Held, try_it: Callable[[Held], Answer], answer: tuple[int
         mine.id,
     )
     assert sorted(row["seat_label"] for row in labels) == ["R-1-1", "R-1-2"]
+
+
+def test_nothing_is_swapped_while_somebody_pays(mine: Held) -> None:
+    for call, expected in (("begin-payment", (409, "PAYMENT_IN_PROGRESS")), ("fail-payment", 200)):
+        assert mine.api.post(f"/internal/reservations/{mine.id}/{call}", headers=INTERNAL).status == 200
+        assert in_short(mine.change(0, 2)) == expected
+    assert mine.statuses == "lalaaa"
 
 
 def test_after_the_sale_has_ended_a_seat_can_still_be_dropped(mine: Held) -> None:
