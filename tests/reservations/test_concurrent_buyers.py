@@ -314,7 +314,7 @@ def test_paying_cancelling_and_expiring_at_once_ends_as_it_was_answered(web: Api
         status = world.one("SELECT status FROM reservations WHERE id = %s", reservation)
         assert (in_short(paid), in_short(cancelled), status) in ENDS
         assert expired <= is_due
-        assert expired == (status == "expired") or status == "confirmed"
+        assert expired == (status == "expired") or in_short(paid) == 200  # a late payment takes it again
         assert expire_due(limit=9) == (status == "pending") <= is_due
         if status == "confirmed":
             assert is_due
