@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from kernel.http.permissions import BearerToken, IsAuthenticated, IsInternalService, user_of
+from kernel.http.permissions import BearerToken, IsAuthenticated, IsInternalService, MayConfirm, MayRefund, user_of
 from kernel.http.rest import body_of
 from kernel.http.urls import fast_path
 from kernel.wire import parse_id
@@ -104,14 +104,14 @@ class InternalReservationViewSet(ViewSet):
     permission_classes = [IsInternalService]
     lookup_value_regex = "[^/]+"
 
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], permission_classes=[MayConfirm])
     @fast_path()
     def confirm(self, request: Request, pk: str) -> dict[str, Any]:
         reservation_id = parse_id(pk, "Invalid id format")
         confirmed = services.confirm_reservation(reservation_id=reservation_id, **serializers.payment(body_of(request)))
         return serializers.confirmation(confirmed)
 
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], permission_classes=[MayRefund])
     def refund(self, request: Request, pk: str) -> Response:  # noqa: ARG002
         services.refund_reservation(reservation_id=parse_id(pk, "Invalid id format"))
         return Response({"message": "환불 처리되었습니다."})

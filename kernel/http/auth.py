@@ -68,6 +68,15 @@ class InternalOnly(DomainError):
     code = "INVALID_INTERNAL_TOKEN"
 
 
+class ScopeMissing(DomainError):
+    """A token of SERVICE_TOKENS that is for something else."""
+
+    kind = Kind.FORBIDDEN
+    message = "The token does not have the scope for this"
+    code = "SCOPE_MISSING"
+    shows_code = True
+
+
 class AuthServiceUnavailable(Unavailable):
     message = "인증 서비스에 연결할 수 없습니다. 잠시 후 다시 시도해주세요."
     code = "AUTH_SERVICE_UNAVAILABLE"

@@ -32,9 +32,17 @@ from kernel.http.auth import (
     InternalOnly,
     InvalidToken,
     NotAuthenticated,
+    ScopeMissing,
     UserNotFound,
 )
-from kernel.http.permissions import IsAdministrator, IsAuthenticated, IsInternalService
+from kernel.http.permissions import (
+    IsAdministrator,
+    IsAuthenticated,
+    IsInternalService,
+    MayConfirm,
+    MayReadEvents,
+    MayRefund,
+)
 from kernel.http.problems import PayloadTooLarge
 from kernel.openapi.components import DocumentedError, Schema, error_responses, ref
 
@@ -45,7 +53,9 @@ _SIGNED_IN: Sequence[DocumentedError] = (NotAuthenticated, UserNotFound, Invalid
 ACCESS: Mapping[Any, tuple[str, Sequence[DocumentedError]]] = {
     IsAuthenticated: ("bearer", _SIGNED_IN),
     IsAdministrator: ("bearer", (*_SIGNED_IN, AdministratorsOnly)),
-    IsInternalService: ("internalToken", (InternalOnly,)),
+    **dict.fromkeys(
+        (IsInternalService, MayConfirm, MayRefund, MayReadEvents), ("internalToken", (InternalOnly, ScopeMissing))
+    ),
 }
 _BODY_ERRORS: Sequence[DocumentedError] = (
     InvalidInput("Invalid JSON"),

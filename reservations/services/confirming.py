@@ -7,6 +7,8 @@ import orjson
 from django.db import IntegrityError
 
 from kernel.db.sql import after_commit, fetch_one, violated_constraint
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from reservations import effects
 from reservations.errors import (
     AmountDiffers,
@@ -22,6 +24,14 @@ from reservations.models import Reservation
 from reservations.selectors import IS_OVERDUE
 
 Status = Reservation.Status
+
+_CONFIRMED = outbox.record(
+    "confirmed r",
+    kinds=outbox.kinds(MessageKind.RESERVATION_CONFIRMED),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data("r", items=outbox.items_of("r.id")),
+)
 
 # The reservation's row is locked first, so that exactly one of payment, expiry and cancelling wins. `known` are
 # the responses that the payment got, for whichever reservation; its other rows are reservations that another writer has
@@ -43,7 +53,7 @@ confirmed AS (
         payment_id = %(payment_id)s, updated_at = now()
     FROM target t WHERE r.id = t.id AND t.status = 'pending' AND NOT t.is_overdue AND t.total_amount = %(amount)s
       AND NOT EXISTS (SELECT FROM known)
-    RETURNING r.id
+    RETURNING r.*
 ),
 payment AS (
     INSERT INTO payments (payment_id, reservation_id, amount) SELECT %(payment_id)s::text, id, %(amount)s FROM confirmed
@@ -56,7 +66,8 @@ locked_seat AS MATERIALIZED (
 sold AS (
     UPDATE seats s SET status = 'sold', updated_at = now() FROM locked_seat l WHERE s.id = l.id
     RETURNING s.id, nextval('change_number') AS change
-)
+),
+{_CONFIRMED}
 SELECT (SELECT to_jsonb(target) FROM target) AS target, (SELECT to_jsonb(earlier) FROM earlier) AS earlier,
        EXISTS (SELECT FROM confirmed) AS is_new,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM sold) AS changes

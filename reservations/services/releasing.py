@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models.functions import Now
-
 from kernel.db.sql import after_commit, fetch_all, fetch_one
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from reservations import effects
 from reservations.errors import (
     AlreadyCancelled,
@@ -40,10 +40,12 @@ def _end(
     status: str = "%(status)s",
     payment_status: str = "%(payment_status)s",
     refund_due_at: str = "NULL",
+    is_refunded: bool = False,
 ) -> str:
     """The statement that ends reservations and releases their seats and stock. `target` selects and locks them.
 
-    Its columns are `id`, `status`, `may_end` and what the caller needs.
+    Its columns are `id`, `status`, `may_end` and what the caller needs. `is_refunded`: the money of paid ones has been
+    returned already. Otherwise a refund is due.
     """
     # A seat that is not in the state that its reservation's status implies is somebody else's affair: a writer that knows
     # another truth has sold or unsold it. Releasing it could sell it twice, so the reservation stays as it is.
@@ -67,7 +69,7 @@ ended AS (
     UPDATE reservations r SET status = {status}, payment_status = {payment_status},
         refund_due_at = {refund_due_at}, updated_at = now()
     FROM target t WHERE r.id = t.id AND t.may_end AND t.id NOT IN (SELECT id FROM held_back)
-    RETURNING r.id
+    RETURNING r.*, t.status AS was
 ),
 released AS (
     UPDATE seats s SET status = 'available', updated_at = now() FROM locked_seat l, item, ended
@@ -85,12 +87,30 @@ restocked AS (
         total_quantity = greatest(r.total_quantity, r.available_quantity), updated_at = now()
     FROM returned_stock r WHERE t.id = r.id
     RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
-)
+),
+{_ended_messages(is_refunded=is_refunded)}
 SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT count(*) FROM ended) AS ended,
        (SELECT jsonb_agg(id) FROM held_back) AS held_back,
        (SELECT jsonb_agg(to_jsonb(released)) FROM released) AS seats,
        (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock
 """
+
+
+def _ended_messages(*, is_refunded: bool) -> str:
+    money = MessageKind.RESERVATION_REFUNDED if is_refunded else MessageKind.RESERVATION_REFUND_DUE
+    return outbox.record(
+        "ended r",
+        kinds=outbox.kinds(
+            outbox.kind_if(MessageKind.RESERVATION_EXPIRED, "r.status = 'expired'"),
+            outbox.kind_if(MessageKind.RESERVATION_CANCELLED, "r.status = 'cancelled'"),
+            outbox.kind_if(money, "r.was = 'confirmed'"),
+        ),
+        subject="r.id",
+        event="r.event_id",
+        data=outbox.reservation_data(
+            "r", items=outbox.items_of("r.id"), more="jsonb_build_object('reason', %(reason)s::text)"
+        ),
+    )
 
 
 _CANCEL = _end(f"""
@@ -99,10 +119,34 @@ _CANCEL = _end(f"""
     FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
 """)
 
-_REFUND = _end("""
+_REFUND = _end(
+    """
     SELECT id, status, payment_status, payment_id, status = 'confirmed' AS may_end FROM reservations
     WHERE id = %(reservation_id)s FOR UPDATE
-""")
+""",
+    is_refunded=True,
+)
+
+_REFUNDED = outbox.record(
+    "refunded r",
+    kinds=outbox.kinds(MessageKind.RESERVATION_REFUNDED),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data(
+        "r", items=outbox.items_of("r.id"), more="jsonb_build_object('reason', 'event_cancelled')"
+    ),
+)
+
+# Its event was cancelled before, and everything is released already.
+_REFUND_CANCELLED = f"""
+WITH refunded AS (
+    UPDATE reservations SET payment_status = 'refunded', refund_due_at = NULL, updated_at = now()
+    WHERE id = %(reservation_id)s AND status = 'cancelled' AND payment_status = 'completed'
+    RETURNING *
+),
+{_REFUNDED}
+SELECT id FROM refunded
+"""
 
 _LIVE_OF_EVENT = """
     FROM reservations
@@ -180,11 +224,7 @@ def refund_reservation(*, reservation_id: UUID) -> None:
         raise ReservationNotFound
     was = released.targets[0]
     if was["status"] == Reservation.Status.CANCELLED and was["payment_status"] == Reservation.PaymentStatus.COMPLETED:
-        # Its event was cancelled, and everything is released already.
-        refunded = Reservation.objects.filter(
-            id=reservation_id, status=was["status"], payment_status=was["payment_status"]
-        )
-        refunded.update(payment_status=Reservation.PaymentStatus.REFUNDED, refund_due_at=None, updated_at=Now())
+        fetch_all(_REFUND_CANCELLED, {"reservation_id": reservation_id})
         return
     if was["payment_id"] is None or was["payment_status"] != Reservation.PaymentStatus.REFUNDED:
         raise NotPaid
@@ -252,7 +292,7 @@ def _release_one(statement: str, parameters: dict[str, Any], *, reason: str) -> 
 
 
 def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Released:
-    row = fetch_one(statement, parameters)
+    row = fetch_one(statement, {**parameters, "reason": reason})
     for event_id, seats in _by_event(row["seats"]):
         changes = {UUID(seat["id"]): seat["change"] for seat in seats}
         after_commit(effects.seats_were_released, event_id=event_id, changes=changes)

@@ -15,6 +15,8 @@ from events.models import Event
 from events.selectors import IS_ON_SALE
 from kernel.db.sql import after_commit, violated_constraint
 from kernel.errors import DomainError
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from queueing.services import Visitor
 from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
@@ -43,6 +45,18 @@ class ReservedSeats:
     changes: Mapping[UUID, int]
 
 
+_CREATED = outbox.record(
+    "reservation r",
+    kinds=outbox.kinds(MessageKind.RESERVATION_CREATED),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data(
+        "r",
+        items="""(SELECT jsonb_agg(jsonb_build_object(
+            'seatId', p.id, 'ticketTypeId', NULL, 'quantity', 1, 'unitPrice', p.price)) FROM picked p)""",
+    ),
+)
+
 # One round trip. `picked` locks the seats in id order, so that two buyers who want the same seats in different orders cannot
 # deadlock. After a wait it sees the seats as they are then. `IS NOT DISTINCT FROM` is a condition that no index serves: in a
 # new database, without statistics, PostgreSQL would read all seats of the event to find one.
@@ -68,7 +82,7 @@ reservation AS (
     FROM verdict v, event e
     WHERE e.is_on_sale AND cardinality(%(seat_ids)s::uuid[]) <= e.max_seats AND v.all_found AND v.all_available
       AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)
-    RETURNING id, expires_at
+    RETURNING *
 ),
 items AS (
     INSERT INTO reservation_items (reservation_id, seat_id, quantity, unit_price, subtotal, is_live)
@@ -84,7 +98,8 @@ locked AS (
             SELECT jsonb_agg(jsonb_build_object('id', p.id, 'seat_label', p.seat_label, 'price', p.price)) FROM picked p
         )
     )''')
-}
+},
+{_CREATED}
 SELECT e.is_on_sale, e.max_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
        {idempotency.EARLIER_RECORD},
