@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from outbox import metrics
-from outbox.sending import Outcome
+from outbox.sending import AttemptResult
 
 logger = logging.getLogger(__name__)
 
 
-def attempts_were_made(outcomes: Sequence[Outcome]) -> None:
+def attempts_were_made(outcomes: Sequence[AttemptResult]) -> None:
     for outcome in outcomes:
         metrics.attempts.labels(outcome="delivered" if outcome.is_delivered else "failed").inc()
         metrics.seconds.observe(outcome.seconds)

@@ -56,12 +56,12 @@ class OutboxMessage(models.Model):
         return f"{self.kind} {self.public_id}"
 
 
-class Subscriber(models.Model):
+class MessageSubscriber(models.Model):
     """Another service that wants messages of some kinds: sent to its URL, or, without one, read at the feed."""
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
     name = models.CharField(_("name"), max_length=100, unique=True)
-    url = models.URLField(_("URL"), max_length=500, blank=True, db_default="", default="")
+    url = models.CharField(_("URL"), max_length=500, blank=True, db_default="", default="")
     kinds = ArrayField(models.CharField(max_length=40), verbose_name=_("messages"))
     is_active = models.BooleanField(_("active"), db_default=True, default=True)
     secret = models.CharField(max_length=100, editable=False)
@@ -93,13 +93,17 @@ class Delivery(models.Model):
     """A message on its way to a subscriber's URL."""
 
     class Status(models.TextChoices):
-        PENDING = "pending", _("pending")
+        PENDING = "pending", _("waiting to be sent")
         DELIVERED = "delivered", _("delivered")
         FAILED = "failed", _("given up")
 
     id = models.BigAutoField(primary_key=True)
     subscriber = models.ForeignKey(
-        Subscriber, on_delete=models.CASCADE, db_index=False, related_name="deliveries", verbose_name=_("subscriber")
+        MessageSubscriber,
+        on_delete=models.CASCADE,
+        db_index=False,
+        related_name="deliveries",
+        verbose_name=_("subscriber"),
     )
     message = models.ForeignKey(
         OutboxMessage, on_delete=models.CASCADE, related_name="deliveries", verbose_name=_("message")

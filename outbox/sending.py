@@ -33,7 +33,7 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class AttemptResult:
     """An attempt: what was sent and when, how long it took, and either a status and an answer or an error."""
 
     delivery_id: int
@@ -52,7 +52,7 @@ class Outcome:
         return {**asdict(self), "is_delivered": self.is_delivered}
 
 
-def send(webhook: Outgoing) -> Outcome:
+def send(webhook: Outgoing) -> AttemptResult:
     """Sends it once. Everything that can go wrong is part of the outcome; anything but a 2xx is a failure."""
     body = orjson.dumps(payload(kind=webhook.kind, at=webhook.created_at, data=webhook.data))
     at = datetime.now(UTC)
@@ -77,7 +77,7 @@ def send(webhook: Outgoing) -> Outcome:
         # PostgreSQL stores no NUL.
         answer = reply.body.decode(errors="replace").replace("\x00", "\N{REPLACEMENT CHARACTER}")
         result = {"http_status": reply.status, "answer": answer}
-    return Outcome(
+    return AttemptResult(
         delivery_id=webhook.delivery_id,
         at=at,
         sent_headers=headers,
@@ -86,10 +86,10 @@ def send(webhook: Outgoing) -> Outcome:
     )
 
 
-def no_answer(webhook: Outgoing) -> Outcome:
+def no_answer(webhook: Outgoing) -> AttemptResult:
     """The outcome of an attempt that has not even ended in time."""
     seconds = settings.WEBHOOK_TIMEOUT_SECONDS
-    return Outcome(
+    return AttemptResult(
         delivery_id=webhook.delivery_id, at=datetime.now(UTC), seconds=seconds, error=f"no answer within {seconds:g} s"
     )
 

@@ -92,12 +92,12 @@ INSTALLED_APPS = [
     "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "outbox",
     "events",
     "tickets",
     "queueing",
     "seats",
     "reservations",
+    "outbox",  # below all others in the house; here for the order of the admin
     "legacy_import",
     "demo",
     *(["devtools"] if DEBUG else []),

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 (
                     "status",
                     models.CharField(
-                        choices=[("pending", "pending"), ("delivered", "delivered"), ("failed", "given up")],
+                        choices=[("pending", "waiting to be sent"), ("delivered", "delivered"), ("failed", "given up")],
                         db_default="pending",
                         max_length=10,
                         verbose_name="status",
@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Subscriber",
+            name="MessageSubscriber",
             fields=[
                 (
                     "id",
@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.CharField(max_length=100, unique=True, verbose_name="name")),
-                ("url", models.URLField(blank=True, db_default="", default="", max_length=500, verbose_name="URL")),
+                ("url", models.CharField(blank=True, db_default="", default="", max_length=500, verbose_name="URL")),
                 (
                     "kinds",
                     django.contrib.postgres.fields.ArrayField(
@@ -183,7 +183,7 @@ class Migration(migrations.Migration):
                 db_index=False,
                 on_delete=django.db.models.deletion.CASCADE,
                 related_name="deliveries",
-                to="outbox.subscriber",
+                to="outbox.messagesubscriber",
                 verbose_name="subscriber",
             ),
         ),

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from kernel.db.sql import fetch_all, fetch_one
 from outbox import effects
-from outbox.sending import Outcome, Outgoing, no_answer, send
+from outbox.sending import AttemptResult, Outgoing, no_answer, send
 from outbox.services.numbering import number_messages
 
 PARALLEL = 8  # requests to one subscriber, each about another subject
@@ -156,7 +156,7 @@ def _lease_seconds() -> float:
     return 2 * settings.WEBHOOK_TIMEOUT_SECONDS + GRACE_SECONDS
 
 
-def _batches(subscriber_id: UUID, lease: UUID) -> Iterator[list[Outcome]]:
+def _batches(subscriber_id: UUID, lease: UUID) -> Iterator[list[AttemptResult]]:
     """Yields the outcomes of one batch after the other, until nothing is due or MAX_SECONDS are over."""
     stop_at = time.monotonic() + MAX_SECONDS
     wanted = {
@@ -175,8 +175,8 @@ def _batches(subscriber_id: UUID, lease: UUID) -> Iterator[list[Outcome]]:
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _send_all(threads: ThreadPoolExecutor, webhooks: Sequence[Outgoing]) -> list[Outcome]:
-    sent: list[Future[Outcome]] = [threads.submit(send, webhook) for webhook in webhooks]
+def _send_all(threads: ThreadPoolExecutor, webhooks: Sequence[Outgoing]) -> list[AttemptResult]:
+    sent: list[Future[AttemptResult]] = [threads.submit(send, webhook) for webhook in webhooks]
     ended, _ = wait_for(sent, timeout=settings.WEBHOOK_TIMEOUT_SECONDS + 1)
     # The others wait for a name server, whom no time limit of ours reaches.
     return [
@@ -185,7 +185,7 @@ def _send_all(threads: ThreadPoolExecutor, webhooks: Sequence[Outgoing]) -> list
     ]
 
 
-def _record(subscriber_id: UUID, outcomes: Sequence[Outcome]) -> None:
+def _record(subscriber_id: UUID, outcomes: Sequence[AttemptResult]) -> None:
     row = fetch_one(
         _RECORD,
         {

@@ -12,6 +12,7 @@ import pytest
 
 from devtools.embedded import Servers
 from tests.support.harness import (
+    ENTRY_TOKEN,
     HALL,
     STANDING,
     STANDING_A,
@@ -110,6 +111,9 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
     assert web.reserve(new_user(), HALL, seat(1, 5)).status == 201
     ask("cancelReservation", late)
     ask("cancelEvent", IDS["cancelEvent"])
+    ask("readFeed")
+    ask("readFeed", query="?limit=0")
+    ask("readFeed", query="?after=0")
 
 
 def wait_in_line(asker: Asker, web: Api, world: Database) -> None:
@@ -180,6 +184,8 @@ def refuse_strangers(asker: Asker, web: Api) -> None:
         ask = partial(asker.ask, web, operation.id, *ids(operation.path, operation.id))
         if operation.is_signed_in or operation.is_internal:
             ask(who={})
+        if operation.is_internal:
+            ask(who={"X-Internal-Token": ENTRY_TOKEN})
         if operation.is_signed_in:
             ask(who=GARBAGE)
             ask(who=NOBODY)
