@@ -87,6 +87,7 @@ def test_every_message_arrives_in_order_whatever_happens(
     kinds = [list(LIVES)[n % len(LIVES)] for n in range(RESERVATIONS)]
     lock = threading.Lock()
     with receiving() as receiver:
+        receiver.delay = lambda _: dice.random() * 0.4 if dice.random() < 0.2 else 0.0
         receiver.misbehave = lambda _: dice.choice(MISBEHAVIOURS) if dice.random() < 0.15 else None
         subscribe(
             world, *(f"reservation.{kind}" for kind in {k for life in LIVES.values() for k in life}), url=receiver.url

@@ -51,6 +51,8 @@ class Receiver:
     forged: list[str] = field(default_factory=list)
     # What it does instead of answering 200, for the n-th request (from 0); None: nothing.
     misbehave: Callable[[int], Behaviour | None] = lambda _: None
+    # For how many seconds the n-th request waits for its 200: those of one moment are answered out of order.
+    delay: Callable[[int], float] = lambda _: 0.0
     redirected: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _server: Any = None
@@ -97,6 +99,7 @@ class Receiver:
                     return
                 with receiver._lock:
                     receiver.accepted.append(one)
+                time.sleep(receiver.delay(number))
                 self.send_response(200)
                 self.send_header("Content-Length", "2")
                 self.end_headers()
