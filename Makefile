@@ -9,11 +9,15 @@ help: ## show this
 run: .venv/installed ## start the whole service on this machine, on port $PORT (8000)
 	@exec $(BIN)/python manage.py run
 
+TEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 test-fast: .venv/installed ## run the tests that start no processes and do not wait, for the edit loop
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m 'not slow'
+	$(TEST) -m 'not slow and not long'
 
 test: .venv/installed ## run the tests, on a PostgreSQL and a Redis of their own
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(TEST) -m 'not long'
+
+test-long: .venv/installed ## run the tests that take long: crowds, faults and attacks on all processes, the largest layouts
+	$(TEST) -m long
 
 coverage: .venv/installed ## run the tests, and measure which lines they run, in all processes
 	@rm -rf .local/coverage && mkdir -p .local/coverage
@@ -79,4 +83,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test test-fast coverage check lock messages screenshots clean bench bench-live bench-growth
+.PHONY: help run test test-fast test-long coverage check lock messages screenshots clean bench bench-live bench-growth

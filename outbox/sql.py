@@ -48,10 +48,11 @@ def reservation_data(row: str, *, items: str, more: str = "'{}'") -> str:
 
 def items_of(reservation: str) -> str:
     """The `items` of a reservation that had them before the statement. `reservation` is the expression of its id."""
+    # Locked, to be read as they are after a wait for the reservation: its seats may have been swapped meanwhile.
     return f"""(
         SELECT coalesce(jsonb_agg(jsonb_build_object('seatId', i.seat_id, 'ticketTypeId', i.ticket_type_id,
             'quantity', i.quantity, 'unitPrice', i.unit_price) ORDER BY i.id), '[]')
-        FROM reservation_items i WHERE i.reservation_id = {reservation}
+        FROM (SELECT * FROM reservation_items WHERE reservation_id = {reservation} FOR SHARE) i
     )"""
 
 

@@ -177,6 +177,7 @@ def test_twice_is_the_same_as_once() -> None:
     assert "Moved" not in printed
 
 
+@pytest.mark.long
 def test_what_buyers_did_survives_a_second_load_and_a_refresh() -> None:
     load()
     seat = Seat.objects.filter(event__in=on_sale_now(), status="available").first()
@@ -223,6 +224,7 @@ def test_a_load_after_everything_is_over_puts_something_on_sale_again() -> None:
     assert len(on_sale_now()) >= 3
 
 
+@pytest.mark.long
 def test_a_month_later_the_dates_stay_as_long_as_something_is_on_sale_and_refresh_moves_them() -> None:
     load()
     in_the_past(30)

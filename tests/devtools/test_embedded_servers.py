@@ -17,7 +17,7 @@ import redis
 
 from devtools.embedded import DATABASE, EmbeddedServer, EmbeddedServerError, Servers, development_environment, is_free
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 MANAGE = Path(__file__).parents[2] / "manage.py"
 SET_BY_USER = ("DATABASE_URL", "REDIS_URL", "AUTH_SERVICE_URL", "JWT_SECRET", "JWT_PUBLIC_KEY", "DEBUG", "SECRET_KEY")

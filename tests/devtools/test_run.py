@@ -140,6 +140,7 @@ def test_runs_everything_until_it_is_told_to_stop(start: Callable[..., Run], loc
     assert {"web", "worker", "beat"} <= set(re.findall(r"^(\w+) +\|", run.printed, re.MULTILINE))  # realtime is quiet
 
 
+@pytest.mark.long
 def test_after_ctrl_c_or_kill_9_the_next_run_goes_on_with_the_data(
     start: Callable[..., Run], local: Path, port: int
 ) -> None:
@@ -168,6 +169,7 @@ def test_stops_at_once_while_it_still_prepares(start: Callable[..., Run], local:
     assert_nothing_runs(local, port, [])
 
 
+@pytest.mark.long
 def test_servers_that_ran_before_are_left_running(start: Callable[..., Run], local: Path) -> None:
     servers = Servers(local)
     servers.start()
@@ -180,6 +182,7 @@ def test_servers_that_ran_before_are_left_running(start: Callable[..., Run], loc
     assert (servers.postgres.pid(), servers.redis.pid()) == running
 
 
+@pytest.mark.long
 def test_a_process_that_dies_ends_the_run(start: Callable[..., Run], local: Path, port: int) -> None:
     run = start("--only", "web,realtime")
     run.wait_for("The service answers")

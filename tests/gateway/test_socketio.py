@@ -383,6 +383,7 @@ def test_rubbish_closes_the_connection(realtime: Realtime, world: Database) -> N
         assert httpx.get(f"http://127.0.0.1:{realtime.port}/socket.io/?transport=polling{request}").status_code == 400
 
 
+@pytest.mark.long
 def test_what_nobody_has_signed_for_takes_no_memory(realtime: Realtime, world: Database) -> None:
     """Each of these once was never answered, and kept 25 KB."""
     url = f"http://127.0.0.1:{realtime.port}/socket.io/?EIO=4&transport=polling"

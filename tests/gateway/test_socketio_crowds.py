@@ -75,6 +75,7 @@ def test_of_200_only_one_is_told_to_come_in(processes: list[Realtime], web: Api,
     crowd.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [kind for kind in [*KINDS, "python-default"] if "websocket" not in kind])
 def test_behind_one_address_with_sticky_sessions(
     kind: str, request: pytest.FixtureRequest, processes: list[Realtime], web: Api, world: Database

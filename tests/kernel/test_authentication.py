@@ -2,14 +2,10 @@
 
 import http.server
 import json
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from functools import partial
-from itertools import cycle
 from typing import Any
 
 import jwt
@@ -17,51 +13,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.support.auth_service import dripping, let_in, serving
 from tests.support.harness import TOKENS, Api, Database, at_once, manage, new_user, running_web, token
-
-pytestmark = pytest.mark.slow
 
 pytestmark = pytest.mark.slow
 
 MINE = "/reservations/my"
 UNAVAILABLE = "인증 서비스에 연결할 수 없습니다. 잠시 후 다시 시도해주세요."
-
-
-class ScriptedAuthService(http.server.BaseHTTPRequestHandler):
-    """An Auth Service that does as it is told: `behave` gives status and answer for a token."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append(asked["token"])
-        status, answer = self.server.behave(asked["token"])
-        body = json.dumps(answer).encode() if not isinstance(answer, bytes) else answer
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-def let_in(role: str = "user", user_id: str | None = None) -> Any:
-    user = {"userId": user_id or new_user(), "email": "a@example.com", "name": "a", "role": role}
-    return lambda _: (200, {"valid": True, "user": user})
-
-
-@contextmanager
-def serving(behave: Any) -> Iterator[http.server.ThreadingHTTPServer]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), ScriptedAuthService)
-    server.behave, server.asked, server.daemon_threads = behave, [], True
-    server.handle_error = lambda *_: None  # whoever gave up waiting is not there to be answered
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -146,35 +104,6 @@ def test_a_refused_token_is_asked_for_once_in_some_seconds(api: Api, auth_servic
 # --- A service that drips ---------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def dripping(head: bytes, *drops: bytes, every: float) -> Iterator[int]:
-    """A service on a port of its own that answers `head` at once, then a drop each time, over and over."""
-    stopped = threading.Event()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=200)
-
-    def drip(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            connection.recv(65536)
-            connection.sendall(head)
-            for drop in cycle(drops):
-                if stopped.wait(every):
-                    return
-                connection.sendall(drop)
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                threading.Thread(target=drip, args=(listener.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        stopped.set()
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-
-
 DRIPS = {
     "a byte of the body": (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n", (b" ",), 0.5),
     "a chunk of the body": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", (b"1\r\n \r\n",), 0.5),
@@ -183,6 +112,7 @@ DRIPS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS.keys())
 def test_a_service_that_drips_has_two_seconds_for_everything(
     world: Database, database_url: str, logs, drip: Any
@@ -221,6 +151,7 @@ def test_a_burst_of_new_buyers_is_queued_and_not_refused(api: Api, auth_service)
     assert {answer.status for answer in answers} == {200}
 
 
+@pytest.mark.long
 def test_a_service_that_hangs_costs_two_seconds_then_nothing(api: Api, auth_service) -> None:
     time.sleep(2.1)
 
@@ -248,6 +179,7 @@ def test_nobody_is_let_in_while_the_service_is_gone(world: Database, database_ur
         assert api.get("/events").status == 200
 
 
+@pytest.mark.long
 def test_rs256_with_a_public_key(world: Database, database_url: str, logs) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.public_key().public_bytes(

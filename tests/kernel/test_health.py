@@ -83,6 +83,7 @@ def test_postgresql_hangs(counted_web: Counted, world: Database) -> None:
     wait_until(lambda: counted_web.api.get("/health/ready").status == 200, seconds=20)
 
 
+@pytest.mark.long
 def test_both_hang(counted_web: Counted, world: Database) -> None:
     with counted_web.postgresql.hanging(), counted_web.redis.hanging():
         for _ in range(3):  # the threads of the checks before still wait

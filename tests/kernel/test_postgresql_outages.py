@@ -105,6 +105,7 @@ DIALECTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_sessions_speak_one_dialect(few_threads: Api, own_world: Database, dialect: str) -> None:
     web, world = few_threads, own_world
@@ -140,6 +141,7 @@ def test_a_server_that_only_reads_sells_nothing_and_is_not_ready(few_threads: Ap
     assert web.reserve(new_user(), HALL, seat(1, 4)).status == 201
 
 
+@pytest.mark.long
 def test_a_database_that_was_never_migrated_is_not_ready(world: Database, logs: Path) -> None:
     name = f"empty_{os.getpid()}"
     world.rows(f"CREATE DATABASE {name}")
@@ -178,6 +180,7 @@ def paused(servers: Servers) -> Iterator[None]:
             process.resume()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("outage", [paused, stopped])
 def test_what_needs_only_redis_does_not_wait_for_postgresql(
     few_threads: Api,

@@ -167,6 +167,7 @@ def seats_by_status(web: Api, event: str) -> dict[str, int]:
     return {status: statuses.count(status) for status in sorted(set(statuses))}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_an_import_that_is_killed_repeatedly_ends_complete(
     old: Database, new: Database, web: Api, logs: Path, import_legacy

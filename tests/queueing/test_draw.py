@@ -271,6 +271,7 @@ def test_a_person_has_one_lot_however_often_they_come(web: Api, event: str, data
     assert check(web, event, users[6])["position"] == 10  # who is not there at the opening comes later
 
 
+@pytest.mark.long
 def test_lots_survive_a_redis_that_has_lost_everything(event: str, database: Database, redis: Any, logs: Path) -> None:
     with running_web(
         logs / "rebuilding.log", DATABASE_URL=database.url, WEB_WORKERS="1", QUEUE_REBUILD_SECONDS="5"
@@ -331,6 +332,7 @@ def script_of_the_docs(directory: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_a_draw_of_10_000_is_recomputed_by_the_script_of_the_docs(
     web: Api, event: str, redis: Any, tmp_path: Path
 ) -> None:

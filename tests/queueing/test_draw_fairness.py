@@ -75,10 +75,12 @@ def flaws(order: str) -> set[str]:
     return {name for name, is_so in (("places", is_uneven), ("correlation", is_correlated)) if is_so}
 
 
+@pytest.mark.long
 def test_every_place_is_equally_likely() -> None:
     assert flaws("the draw") == set()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("order", "found"),
     [

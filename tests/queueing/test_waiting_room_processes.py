@@ -84,6 +84,7 @@ def assert_never_faster_than(rate: float, burst: float, batches: list[tuple[floa
             assert total <= burst + rate * (when - batches[first][0] + 0.2), "faster than the policy allows"
 
 
+@pytest.mark.long
 def test_a_crowd_comes_in_in_order(web: Api, world: Database, background: BackgroundProcesses, redis) -> None:
     world.settle()
     set_policy(web, isPaused=True, threshold=THRESHOLD, admissionsPerSecond=RATE, burst=RATE, idleSeconds=3600)
@@ -131,6 +132,7 @@ def test_a_crowd_comes_in_in_order(web: Api, world: Database, background: Backgr
     assert_books_agree(HALL)
 
 
+@pytest.mark.long
 def test_killed_doubled_and_flushed_the_rules_hold(
     web: Api, world: Database, background: BackgroundProcesses, redis, redis_server: Servers
 ) -> None:

@@ -96,6 +96,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", BROKEN)
 def test_the_machine_finds(fault: str, run_machine: RunMachine) -> None:
     with pytest.raises(AssertionError):

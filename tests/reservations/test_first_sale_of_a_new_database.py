@@ -40,6 +40,7 @@ def rows_read(database: Database) -> int:
     return database.one(f"SELECT ({tables}) + ({indexes})", list(GROWING), list(GROWING))
 
 
+@pytest.mark.long
 def test_a_sale_reads_its_own_rows_only(new_database: Database, logs: Path) -> None:
     event = str(new_event(new_database, {"name": "S", "rows": 50, "seatsPerRow": 100, "price": 1000, "startRow": 1}))
     assert manage("generate_seats", DATABASE_URL=new_database.url).returncode == 0

@@ -147,12 +147,14 @@ def test_a_sale_opens_and_closes_on_the_second(web: Api, world: Database, runnin
     assert changes == ["on_sale", "ended"]
 
 
+@pytest.mark.long
 def test_the_admin_moves_a_date(web: Api, world: Database, running: BackgroundProcesses, admin_pages) -> None:
     world.rows("UPDATE events SET status = 'upcoming', sale_start_date = now() + interval '1 day' WHERE id = %s", HALL)
     admin_pages.change_event(HALL, sale_start_date=2)
     assert -0.5 <= moment_of(world, HALL, "on_sale") < 1.5  # the form has whole seconds
 
 
+@pytest.mark.long
 def test_sold_out_and_back(web: Api, world: Database, running: BackgroundProcesses) -> None:
     world.rows("UPDATE ticket_types SET available_quantity = 0 WHERE event_id = %s AND id <> %s", STANDING, STANDING_B)
     user = new_user()
@@ -194,6 +196,7 @@ def test_statuses_by_the_clock(world: Database, change: str, becomes: str) -> No
 # --- Giving back ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_ten_thousand_expired_holds_while_twenty_buy(
     web: Api, world: Database, background: BackgroundProcesses, redis
 ) -> None:
@@ -250,6 +253,7 @@ def assert_given_back_once(world: Database, seats: int, tickets: int) -> None:
     assert world.one("SELECT total_quantity FROM ticket_types WHERE id = %s", STANDING_A) == tickets
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_of_a_sweep(world: Database, background: BackgroundProcesses, redis) -> None:
     hold_seats(world, 3000)
     hold_tickets(world, 3000)
@@ -267,6 +271,7 @@ def test_killed_in_the_middle_of_a_sweep(world: Database, background: Background
     assert_books_agree(STANDING, STADIUM)
 
 
+@pytest.mark.long
 def test_beat_is_killed(world: Database, background: BackgroundProcesses, redis) -> None:
     background.start("worker")
     beat = background.start("beat")
@@ -281,6 +286,7 @@ def test_beat_is_killed(world: Database, background: BackgroundProcesses, redis)
     assert_given_back_once(world, 100, 100)
 
 
+@pytest.mark.long
 def test_redis_is_killed_for_five_seconds(
     web: Api, world: Database, running: BackgroundProcesses, redis, redis_server: Servers
 ) -> None:
@@ -294,6 +300,7 @@ def test_redis_is_killed_for_five_seconds(
     assert web.reserve(new_user(), HALL, SEAT).status == 201
 
 
+@pytest.mark.long
 def test_two_workers_and_two_beats_do_nothing_twice(
     web: Api, world: Database, background: BackgroundProcesses, redis
 ) -> None:
@@ -325,6 +332,7 @@ def test_two_workers_and_two_beats_do_nothing_twice(
     assert world.one("SELECT count(*) FROM reservations WHERE status = 'expired'") == 200 + rounds
 
 
+@pytest.mark.long
 def test_payment_against_expiry_at_the_very_edge(
     web: Api, world: Database, running: BackgroundProcesses, redis
 ) -> None:
@@ -420,6 +428,7 @@ def passed_over(batch: str) -> float:
     return failures.labels(batch=batch)._value.get()
 
 
+@pytest.mark.long
 def test_a_reservation_whose_statement_times_out_does_not_stop_the_sweep(
     poisoned: Database, redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -439,6 +448,7 @@ def test_a_reservation_whose_statement_times_out_does_not_stop_the_sweep(
         sweeping._batch._retry_at.clear()
 
 
+@pytest.mark.long
 def test_an_event_whose_status_cannot_be_written_does_not_stop_the_others(poisoned: Database, redis) -> None:
     from seats.services import statuses, update_statuses
 
@@ -456,6 +466,7 @@ def test_an_event_whose_status_cannot_be_written_does_not_stop_the_others(poison
         statuses._batch._retry_at.clear()
 
 
+@pytest.mark.long
 def test_a_reservation_that_cannot_be_cancelled_does_not_stop_its_event_from_being_cancelled(
     poisoned: Database, redis
 ) -> None:
@@ -553,6 +564,7 @@ def test_every_list_of_the_admin_opens(world: Database, admin_pages) -> None:
     assert admin_pages.client.post(f"/admin/reservations/reservation/{reservation}/change/", {}).status_code == 403
 
 
+@pytest.mark.long
 def test_slow_work_does_not_delay_the_ticks(world: Database, running: BackgroundProcesses, redis) -> None:
     from kernel.tasks.enqueue import enqueue
 

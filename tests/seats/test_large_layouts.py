@@ -38,6 +38,7 @@ def add_ended_reservation(world: Database, event_id: UUID) -> None:
     )
 
 
+@pytest.mark.long
 def test_layouts_of_100_000_and_200_000_seats_are_exchanged(
     web: Api, world: Database, background: BackgroundProcesses, admin_pages: AdminPages
 ) -> None:
@@ -69,6 +70,7 @@ def test_layouts_of_100_000_and_200_000_seats_are_exchanged(
     assert_books_agree(str(event_id))
 
 
+@pytest.mark.long
 def test_a_seat_that_is_sold_while_the_task_waits_keeps_its_layout(
     web: Api, world: Database, background: BackgroundProcesses, admin_pages: AdminPages
 ) -> None:
@@ -88,6 +90,7 @@ def test_a_seat_that_is_sold_while_the_task_waits_keeps_its_layout(
     assert (layout_of(world, event_id), counted(world, event_id)) == (layout, {"S": 12_000})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "section",
     [
@@ -107,6 +110,7 @@ def test_the_largest_layouts_of_any_shape_get_their_seats(world: Database, secti
     assert generate_seats(event_id=event_id) == 0
 
 
+@pytest.mark.long
 def test_an_event_whose_seats_cannot_be_generated_does_not_stop_the_others(
     world: Database, database_url: str, redis: object, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -117,6 +117,7 @@ def test_an_idle_socket_hears_the_next_change(
         assert len(socket.messages) == 2
 
 
+@pytest.mark.long
 def test_a_socket_that_is_idle_for_a_minute_stays_open(
     processes: list[Realtime], realtime: Realtime, web: Api, world: Database
 ) -> None:

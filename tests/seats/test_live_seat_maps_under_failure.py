@@ -42,6 +42,7 @@ def realtime(process: Realtime) -> Iterator[Realtime]:
 # --- Redis ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_redis_is_killed_and_everybody_ends_with_the_right_map(
     realtime: Realtime, web: Api, world: Database, redis_server: Servers
 ) -> None:
@@ -93,6 +94,7 @@ def test_who_comes_while_redis_is_away_is_told_when_it_is_back(
 # --- Slow clients -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_client_that_never_reads_harms_nobody(realtime: Realtime, world: Database, redis) -> None:
     reader = realtime.seats(HALL)
     reader.first("hello")
@@ -257,6 +259,7 @@ def test_a_process_that_is_stopped_sends_everybody_away_with_a_hint(
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.long
 def test_daphne_serves_sockets_beside_everything_else(database_url: str, logs: Path, world: Database) -> None:
     """`manage.py runserver`, as a developer calls it."""
     port, log = free_port(), logs / "runserver.log"

@@ -43,6 +43,17 @@ MANY_TYPES = "e0e00000-0000-4000-8000-00000000000c"  # upcoming, 40 ticket types
 STANDING_A = "71c00000-0000-4000-8000-000000000003"  # 100 of 100
 STANDING_B = "71c00000-0000-4000-8000-000000000004"  # 3 of 50
 
+# What the TRUNCATE of world.sql empties.
+TABLES_OF_WORLD = """
+WITH RECURSIVE emptied AS (
+    SELECT oid FROM pg_class WHERE oid = ANY('{events, seats, seat_layouts, ticket_types, keyword_mappings}'::regclass[])
+    UNION SELECT c.conrelid FROM pg_constraint c JOIN emptied e ON c.confrelid = e.oid WHERE c.contype = 'f'
+)
+SELECT c.relname AS name, string_agg(quote_ident(a.attname), ', ') AS columns
+FROM emptied JOIN pg_class c USING (oid) JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' GROUP BY 1
+"""
+
 Result = TypeVar("Result")
 
 
@@ -175,13 +186,36 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._tables: dict[str, str] = {}  # of world.sql; their columns that are written
         self._connection = psycopg.connect(
             url, autocommit=True, row_factory=dict_row, options="-c search_path=ticket_schema,public"
         )
 
     def load_world(self) -> None:
+        """Makes the tables as world.sql makes them. After the first time only what has changed is written."""
+        if self._tables:
+            self._restore_world()
+            return
         self._connection.execute(WORLD)
         self._connection.execute("SET timezone = 'UTC'")
+        if not self.one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
+            return
+        self._tables = {row["name"]: row["columns"] for row in self.rows(TABLES_OF_WORLD)}
+        for table in self._tables:
+            self.rows(f"CREATE TEMP TABLE of_{table} AS TABLE {table}")
+
+    def _restore_world(self) -> None:
+        self.rows("BEGIN")
+        self.rows("SET LOCAL session_replication_role = replica")  # no triggers, and tables in any order
+        for table, columns in self._tables.items():
+            changed, missing = f"TABLE {table} EXCEPT TABLE of_{table}", f"TABLE of_{table} EXCEPT TABLE {table}"
+            if table == "seats":  # many, and every order of them is given by their numbers
+                self.rows(f"DELETE FROM seats WHERE id IN (SELECT id FROM ({changed}) changed)")
+                self.rows(f"INSERT INTO seats ({columns}) SELECT {columns} FROM ({missing}) missing")
+            elif self.one(f"SELECT EXISTS ({changed}) OR EXISTS ({missing})"):
+                self.rows(f"DELETE FROM {table}")
+                self.rows(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM of_{table}")
+        self.rows("COMMIT")
 
     def rows(self, sql: str, *parameters: Any) -> list[dict[str, Any]]:
         cursor = self._connection.execute(sql, parameters)

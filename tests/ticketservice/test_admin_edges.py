@@ -63,6 +63,7 @@ def lookups_of(list_url: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("default:DateTimeField:RuntimeWarning")  # no error outside tests either
 @pytest.mark.parametrize("list_url", LISTS)
 def test_rubbish_in_the_filters_of_a_list_is_no_500(root: Client, list_url: str) -> None:
@@ -73,6 +74,7 @@ def test_rubbish_in_the_filters_of_a_list_is_no_500(root: Client, list_url: str)
     assert failures(root, urls) == {}
 
 
+@pytest.mark.long
 def test_rubbish_in_prefilled_forms_choosers_and_paths_is_no_500(root: Client) -> None:
     fields = {
         EVENTS: [
@@ -111,6 +113,7 @@ def test_rubbish_in_prefilled_forms_choosers_and_paths_is_no_500(root: Client) -
     assert 'value="2030-06-01"' in root.get(f"{EVENTS}add/?event_date=2030-06-01").content.decode()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("list_url", LISTS)
 def test_rubbish_in_the_selection_of_a_list_is_no_500(root: Client, world: Database, list_url: str) -> None:
     before = world.everything()
@@ -124,6 +127,7 @@ def test_rubbish_in_the_selection_of_a_list_is_no_500(root: Client, world: Datab
     assert world.everything() == before
 
 
+@pytest.mark.long
 def test_rubbish_in_posted_forms_and_cookies_is_no_500(root: Client, world: Database) -> None:
     before = world.everything()
     form = open_form(root, EVENT)

@@ -55,12 +55,14 @@ def test_migrate_alone_makes_the_schema(empty_database: str) -> None:
     database.close()
 
 
+@pytest.mark.long
 def test_migrations_go_backwards_too(empty_database: str) -> None:
     for arguments in (["migrate"], ["migrate", "seats", "zero"], ["migrate", "events", "zero"], ["migrate"]):
         done = manage(*arguments, DATABASE_URL=empty_database)
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_reservations_refer_to_users_where_there_are_users(empty_database: str) -> None:
     database = Database(empty_database)
     database.rows("CREATE SCHEMA auth_schema")

@@ -127,6 +127,7 @@ def a_public_key() -> str:
 BELIEVED = {"AUTH_SERVICE_URL": "https://auth.example.org", "JWT_SECRET": "s" * 40, "JWT_PUBLIC_KEY": a_public_key()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BELIEVED)
 def test_does_not_start_when_nobody_could_sign_in(name: str) -> None:
     refused = start(without=("JWT_SECRET",))
@@ -145,6 +146,7 @@ def test_does_not_start_without(name: str) -> None:
     assert name in last_line(refused)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SECRET", "INTERNAL_API_TOKEN"])
 @pytest.mark.parametrize("value", ["development-only-secret-key", "changeme", "secret"])
 def test_does_not_start_with_a_default_secret(name: str, value: str) -> None:
@@ -155,6 +157,7 @@ def test_does_not_start_with_a_default_secret(name: str, value: str) -> None:
     assert start(**{name: value}, DEBUG="true").returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -234,6 +237,7 @@ def test_the_deployment_check_passes_with_production_settings() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [

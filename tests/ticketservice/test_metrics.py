@@ -153,6 +153,7 @@ def test_answers_from_memory_are_counted_like_all_others(pair: Api, world: Datab
     assert found.total(answers, view="event-detail") - before.total(answers, view="event-detail") == 40
 
 
+@pytest.mark.long
 def test_counts_outlive_workers_and_other_processes_add_to_them(
     pair: Api, world: Database, database_url: str, directory: Path, logs: Path
 ) -> None:
@@ -307,6 +308,7 @@ def not_up(found: Scrape) -> set[str]:
     return {its["source"] for its in sources if not found.total("metrics_source_up", **its)}
 
 
+@pytest.mark.long
 def test_a_scrape_answers_while_redis_or_postgresql_hangs(counted_web: Counted, world: Database) -> None:
     api = counted_web.api
     api.get(f"/events/{HALL}")

@@ -288,6 +288,7 @@ def test_promtool_finds_no_fault_and_every_alert_comes_when_it_must(tmp_path: Pa
     promtool("test", "rules", PROMETHEUS / "alerts_test.yml")
 
 
+@pytest.mark.long
 @pytest.mark.tool("prometheus")
 def test_prometheus_evaluates_every_rule_and_every_panel(busy: dict[str, Api], tmp_path: Path) -> None:
     port = free_port()

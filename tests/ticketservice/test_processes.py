@@ -57,6 +57,7 @@ def lines(log: Path) -> list[dict[str, Any]]:
 # --- Logs -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_every_line_is_json_and_a_request_can_be_followed_into_its_task_and_its_socket(
     world: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -162,6 +163,7 @@ def by_ctrl_c(process: "subprocess.Popen[bytes]") -> None:
     os.killpg(process.pid, signal.SIGINT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tell_to_stop", [by_sigterm, by_ctrl_c])
 def test_web_answers_what_it_has_begun_before_it_stops(
     world: Database, database_url: str, tmp_path: Path, tell_to_stop: Any
@@ -190,6 +192,7 @@ def test_web_answers_what_it_has_begun_before_it_stops(
     assert len(crowd.failed) == 12
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["web", "worker", "beat"])
 def test_ctrl_c_stops_a_process_and_kills_nothing(
     world: Database, database_url: str, tmp_path: Path, name: str
@@ -233,6 +236,7 @@ def dies_of_sigterm(process: psutil.Process) -> bool:
     return not int(caught, 16) >> signal.SIGTERM - 1 & 1
 
 
+@pytest.mark.long
 def test_worker_finishes_its_task_before_it_stops(world: Database, database_url: str, tmp_path: Path) -> None:
     event = new_event(world, SECTION)
     with running_process("worker", tmp_path / "worker", DATABASE_URL=database_url, LOG_FORMAT="json") as worker:
@@ -259,6 +263,7 @@ def waits_for_a_row(database: Database) -> bool:
     return waiting > 0
 
 
+@pytest.mark.long
 def test_a_worker_that_ends_is_started_again_and_the_others_go_on(
     world: Database, database_url: str, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ from tests.support.harness import (
 from tests.support.tools import PROGRAMS
 from tests.support.waiting_room import as_admin, check, set_policy, status
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 class DebianRedis(Redis):

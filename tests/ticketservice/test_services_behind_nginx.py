@@ -257,6 +257,7 @@ class RetryingBuyers:
         return None
 
 
+@pytest.mark.long
 def test_no_sale_fails_and_who_looks_comes_back_when_a_web_and_a_realtime_process_are_killed(
     mortal_compose: Compose, world: Database
 ) -> None:
