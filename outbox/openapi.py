@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_serializer
 from rest_framework import serializers
 
 from kernel.errors import InvalidInput
@@ -24,6 +24,7 @@ class FeedMessageSerializer(serializers.Serializer[Any]):
     data = serializers.DictField(help_text="As in the webhook of this type.")  # type: ignore[assignment]  # no property
 
 
+@extend_schema_serializer(many=False)
 class FeedSerializer(serializers.Serializer[Any]):
     events = FeedMessageSerializer(many=True)
     cursor = serializers.CharField(
