@@ -8,8 +8,8 @@ import pytest
 
 from outbox.services import number_messages, purge_messages, read_feed
 from tests.support.harness import HALL, INTERNAL, STANDING, STANDING_A, Api, Database, at_once, new_user, seat
+from tests.support.subscribers import as_worker, subscribe
 from tests.support.subscribers import read_feed as read_pages
-from tests.support.subscribers import subscribe
 
 INSERT = "INSERT INTO outbox_messages (kind, subject_id, data) VALUES ('event.moved', %s, '{}') RETURNING public_id"
 
@@ -103,7 +103,7 @@ def test_readers_beside_writers_see_everything_once_and_in_order(world: Database
 
 def test_numbering_in_many_processes_at_once_numbers_everything_once(world: Database) -> None:
     ids = [insert(world) for _ in range(50)]
-    assert sum(at_once([number_messages for _ in range(6)])) == 50
+    assert sum(at_once([as_worker(number_messages)] * 6)) == 50
     rows = world.rows("SELECT public_id, position FROM outbox_messages ORDER BY position")
     assert [f"msg_{row['public_id'].hex}" for row in rows] == ids
     assert len({row["position"] for row in rows}) == 50

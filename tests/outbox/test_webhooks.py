@@ -16,7 +16,7 @@ from kernel.http import outgoing
 from kernel.http.outgoing import RequestNotSent, is_public, post
 from outbox.services import deliver, resume_subscriber, rotate_secret, send_again
 from tests.support.harness import HALL, STANDING, STANDING_A, Api, Database, at_once, new_user, seat
-from tests.support.subscribers import read_feed, subscribe
+from tests.support.subscribers import as_worker, read_feed, subscribe
 from tests.support.webhook_receiver import (
     SECRET,
     Receiver,
@@ -203,7 +203,7 @@ def test_a_subscriber_that_hangs_does_not_hold_back_the_others(world: Database, 
         subscribe(world, url=receiver.url, name="quick")
         sold = [sell_one(web) for _ in range(5)]
         started = time.monotonic()
-        at_once([deliver, deliver])
+        at_once([as_worker(deliver)] * 2)
         assert receiver.by_subject() == dict.fromkeys(sold, LIFE)
         assert time.monotonic() - started < 4
 
@@ -211,7 +211,7 @@ def test_a_subscriber_that_hangs_does_not_hold_back_the_others(world: Database, 
 def test_many_workers_at_once_send_each_message_once(world: Database, web: Api, receiver: Receiver) -> None:
     subscribe(world, url=receiver.url)
     sold = at_once([lambda: sell_one(web) for _ in range(20)])
-    at_once([deliver for _ in range(5)])
+    at_once([as_worker(deliver)] * 5)
     deliver_all(world)
     assert receiver.by_subject() == dict.fromkeys(sold, LIFE)
     assert len(receiver.tries) == 80

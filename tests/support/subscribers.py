@@ -1,10 +1,15 @@
 """Subscribers of messages, as an organiser would enter them."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.db import connections
 
 from outbox.models import MessageKind
 from tests.support.harness import INTERNAL, Api, Database
 from tests.support.webhook_receiver import SECRET
+
+Result = TypeVar("Result")
 
 KINDS = [kind.value for kind in MessageKind]
 
@@ -35,3 +40,15 @@ def read_feed(web: Api, after: str | None = None, limit: int = 1000) -> list[dic
         after = answer.json["cursor"]
         if not answer.json["hasMore"]:
             return found
+
+
+def as_worker(call: Callable[[], Result]) -> Callable[[], Result]:
+    """`call`, for a thread of its own: with its connection closed at the end, as Celery does after a task."""
+
+    def run() -> Result:
+        try:
+            return call()
+        finally:
+            connections.close_all()
+
+    return run
