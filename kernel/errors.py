@@ -15,6 +15,7 @@ class Kind(Enum):
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
+    GONE = "gone"
     TIMEOUT = "timeout"
     TOO_LARGE = "too_large"
     UNPROCESSABLE = "unprocessable"

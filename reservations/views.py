@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from kernel.http.permissions import BearerToken, IsAuthenticated, IsInternalService, user_of
+from kernel.http.permissions import BearerToken, IsAuthenticated, IsInternalService, MayConfirm, MayRefund, user_of
 from kernel.http.rest import body_of
 from kernel.http.urls import fast_path
 from kernel.wire import parse_id
@@ -133,26 +133,26 @@ class InternalReservationViewSet(ViewSet):
     permission_classes = [IsInternalService]
     lookup_value_regex = "[^/]+"
 
-    @action(detail=True, methods=["post"], url_path="begin-payment")
+    @action(detail=True, methods=["post"], url_path="begin-payment", permission_classes=[MayConfirm])
     @fast_path()
     def begin_payment(self, request: Request, pk: str) -> dict[str, Any]:  # noqa: ARG002
         held = services.begin_payment(reservation_id=parse_id(pk, "Invalid id format"))
         return {"message": "결제가 시작되었습니다.", "reservation": serializers.hold(held)}
 
-    @action(detail=True, methods=["post"], url_path="fail-payment")
+    @action(detail=True, methods=["post"], url_path="fail-payment", permission_classes=[MayConfirm])
     @fast_path()
     def fail_payment(self, request: Request, pk: str) -> dict[str, Any]:  # noqa: ARG002
         held = services.fail_payment(reservation_id=parse_id(pk, "Invalid id format"))
         return {"message": "결제 실패가 기록되었습니다.", "reservation": serializers.hold(held)}
 
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], permission_classes=[MayConfirm])
     @fast_path()
     def confirm(self, request: Request, pk: str) -> dict[str, Any]:
         reservation_id = parse_id(pk, "Invalid id format")
         confirmed = services.confirm_reservation(reservation_id=reservation_id, **serializers.payment(body_of(request)))
         return serializers.confirmation(confirmed)
 
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], permission_classes=[MayRefund])
     def refund(self, request: Request, pk: str) -> Response:  # noqa: ARG002
         services.refund_reservation(reservation_id=parse_id(pk, "Invalid id format"))
         return Response({"message": "환불 처리되었습니다."})
@@ -161,7 +161,7 @@ class InternalReservationViewSet(ViewSet):
 class InternalRefundViewSet(ViewSet):
     """For the payment service: what is to be given back, until it says that it was."""
 
-    permission_classes = [IsInternalService]
+    permission_classes = [MayRefund]
     lookup_value_regex = "[^/]+"
 
     def list(self, request: Request) -> Response:

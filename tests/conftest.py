@@ -20,7 +20,18 @@ from devtools.embedded import Servers
 from tests.support import tools
 from tests.support.admin_pages import AdminPages
 from tests.support.background import BackgroundProcesses
-from tests.support.harness import HALL, INTERNAL_TOKEN, ROOT, TOKENS, Api, Database, new_user, running_web, wait_until
+from tests.support.harness import (
+    ENTRY_TOKEN,
+    HALL,
+    INTERNAL_TOKEN,
+    ROOT,
+    TOKENS,
+    Api,
+    Database,
+    new_user,
+    running_web,
+    wait_until,
+)
 from tests.support.round_trips import Counted, counting_proxy
 
 worker = os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -168,6 +179,7 @@ def web(database_url: str, logs: Path) -> Iterator[Api]:
         WEB_THREADS="32",
         MAX_SEATS_PER_RESERVATION="4",
         LOCK_TIMEOUT_MS="4500",
+        SERVICE_TOKENS=f"door:entry:{ENTRY_TOKEN}",
     ) as api:
         yield api
 

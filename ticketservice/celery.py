@@ -1,8 +1,8 @@
 """The Celery application of `worker` and `beat`.
 
-It has three queues: `admission` for the waiting room, which needs only Redis and continues without PostgreSQL; `ticks` for
-the other tasks of every second; `work` for everything else. `manage.py worker` runs a worker process for each, so that a
-slow task never delays those of every second.
+It has four queues: `admission` for the waiting room, which needs only Redis and continues without PostgreSQL; `ticks` for
+the other tasks of every second; `webhooks` for sending webhooks; `work` for everything else. `manage.py worker` runs a
+worker process for each, so that a slow task never delays those of every second.
 """
 
 import logging
@@ -42,6 +42,7 @@ app.conf.update(
         "queueing.tasks.admit": {"queue": "admission"},
         "reservations.tasks.sweep": {"queue": "ticks"},
         "seats.tasks.update_statuses": {"queue": "ticks"},
+        "outbox.tasks.deliver": {"queue": "webhooks"},
     },
     worker_send_task_events=False,
     worker_enable_remote_control=False,
@@ -51,6 +52,7 @@ app.conf.update(
     beat_schedule={
         "admit": {"task": "queueing.tasks.admit", "schedule": 1.0, "options": {"expires": 0.9}},
         "sweep": {"task": "reservations.tasks.sweep", "schedule": 1.0, "options": {"expires": 0.9}},
+        "deliver": {"task": "outbox.tasks.deliver", "schedule": 1.0, "options": {"expires": 0.9}},
         "update-statuses": {"task": "seats.tasks.update_statuses", "schedule": 60.0, "options": {"expires": 50}},
         "generate-missing-seats": {
             "task": "seats.tasks.generate_missing_seats",
@@ -67,6 +69,7 @@ app.conf.update(
             "schedule": 3600.0,
             "options": {"expires": 3500},
         },
+        "purge-messages": {"task": "outbox.tasks.purge_messages", "schedule": 3600.0, "options": {"expires": 3500}},
         "audit": {"task": "reservations.tasks.audit", "schedule": 600.0, "options": {"expires": 550}},
     },
 )

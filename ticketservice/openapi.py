@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 import events.openapi  # noqa: F401 - importing it registers its descriptions
+import outbox.openapi
 import queueing.openapi  # noqa: F401
 import reservations.openapi.operations  # noqa: F401
 import seats.openapi  # noqa: F401
@@ -167,6 +168,7 @@ def complete(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     result["info"]["description"] = INTRODUCTION.read_text()
     result["tags"] = [{"name": name} for name in TAGS]
     result["paths"]["/metrics"] = METRICS
+    result["webhooks"] = outbox.openapi.webhooks()
     for path in ("/api/schema", "/api/asyncapi", "/api-docs"):
         result["paths"][path]["get"]["servers"] = NOT_UNDER_API
     elsewhere = error_responses([NotFound, drf.MethodNotAllowed("PUT")])

@@ -35,6 +35,8 @@ JWT_PUBLIC_KEY: str = env.public_key("JWT_PUBLIC_KEY")
 # For clocks of issuers that are ahead of ours, in seconds: `iat` and `nbf` may be so much in the future.
 TOKEN_LEEWAY_SECONDS: int = env.int("TOKEN_LEEWAY_SECONDS", default=5)
 INTERNAL_API_TOKEN: str = env.str("INTERNAL_API_TOKEN", default="")
+# Tokens of other services that may do only what their scopes say: see docs/webhooks.md.
+SERVICE_TOKENS = env.service_tokens("SERVICE_TOKENS", scopes=("confirm", "refund", "read-events", "entry"))
 
 _DEFAULT_SECRETS = {DEVELOPMENT_SECRET_KEY, "secret", "changeme", "change-me", "your-secret-key", "your-jwt-secret"}
 if not DEBUG and SECRET_KEY in _DEFAULT_SECRETS:
@@ -105,6 +107,7 @@ INSTALLED_APPS = [
     "queueing",
     "seats",
     "reservations",
+    "outbox",  # below all others in the house; here for the order of the admin
     "legacy_import",
     "demo",
     *(["devtools"] if DEBUG else []),
@@ -323,6 +326,17 @@ TURNSTILE_SECRET_KEY: str = env.str("TURNSTILE_SECRET_KEY", default="")
 TURNSTILE_VERIFY_URL: str = env.address(
     "TURNSTILE_VERIFY_URL", "https", "http", default="https://challenges.cloudflare.com/turnstile/v0/siteverify"
 )
+
+# --- Webhooks --------------------------------------------------------------------------------------------------------
+# For how long an attempt may take, from the first byte to the last.
+WEBHOOK_TIMEOUT_SECONDS: float = env.float("WEBHOOK_TIMEOUT_SECONDS", default=10.0)
+# After a failure: the first pause, and the longest. Each is four times as long as the one before.
+WEBHOOK_FIRST_PAUSE_SECONDS: float = env.float("WEBHOOK_FIRST_PAUSE_SECONDS", default=5.0)
+WEBHOOK_MAX_PAUSE_SECONDS: float = env.float("WEBHOOK_MAX_PAUSE_SECONDS", default=21600.0)
+# For how long a message is tried: three days.
+WEBHOOK_GIVE_UP_SECONDS: float = env.float("WEBHOOK_GIVE_UP_SECONDS", default=259200.0)
+# Networks that are not public, and may get webhooks, also without TLS: 10.0.0.0/8.
+WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
 
 # --- WebSockets: limits for each `realtime` process; 0 is no limit ----------------------------------------------------
 WEBSOCKET_MAX_PER_ADDRESS: int = env.int("WEBSOCKET_MAX_PER_ADDRESS", default=5000)

@@ -9,6 +9,7 @@ from rest_framework.routers import SimpleRouter
 from events.views import EventViewSet
 from kernel.backoffice.pages import forbidden
 from kernel.http.problems import bad_request, not_found, server_error
+from outbox.views import FeedViewSet
 from queueing.views import QueueAdminViewSet, QueueChallengeViewSet, QueueViewSet
 from reservations.views import (
     InternalEventViewSet,
@@ -34,6 +35,7 @@ router.register("queue/admin", QueueAdminViewSet, basename="queue-admin")
 router.register("queue", QueueViewSet, basename="queue")
 router.register("queue", QueueChallengeViewSet, basename="queue-challenge")
 router.register("reservations", ReservationViewSet, basename="reservation")
+router.register("internal/events", FeedViewSet, basename="feed")
 router.register("internal/events", InternalEventViewSet, basename="internal-event")
 router.register("internal/event-status", EventStatusViewSet, basename="event-status")
 router.register("internal/reservations", InternalReservationViewSet, basename="internal-reservation")

@@ -45,7 +45,7 @@ DEVICE_SECONDS = 180 * 86_400
 _device_signer = signing.TimestampSigner(salt="kernel.backoffice.device")
 
 
-class Attempt:
+class SignInAttempt:
     """A sign-in that is being tried with a form."""
 
     def __init__(self, request: HttpRequest) -> None:

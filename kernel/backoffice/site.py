@@ -30,7 +30,7 @@ class BackofficeSite(admin.AdminSite):
             return super().login(request, extra_context)
         from kernel.backoffice import pages, sign_in  # with the pages, not at start
 
-        attempt = sign_in.Attempt(request)
+        attempt = sign_in.SignInAttempt(request)
         try:
             attempt.count()
         except RateLimited as error:

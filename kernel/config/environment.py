@@ -1,5 +1,8 @@
 """Environment variables, validated: an invalid value raises ImproperlyConfigured with the name of its variable."""
 
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +12,17 @@ from django.core.exceptions import ImproperlyConfigured
 from kernel.config.rates import Rate, parse_rate
 
 _BOOLEANS = {"true", "on", "ok", "y", "yes", "1", "false", "off", "n", "no", "0", ""}
+MIN_TOKEN_LENGTH = 24
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceToken:
+    """A token of another service, and what it may do with it."""
+
+    service: str
+    scopes: frozenset[str]
+    token: str
 
 
 class Environment(environ.Env):  # type: ignore[misc]  # it has no types
@@ -63,6 +76,17 @@ class Environment(environ.Env):  # type: ignore[misc]  # it has no types
             raise ImproperlyConfigured(f"{var} is not a URL. Set it to something like {schemes[0]}://host.")
         return value
 
+    def networks(self, var: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Return the networks between commas, such as 10.0.0.0/8. None by default."""
+        try:
+            return tuple(ipaddress.ip_network(value) for value in self.list(var, default=[]))
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var}: {error}. Set it to networks such as 10.0.0.0/8,fd00::/8.") from error
+
+    def service_tokens(self, var: str, *, scopes: Collection[str]) -> tuple[ServiceToken, ...]:
+        """Return the tokens between commas, each `service:scope+scope:token`. None by default."""
+        return tuple(_service_token(var, value, scopes) for value in self.list(var, default=[]))
+
     def public_key(self, var: str) -> str:
         """Return an RSA public key as PEM, or an empty string."""
         value: str = self.str(var, default="", multiline=True)
@@ -71,6 +95,23 @@ class Environment(environ.Env):  # type: ignore[misc]  # it has no types
                 f"{var} is not an RSA public key. Set it to one in PEM format; newlines may be written as \\n."
             )
         return value
+
+
+def _service_token(var: str, value: str, known: Collection[str]) -> ServiceToken:
+    service, _, rest = value.partition(":")
+    scopes, _, token = rest.partition(":")
+    # The value itself is not shown: it is a password.
+    if not service or _unknown_scopes(scopes, known):
+        raise ImproperlyConfigured(
+            f"{var} must look like service:scope+scope:token. The scopes are {', '.join(known)}."
+        )
+    if len(token) < MIN_TOKEN_LENGTH:
+        raise ImproperlyConfigured(f"{var}: the token of {service} has fewer than {MIN_TOKEN_LENGTH} characters.")
+    return ServiceToken(service=service, scopes=frozenset(scopes.split("+")), token=token)
+
+
+def _unknown_scopes(scopes: str, known: Collection[str]) -> set[str]:
+    return set(scopes.split("+")) - set(known)
 
 
 def _is_public_key(pem: str) -> bool:

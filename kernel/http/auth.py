@@ -21,7 +21,7 @@ from django.conf import settings
 
 from kernel.errors import DomainError, InvalidInput, Kind, Unavailable
 from kernel.http.auth_service import post_token
-from kernel.http.outgoing import NoAnswer
+from kernel.http.upstream import NoAnswer
 from kernel.redis.client import RedisUnavailable
 from kernel.redis.deferred import execute
 from kernel.redis.rate_limits import RateLimit
@@ -69,6 +69,15 @@ class InternalOnly(DomainError):
     kind = Kind.FORBIDDEN
     message = "Invalid internal token"
     code = "INVALID_INTERNAL_TOKEN"
+
+
+class ScopeMissing(DomainError):
+    """A token of SERVICE_TOKENS that is for something else."""
+
+    kind = Kind.FORBIDDEN
+    message = "The token does not have the scope for this"
+    code = "SCOPE_MISSING"
+    shows_code = True
 
 
 class AuthServiceUnavailable(Unavailable):

@@ -8,7 +8,7 @@ from urllib3.exceptions import HTTPError
 
 from kernel.concurrency.circuit_breaker import BreakerOpen, CircuitBreaker
 from kernel.concurrency.slots import NoSlot, Slots
-from kernel.http.outgoing import NoAnswer, post
+from kernel.http.upstream import NoAnswer, post
 
 STATUSES = (200, 400, 401, 403, 404)  # those that say something about the token
 PATIENCE = 0.25  # seconds

@@ -2,6 +2,7 @@
 
 import hmac
 from contextlib import suppress
+from enum import StrEnum
 from functools import partial
 from typing import cast
 
@@ -19,6 +20,7 @@ from kernel.http.auth import (
     InternalOnly,
     InvalidToken,
     NotAuthenticated,
+    ScopeMissing,
     User,
     UserNotFound,
     verify_from,
@@ -81,14 +83,49 @@ class IsAdministrator(IsAuthenticated):
         return True
 
 
+# --- Other services -----------------------------------------------------------------------------------------------------
+
+
+class Scope(StrEnum):
+    """What a token of SERVICE_TOKENS may be allowed to do."""
+
+    CONFIRM = "confirm"  # confirm payments
+    REFUND = "refund"  # report refunds
+    READ_EVENTS = "read-events"  # read the feed
+    ENTRY = "entry"  # check tickets at the door
+
+
 @fast_path_policy
 class IsInternalService(BasePermission):
-    """`X-Internal-Token` equals INTERNAL_API_TOKEN. If that is not set, every request is denied."""
+    """`X-Internal-Token` is INTERNAL_API_TOKEN, which may do everything. Where it is not set, nobody has it."""
+
+    # Subclasses: a token of SERVICE_TOKENS with this scope will do, too.
+    scope: Scope | None = None
 
     def has_permission(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 - DRF's signature
         token = request.META.get("HTTP_X_INTERNAL_TOKEN", "").encode()
-        if not settings.INTERNAL_API_TOKEN or not hmac.compare_digest(token, settings.INTERNAL_API_TOKEN.encode()):
+        if settings.INTERNAL_API_TOKEN and hmac.compare_digest(token, settings.INTERNAL_API_TOKEN.encode()):
+            return True
+        known = [service for service in settings.SERVICE_TOKENS if hmac.compare_digest(token, service.token.encode())]
+        if not known:
             if token:
                 BAD_TOKENS.spend(client_of(request))
             raise InternalOnly
+        if not any(self.scope in service.scopes for service in known):
+            raise ScopeMissing
         return True
+
+
+@fast_path_policy
+class MayConfirm(IsInternalService):
+    scope = Scope.CONFIRM
+
+
+@fast_path_policy
+class MayRefund(IsInternalService):
+    scope = Scope.REFUND
+
+
+@fast_path_policy
+class MayReadEvents(IsInternalService):
+    scope = Scope.READ_EVENTS

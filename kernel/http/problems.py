@@ -33,6 +33,7 @@ HTTP_STATUS = {
     Kind.FORBIDDEN: 403,
     Kind.NOT_FOUND: 404,
     Kind.CONFLICT: 409,
+    Kind.GONE: 410,
     Kind.TIMEOUT: 408,
     Kind.TOO_LARGE: 413,
     Kind.UNPROCESSABLE: 422,

@@ -33,9 +33,17 @@ from kernel.http.auth import (
     InternalOnly,
     InvalidToken,
     NotAuthenticated,
+    ScopeMissing,
     UserNotFound,
 )
-from kernel.http.permissions import IsAdministrator, IsAuthenticated, IsInternalService
+from kernel.http.permissions import (
+    IsAdministrator,
+    IsAuthenticated,
+    IsInternalService,
+    MayConfirm,
+    MayReadEvents,
+    MayRefund,
+)
 from kernel.http.problems import PayloadTooLarge
 from kernel.openapi.components import DocumentedError, Schema, error_responses, ref
 from kernel.redis.rate_limits import RateLimited
@@ -54,7 +62,10 @@ _SIGNED_IN: Sequence[DocumentedError] = (
 ACCESS: Mapping[Any, tuple[str, Sequence[DocumentedError]]] = {
     IsAuthenticated: ("bearer", _SIGNED_IN),
     IsAdministrator: ("bearer", (*_SIGNED_IN, AdministratorsOnly)),
-    IsInternalService: ("internalToken", (InternalOnly, RATE_LIMITED)),
+    **dict.fromkeys(
+        (IsInternalService, MayConfirm, MayRefund, MayReadEvents),
+        ("internalToken", (InternalOnly, ScopeMissing, RATE_LIMITED)),
+    ),
 }
 _BODY_ERRORS: Sequence[DocumentedError] = (
     InvalidInput("Invalid JSON"),

@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from kernel.concurrency.circuit_breaker import BreakerOpen, CircuitBreaker
 from kernel.concurrency.slots import NoSlot, Slots
-from kernel.http.outgoing import NoAnswer, post
+from kernel.http.upstream import NoAnswer, post
 from queueing.errors import ChallengeUnavailable
 
 ACTION = "join-queue"

@@ -7,6 +7,8 @@ from django.db import DatabaseError
 from events.errors import EventNotFound
 from kernel.db.sql import after_commit, fetch_all, fetch_one
 from kernel.tasks.batches import Batch, is_outage
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from reservations.errors import SeatStatusDiffers
 from reservations.services.releasing import live_reservations, release_event, release_one
 from seats.services import status_was_changed
@@ -14,12 +16,21 @@ from seats.services import status_was_changed
 BATCH = 500
 _batch: Batch[UUID] = Batch("release_cancelled_events")
 
-_CANCEL = """
+_CANCELLED = outbox.record(
+    "cancelled e",
+    kinds=outbox.kinds(MessageKind.EVENT_STATUS_CHANGED, MessageKind.EVENT_CANCELLED),
+    subject="e.id",
+    event="e.id",
+    data=outbox.status_data("e"),
+)
+
+_CANCEL = f"""
 WITH target AS MATERIALIZED (SELECT id, status FROM events WHERE id = %(event_id)s FOR NO KEY UPDATE),
 cancelled AS (
     UPDATE events e SET status = 'cancelled', updated_at = now() FROM target t WHERE e.id = t.id AND t.status <> 'cancelled'
-    RETURNING nextval('change_number') AS change
-)
+    RETURNING e.id, e.status, t.status AS was, nextval('change_number') AS change
+),
+{_CANCELLED}
 SELECT EXISTS (SELECT FROM target) AS found, (SELECT change FROM cancelled) AS change
 """
 

@@ -10,6 +10,8 @@ from django.db import IntegrityError
 
 from kernel.db.sql import fetch_one, violated_constraint
 from kernel.errors import DomainError
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from reservations.errors import (
     IdempotencyKeyReused,
     NotAPart,
@@ -20,6 +22,24 @@ from reservations.errors import (
 from reservations.models import Reservation
 from reservations.selectors import IS_BEING_PAID, IS_CANCELLABLE, IS_OVERDUE
 from reservations.services.releasing import cancel_reservation, publish_released, why_not_cancelled
+
+_CHANGED = outbox.record(
+    "changed r LEFT JOIN refund f ON true",
+    kinds=outbox.kinds(
+        MessageKind.RESERVATION_CHANGED, outbox.kind_if(MessageKind.RESERVATION_REFUND_DUE, "f.id IS NOT NULL")
+    ),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data(
+        "r",
+        items="""(
+            SELECT jsonb_agg(jsonb_build_object('seatId', i.seat_id, 'ticketTypeId', i.ticket_type_id,
+                'quantity', i.quantity - coalesce(part.gone, 0), 'unitPrice', i.unit_price) ORDER BY i.id)
+            FROM item i LEFT JOIN part ON part.id = i.id WHERE i.quantity > coalesce(part.gone, 0)
+        )""",
+        more=outbox.refund_data("f"),
+    ),
+)
 
 # `part` is what goes, `remaining` how much stays. Tickets of one type may be in several items: they go from the first on.
 # What was cancelled stands in the refund; the reservation is then one of what remains.
@@ -62,7 +82,7 @@ changed AS (
     UPDATE reservations r SET total_amount = t.total_amount - v.amount, updated_at = now() FROM target t, verdict v
     WHERE r.id = t.id AND t.status = 'confirmed' AND t.is_open AND v.all_found AND v.remaining > 0 AND v.is_sold
       AND NOT EXISTS (SELECT FROM earlier)
-    RETURNING r.id, r.payment_id, r.total_amount, v.amount
+    RETURNING r.*, v.amount
 ),
 refund AS (
     INSERT INTO refunds (reservation_id, payment_id, amount, reason, idempotency_key, items)
@@ -72,6 +92,7 @@ refund AS (
             'quantity', part.gone, 'amount', part.gone * part.unit_price
         )) ORDER BY part.id) FROM part LEFT JOIN locked_seat l ON l.id = part.seat_id
     ) FROM changed WHERE amount > 0
+    RETURNING id, payment_id, amount, reason
 ),
 removed AS (
     DELETE FROM reservation_items i USING part, changed WHERE i.id = part.id AND part.gone = part.quantity
@@ -97,9 +118,11 @@ restocked AS (
         total_quantity = greatest(r.total_quantity, r.available_quantity), updated_at = now()
     FROM returned_stock r WHERE t.id = r.id
     RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
-)
+),
+{_CHANGED}
 SELECT (SELECT to_jsonb(target) FROM target) AS target, (SELECT to_jsonb(earlier) FROM earlier) AS earlier,
-       (SELECT to_jsonb(changed) FROM changed) AS changed, to_jsonb(v) AS verdict,
+       (SELECT jsonb_build_object('amount', amount, 'total_amount', total_amount) FROM changed) AS changed,
+       to_jsonb(v) AS verdict,
        (SELECT jsonb_agg(to_jsonb(released)) FROM released) AS seats,
        (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock
 FROM verdict v

@@ -11,6 +11,8 @@ from events.errors import NotOnSale
 from events.selectors import IS_ON_SALE
 from kernel.db.sql import after_commit, fetch_all, fetch_one, violated_constraint
 from kernel.errors import DomainError
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from queueing.services import Visitor
 from reservations import effects
 from reservations.errors import (
@@ -42,6 +44,18 @@ class SeatsHeld:
     event_id: UUID
     seat_ids: frozenset[UUID]
 
+
+_CHANGED = outbox.record(
+    "changed r",
+    kinds=outbox.kinds(MessageKind.RESERVATION_CHANGED),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data(
+        "r",
+        items="""(SELECT jsonb_agg(jsonb_build_object(
+            'seatId', p.id, 'ticketTypeId', NULL, 'quantity', 1, 'unitPrice', p.price)) FROM picked p WHERE p.is_wanted)""",
+    ),
+)
 
 # One round trip. No item is added: those of dropped seats get the seats that are taken, and the rest is deleted. So whoever
 # has waited for the reservation and then locks its items has all of them as they are now. Seats are locked in id order,
@@ -99,7 +113,7 @@ changed AS (
     UPDATE reservations r SET total_amount = v.total, updated_at = now(),
         dropped_seats = coalesce(r.dropped_seats, '{{}}') || (SELECT jsonb_object_agg(seat_id, now()) FROM dropped)
     FROM target t, verdict v, buyer b WHERE r.id = t.id AND (b.record).closed_seat IS NULL
-    RETURNING r.id
+    RETURNING r.*
 ),
 moved AS (
     UPDATE reservation_items i SET seat_id = taken.id, unit_price = taken.price, subtotal = taken.price
@@ -116,7 +130,8 @@ released AS (
 locked AS (
     UPDATE seats s SET status = 'locked', updated_at = now() FROM changed, taken WHERE s.id = taken.id
     RETURNING s.id, nextval('change_number') AS change
-)
+),
+{_CHANGED}
 SELECT (SELECT to_jsonb(target) FROM target) AS target, e.is_on_sale, v.all_found, v.all_available, v.all_held, v.held,
        v.total, t.expires_at, (SELECT id FROM changed) AS reservation_id, EXISTS (SELECT FROM dropped) AS has_dropped,
        EXISTS (SELECT FROM taken) AS has_taken,

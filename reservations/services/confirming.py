@@ -9,6 +9,8 @@ from django.db import IntegrityError
 
 from events.selectors import IS_ON_SALE
 from kernel.db.sql import after_commit, fetch_one, violated_constraint
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from reservations import effects
 from reservations.errors import (
     AmountDiffers,
@@ -28,6 +30,14 @@ Status = Reservation.Status
 
 # What a payment after the deadline must meet besides free places, in SQL, of the reservation `t` and its event `e`.
 MAY_RETAKE = f"EXISTS (SELECT FROM events e WHERE e.id = t.event_id AND {IS_ON_SALE})"
+
+_CONFIRMED = outbox.record(
+    "confirmed r",
+    kinds=outbox.kinds(MessageKind.RESERVATION_CONFIRMED),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data("r", items=outbox.items_of("r.id")),
+)
 
 # The reservation's row is locked first, so that exactly one of payment, expiry and cancelling wins; then its items, whose
 # seats may have been swapped during the wait. `known` are the responses that the payment got, for whichever reservation; its
@@ -87,7 +97,7 @@ confirmed AS (
         p.status = 'pending'
         OR ((SELECT yes FROM seats_are_free) AND NOT EXISTS (SELECT FROM retaken WHERE available_quantity < 0))
     )
-    RETURNING r.id
+    RETURNING r.*
 ),
 payment AS (
     INSERT INTO payments (payment_id, reservation_id, amount, is_first)
@@ -102,17 +112,26 @@ stock AS (
         updated_at = now()
     FROM retaken r, confirmed WHERE t.id = r.id
     RETURNING t.id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
-)
+),
+{_CONFIRMED}
 SELECT (SELECT to_jsonb(target) FROM target) AS target, (SELECT to_jsonb(earlier) FROM earlier) AS earlier,
        EXISTS (SELECT FROM confirmed) AS is_new,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM sold) AS changes,
        (SELECT coalesce(jsonb_agg(to_jsonb(stock)), '[]') FROM stock) AS stock
 """
 
+_REFUND_DUE = outbox.record(
+    "refund f, target r",
+    kinds=outbox.kinds(MessageKind.RESERVATION_REFUND_DUE),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data("r", items=outbox.items_of("r.id"), more=outbox.refund_data("f")),
+)
+
 # Locks in the same order as a confirmation: the reservation, then the payment. Returns what was recorded first. A payment
 # that has come for this reservation first, and bought nothing, is owed from now on.
-_RECORD_REJECTION = """
-WITH target AS MATERIALIZED (SELECT id FROM reservations WHERE id = %(reservation_id)s FOR KEY SHARE),
+_RECORD_REJECTION = f"""
+WITH target AS MATERIALIZED (SELECT * FROM reservations WHERE id = %(reservation_id)s FOR NO KEY UPDATE),
 recorded AS (
     INSERT INTO payments (payment_id, reservation_id, amount, rejection, is_first)
     SELECT %(payment_id)s::text, id, %(amount)s, %(rejection)s::jsonb,
@@ -125,7 +144,9 @@ recorded AS (
 refund AS (
     INSERT INTO refunds (reservation_id, payment_id, amount, reason)
     SELECT %(reservation_id)s, %(payment_id)s::text, amount, %(reason)s::text FROM recorded WHERE is_owed AND amount > 0
-)
+    RETURNING id, payment_id, amount, reason
+),
+{_REFUND_DUE}
 SELECT amount, rejection FROM recorded
 """
 

@@ -10,6 +10,8 @@ from django.conf import settings
 
 from kernel.db.sql import after_commit, fetch_all, fetch_one
 from kernel.errors import DomainError
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from reservations import effects
 from reservations.errors import (
     AlreadyCancelled,
@@ -45,12 +47,13 @@ def _end(
     status: str = "%(status)s",
     payment_status: str = "%(payment_status)s",
     refund_due_at: str = "NULL",
-    refund_done_at: str = "NULL",
+    is_refunded: bool = False,
     also: str = "",
 ) -> str:
     """The statement that ends reservations and releases their seats and stock. `target` selects and locks them.
 
-    Its columns are `id`, `status`, `may_end` and what the caller needs. `also` are further CTEs.
+    Its columns are `id`, `status`, `may_end` and what the caller needs. `is_refunded`: the money of paid ones has been
+    given back already. Otherwise a refund is due. `also` are further CTEs.
     """
     # `item` locks the items, so that after the wait for a reservation whose seats were swapped, or which was confirmed late,
     # it has those of now. `is_live` is not asked: it would be that of before the wait, and all items of a live reservation
@@ -77,12 +80,13 @@ ended AS (
     UPDATE reservations r SET status = {status}, payment_status = {payment_status},
         refund_due_at = {refund_due_at}, updated_at = now()
     FROM target t WHERE r.id = t.id AND t.may_end AND t.id NOT IN (SELECT id FROM held_back)
-    RETURNING r.id, r.payment_id, r.total_amount, t.status AS was
+    RETURNING r.*, t.status AS was
 ),
 refund AS (
     INSERT INTO refunds (reservation_id, payment_id, amount, reason, done_at)
-    SELECT id, payment_id, total_amount, %(refund_reason)s::text, {refund_done_at} FROM ended
+    SELECT id, payment_id, total_amount, %(refund_reason)s::text, {"now()" if is_refunded else "NULL"} FROM ended
     WHERE was = 'confirmed' AND total_amount > 0
+    RETURNING id, reservation_id, payment_id, amount, reason
 ),
 {also}
 released AS (
@@ -101,12 +105,32 @@ restocked AS (
         total_quantity = greatest(r.total_quantity, r.available_quantity), updated_at = now()
     FROM returned_stock r WHERE t.id = r.id
     RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
-)
+),
+{_ended_messages(is_refunded=is_refunded)}
 SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT count(*) FROM ended) AS ended,
        (SELECT jsonb_agg(id) FROM held_back) AS held_back,
        (SELECT jsonb_agg(to_jsonb(released)) FROM released) AS seats,
        (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock
 """
+
+
+def _ended_messages(*, is_refunded: bool) -> str:
+    money = MessageKind.RESERVATION_REFUNDED if is_refunded else MessageKind.RESERVATION_REFUND_DUE
+    return outbox.record(
+        "ended r LEFT JOIN refund f ON f.reservation_id = r.id",
+        kinds=outbox.kinds(
+            outbox.kind_if(MessageKind.RESERVATION_EXPIRED, "r.status = 'expired'"),
+            outbox.kind_if(MessageKind.RESERVATION_CANCELLED, "r.status = 'cancelled'"),
+            outbox.kind_if(money, "f.id IS NOT NULL"),
+        ),
+        subject="r.id",
+        event="r.event_id",
+        data=outbox.reservation_data(
+            "r",
+            items=outbox.items_of("r.id"),
+            more=f"{outbox.refund_data('f')} || jsonb_build_object('reason', %(reason)s::text)",
+        ),
+    )
 
 
 _CANCEL = _end(f"""
@@ -119,22 +143,41 @@ _CANCEL = _end(f"""
     ) found
 """)
 
-# The payment service has given back all that the reservation's payment has paid.
+_SETTLED = outbox.record(
+    "done f JOIN target r ON r.id = f.reservation_id",
+    kinds=outbox.kinds(MessageKind.RESERVATION_REFUNDED),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data(
+        "r",
+        items=outbox.items_of("r.id"),
+        more=f"""{outbox.refund_data("f")} || coalesce((
+            SELECT jsonb_build_object('status', status, 'paymentStatus', payment_status)
+            FROM (SELECT status, payment_status FROM ended UNION ALL SELECT status, payment_status FROM settled) changed
+        ), '{{}}')""",
+    ),
+    name="outbox_settled",
+)
+
+# The payment service has given back all that the reservation's payment has paid. What was due of it is done, unless the
+# reservation is held back.
 _REFUND = _end(
     """
-    SELECT id, status, payment_status, payment_id, status = 'confirmed' AS may_end FROM reservations
-    WHERE id = %(reservation_id)s FOR UPDATE
+    SELECT *, status = 'confirmed' AS may_end FROM reservations WHERE id = %(reservation_id)s FOR UPDATE
 """,
-    refund_done_at="now()",
-    also="""done AS (
+    is_refunded=True,
+    also=f"""done AS (
     UPDATE refunds f SET done_at = now() FROM target t WHERE f.reservation_id = t.id
         AND f.payment_id IS NOT DISTINCT FROM t.payment_id AND f.done_at IS NULL
-        AND t.status IN ('confirmed', 'cancelled')
+        AND (t.status = 'cancelled' OR EXISTS (SELECT FROM ended))
+    RETURNING f.*
 ),
 settled AS (
     UPDATE reservations r SET payment_status = %(payment_status)s, refund_due_at = NULL, updated_at = now() FROM target t
     WHERE r.id = t.id AND t.status = 'cancelled' AND t.payment_status = 'completed'
-),""",
+    RETURNING r.status, r.payment_status
+),
+{_SETTLED},""",
 )
 
 _LIVE_OF_EVENT = """
@@ -324,7 +367,7 @@ def _release_one(statement: str, parameters: dict[str, Any], *, reason: str) -> 
 
 
 def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Released:
-    row = fetch_one(statement, parameters)
+    row = fetch_one(statement, {**parameters, "reason": reason})
     publish_released(row)
     if row["ended"]:
         after_commit(effects.reservations_were_ended, reason=reason, count=row["ended"])

@@ -15,6 +15,8 @@ from events.models import Event
 from events.selectors import IS_ON_SALE
 from kernel.db.sql import after_commit, violated_constraint
 from kernel.errors import DomainError
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from queueing.services import Visitor
 from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
@@ -43,6 +45,18 @@ class ReservedSeats:
     seats: list[dict[str, Any]]
     changes: Mapping[UUID, int]
 
+
+_CREATED = outbox.record(
+    "reservation r",
+    kinds=outbox.kinds(MessageKind.RESERVATION_CREATED),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data(
+        "r",
+        items="""(SELECT jsonb_agg(jsonb_build_object(
+            'seatId', p.id, 'ticketTypeId', NULL, 'quantity', 1, 'unitPrice', p.price)) FROM picked p)""",
+    ),
+)
 
 # One round trip. `picked` locks the seats in id order, so that two buyers who want the same seats in different orders cannot
 # deadlock. After a wait it sees the seats as they are then. `IS NOT DISTINCT FROM` is a condition that no index serves: in a
@@ -75,7 +89,7 @@ reservation AS (
     INSERT INTO reservations (user_id, event_id, reservation_number, total_amount, expires_at)
     SELECT %(user_id)s, %(event_id)s, %(number)s, v.total, now() + make_interval(secs => %(seconds)s)
     FROM verdict v, buyer b WHERE {buyer_limits.MAY_BUY}
-    RETURNING id, expires_at
+    RETURNING *
 ),
 items AS (
     INSERT INTO reservation_items (reservation_id, seat_id, quantity, unit_price, subtotal, is_live)
@@ -91,7 +105,8 @@ locked AS (
             SELECT jsonb_agg(jsonb_build_object('id', p.id, 'seat_label', p.seat_label, 'price', p.price)) FROM picked p
         )
     )''')
-}
+},
+{_CREATED}
 SELECT e.is_on_sale, e.max_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
        {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD},

@@ -11,6 +11,8 @@ from events.errors import EventNotFound, NotOnSale
 from events.selectors import IS_ON_SALE
 from kernel.db.sql import after_commit
 from kernel.errors import DomainError
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from queueing.services import Visitor
 from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
@@ -37,6 +39,18 @@ class ReservedTickets:
     total_amount: int
     stock: list[dict[str, Any]]
 
+
+_CREATED = outbox.record(
+    "reservation r",
+    kinds=outbox.kinds(MessageKind.RESERVATION_CREATED),
+    subject="r.id",
+    event="r.event_id",
+    data=outbox.reservation_data(
+        "r",
+        items="""(SELECT jsonb_agg(jsonb_build_object(
+            'seatId', NULL, 'ticketTypeId', p.id, 'quantity', p.quantity, 'unitPrice', p.price)) FROM picked p)""",
+    ),
+)
 
 # One round trip, as in `reserving_seats`: `picked` locks the ticket types in id order, and sees their stock after any wait.
 # `stock` computes from `picked`, never from `t`: PostgreSQL checks constraints on the row of the statement's snapshot first,
@@ -70,7 +84,7 @@ reservation AS (
     INSERT INTO reservations (user_id, event_id, reservation_number, total_amount, held_until)
     SELECT %(user_id)s, %(event_id)s, %(number)s, v.total, now() + make_interval(secs => %(seconds)s)
     FROM verdict v, buyer b WHERE {buyer_limits.MAY_BUY}
-    RETURNING id
+    RETURNING *
 ),
 items AS (
     INSERT INTO reservation_items (reservation_id, ticket_type_id, quantity, unit_price, subtotal, is_live)
@@ -82,7 +96,8 @@ stock AS (
     FROM reservation r, picked p WHERE t.id = p.id
     RETURNING t.id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
 ),
-{idempotency.recorded("jsonb_build_object('number', %(number)s::text, 'total', v.total)")}
+{idempotency.recorded("jsonb_build_object('number', %(number)s::text, 'total', v.total)")},
+{_CREATED}
 SELECT e.is_on_sale, v.all_found, v.enough, v.total, r.id AS reservation_id,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS types,
        (SELECT jsonb_agg(to_jsonb(stock)) FROM stock) AS stock,

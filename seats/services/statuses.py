@@ -9,6 +9,8 @@ from django.db import DatabaseError
 from events.selectors import IS_OVER
 from kernel.db.sql import after_commit, fetch_all, fetch_one
 from kernel.tasks.batches import Batch, is_outage
+from outbox import sql as outbox
+from outbox.models import MessageKind
 from seats import effects
 from seats.publishing import mark_dirty_events, pop_dirty_events
 
@@ -34,6 +36,17 @@ _SOLD_OUT = f"""(
 _BY_DATES = f"CASE WHEN {IS_OVER} THEN 'ended' WHEN e.sale_start_date > now() THEN 'upcoming' END"
 
 
+_STATUS_MESSAGES = outbox.record(
+    "updated e",
+    kinds=outbox.kinds(
+        MessageKind.EVENT_STATUS_CHANGED, outbox.kind_if(MessageKind.EVENT_SOLD_OUT, "e.status = 'sold_out'")
+    ),
+    subject="e.id",
+    event="e.id",
+    data=outbox.status_data("e"),
+)
+
+
 def _update(condition: str) -> str:
     """The statement that updates the status of the events that meet the condition.
 
@@ -52,8 +65,9 @@ candidate AS MATERIALIZED (
 ),
 updated AS (
     UPDATE events e SET status = c.becomes, updated_at = now() FROM candidate c WHERE e.id = c.id AND c.becomes <> c.was
-    RETURNING e.id, e.status, nextval('change_number') AS change
-)
+    RETURNING e.id, e.status, c.was, nextval('change_number') AS change
+),
+{_STATUS_MESSAGES}
 SELECT id, status, change FROM updated
 UNION ALL SELECT id, NULL, NULL FROM outdated WHERE id NOT IN (SELECT id FROM candidate)
 """

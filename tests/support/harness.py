@@ -31,6 +31,7 @@ CONTRACT = ROOT / "tests" / "contract"
 TOKENS: dict[str, Any] = json.loads((CONTRACT / "tokens.json").read_text())
 WORLD = (CONTRACT / "world.sql").read_text()
 INTERNAL_TOKEN = "internal-token-of-the-tests"
+ENTRY_TOKEN = "entry-token-of-the-tests-of-24-characters"  # of a service that may only check tickets
 
 # Of world.sql
 HALL = "e0e00000-0000-4000-8000-000000000001"  # on sale, 20 seats

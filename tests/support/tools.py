@@ -1,7 +1,7 @@
 """Programs that are no Python packages, for the groups of tests that need them.
 
 A group whose program is missing skips and names it. With `CI` set it fails: .ci/run installs the programs, and lists those
-that it cannot have in UNAVAILABLE_TOOLS. `python -m tests.support.tools` installs the Socket.IO client.
+that it cannot have in UNAVAILABLE_TOOLS. `python -m tests.support.tools` installs the clients in JavaScript.
 """
 
 import fcntl
@@ -20,9 +20,12 @@ PROGRAMS = {
     "prometheus": ["prometheus", "promtool"],
     "redis": ["redis-server"],  # 7 or later, beside the 6.2 of requirements-dev.txt
     "socket.io-client": ["node", "npm"],
+    "standardwebhooks": ["node", "npm"],
 }
 SOCKETIO_SOURCES = ROOT / "tests" / "socketio"
 SOCKETIO_MODULES = ROOT / ".local" / "socketio"
+WEBHOOKS_SOURCES = ROOT / "tests" / "webhooks"
+WEBHOOKS_MODULES = ROOT / ".local" / "webhooks"
 
 
 class MissingTool(Exception):
@@ -44,29 +47,40 @@ def _provide(tool: str) -> None:
         raise MissingTool(f"{tool} is not installed (no {', '.join(missing)})")
     if tool == "socket.io-client":
         install_socketio_client()
+    if tool == "standardwebhooks":
+        install_webhooks_client()
 
 
 def install_socketio_client() -> None:
+    _install(SOCKETIO_SOURCES, SOCKETIO_MODULES)
+
+
+def install_webhooks_client() -> None:
+    _install(WEBHOOKS_SOURCES, WEBHOOKS_MODULES)
+
+
+def _install(sources: Path, modules: Path) -> None:
     """By npm, at the versions of the lock; once, also when two test workers ask at the same time."""
-    lock = (SOCKETIO_SOURCES / "package-lock.json").read_text()
-    SOCKETIO_MODULES.mkdir(parents=True, exist_ok=True)
-    installed = SOCKETIO_MODULES / "installed.json"
-    with (SOCKETIO_MODULES / "lock").open("w") as file:
+    lock = (sources / "package-lock.json").read_text()
+    modules.mkdir(parents=True, exist_ok=True)
+    installed = modules / "installed.json"
+    with (modules / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         if installed.exists() and installed.read_text() == lock:
             return
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOCKETIO_SOURCES / name, SOCKETIO_MODULES)
+            shutil.copy(sources / name, modules)
         try:
             subprocess.run(
                 ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=10000"],
-                cwd=SOCKETIO_MODULES, check=True, capture_output=True, text=True, timeout=60, env={**os.environ, "CI": "1"},
+                cwd=modules, check=True, capture_output=True, text=True, timeout=60, env={**os.environ, "CI": "1"},
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
             said = getattr(error, "stderr", "") or ""
-            raise MissingTool(f"socket.io-client cannot be installed: {error} {said}"[:300]) from error
+            raise MissingTool(f"the client of {sources.name} cannot be installed: {error} {said}"[:300]) from error
         installed.write_text(lock)
 
 
 if __name__ == "__main__":
     install_socketio_client()
+    install_webhooks_client()

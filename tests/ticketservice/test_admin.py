@@ -705,7 +705,7 @@ def test_object_actions_need_the_token_of_the_form(world: Database) -> None:
 
 # --- Catalogues -------------------------------------------------------------------------------------------------------
 
-APPS = ("kernel", "events", "tickets", "queueing", "seats", "reservations", "legacy_import", "demo")
+APPS = ("kernel", "outbox", "events", "tickets", "queueing", "seats", "reservations", "legacy_import", "demo")
 CATALOGUES = ("locale/ko/LC_MESSAGES/django", "locale/ko/LC_MESSAGES/djangojs", "locale/en/LC_MESSAGES/django",
               "kernel/backoffice/locale/ko/LC_MESSAGES/django")  # fmt: skip
 HANGUL = re.compile("[가-힣]")

@@ -252,11 +252,11 @@ def test_what_refers_to_pods_finds_them() -> None:
 def test_postgresql_has_connections_for_everybody() -> None:
     """By compose, and by the most that the autoscalers may make: docs/deployment.md says how many."""
     (most,) = re.findall(r"max_connections=(\d+)", SERVICES["postgres"]["command"])
-    assert int(most) > (2 * 2 + 2 + 4) * 20
+    assert int(most) > (2 * 2 + 2 + 5) * 20
     scalers = {name: made["spec"]["maxReplicas"] for name, made in of_kind("HorizontalPodAutoscaler").items()}
     each = int(of_kind("ConfigMap")["ticketservice"]["data"]["DATABASE_POOL_SIZE"])
     workers = int(
         {one["name"]: one["value"] for one in pod_of(DEPLOYMENTS["web"])["containers"][0]["env"]}["WEB_WORKERS"]
     )
-    processes = scalers["web"] * workers + scalers["realtime"] + DEPLOYMENTS["worker"]["spec"]["replicas"] * 4
+    processes = scalers["web"] * workers + scalers["realtime"] + DEPLOYMENTS["worker"]["spec"]["replicas"] * 5
     assert f"{processes * each} connections" in (ROOT / "docs" / "deployment.md").read_text()

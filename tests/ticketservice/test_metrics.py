@@ -300,7 +300,7 @@ def test_each_figure_is_there_once(pair: Api, world: Database) -> None:
         assert [its for its in found.labels(name) if its["event_id"] == HALL], name
     assert not any("pid" in its for name in found.names() for its in found.labels(name))
     sources = {its["source"]: found.total("metrics_source_up", **its) for its in found.labels("metrics_source_up")}
-    assert sources == {"processes": 1, "places": 1, "waiting_rooms": 1, "funnels": 1}
+    assert sources == {"processes": 1, "places": 1, "waiting_rooms": 1, "funnels": 1, "webhooks": 1}
 
 
 def not_up(found: Scrape) -> set[str]:
@@ -313,7 +313,10 @@ def test_a_scrape_answers_while_redis_or_postgresql_hangs(counted_web: Counted, 
     api = counted_web.api
     api.get(f"/events/{HALL}")
     wait_until(lambda: not not_up(scrape(api)), seconds=20)
-    for server, lost in ((counted_web.redis, {"waiting_rooms", "funnels"}), (counted_web.postgresql, {"places"})):
+    for server, lost in (
+        (counted_web.redis, {"waiting_rooms", "funnels"}),
+        (counted_web.postgresql, {"places", "webhooks"}),
+    ):
         if server is counted_web.postgresql:
             time.sleep(5.1)  # what is left is remembered for so long
         with server.hanging():

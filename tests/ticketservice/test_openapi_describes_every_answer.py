@@ -12,6 +12,7 @@ import pytest
 
 from devtools.embedded import Servers
 from tests.support.harness import (
+    ENTRY_TOKEN,
     HALL,
     STANDING,
     STANDING_A,
@@ -120,6 +121,9 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
     ask("changeSeats", late, body={"seatIds": [seat(1, 5)]})
     ask("changeSeats", CANCELLED, body={"seatIds": [seat(1, 5)]})
     ask("cancelEvent", IDS["cancelEvent"])
+    ask("readFeed")
+    ask("readFeed", query="?limit=0")
+    ask("readFeed", query="?after=0")
 
 
 def wait_in_line(asker: Asker, web: Api, world: Database) -> None:
@@ -229,6 +233,8 @@ def refuse_strangers(asker: Asker, web: Api) -> None:
         ask = partial(asker.ask, web, operation.id, *ids(operation.path, operation.id))
         if operation.is_signed_in or operation.is_internal:
             ask(who={})
+        if operation.is_internal:
+            ask(who={"X-Internal-Token": ENTRY_TOKEN})
         if operation.is_signed_in:
             ask(who=GARBAGE)
             ask(who=NOBODY)

@@ -20,9 +20,15 @@ from kernel.observability.multiprocess import prepare
 logger = logging.getLogger(__name__)
 
 # `--pool solo` runs tasks in the worker's own process, which saves a message to a child every second. It cannot enforce
-# time limits: tasks of these queues are bounded by the timeouts of PostgreSQL and Redis. `work` runs in child processes,
-# which a time limit can kill.
-QUEUES = {"admission": "--pool solo", "ticks": "--pool solo", "work": "--pool prefork --concurrency {concurrency}"}
+# time limits: tasks of these queues are bounded by the timeouts of PostgreSQL and Redis. `webhooks` waits for other services
+# most of the time, and has threads: each is busy with one subscriber. `work` runs in child processes, which a time limit can
+# kill.
+QUEUES = {
+    "admission": "--pool solo",
+    "ticks": "--pool solo",
+    "webhooks": "--pool threads --concurrency 8",
+    "work": "--pool prefork --concurrency {concurrency}",
+}
 WORKER = "celery --quiet --app ticketservice worker --queues {name} --hostname {name}@%h --loglevel {loglevel} {pool}"
 RESTART_SECONDS = 1.0
 QUIET = "--without-gossip --without-mingle --without-heartbeat"

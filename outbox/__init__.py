@@ -1,0 +1,1 @@
+"""Messages to other services: the outbox, webhooks, and the feed. See docs/webhooks.md."""
