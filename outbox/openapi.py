@@ -88,6 +88,14 @@ _ITEM = _object(
         "unitPrice": {"type": "integer"},
     }
 )
+_REFUND = _object(
+    {
+        "id": {**_ID, "description": "As in `GET /internal/refunds`."},
+        "paymentId": {"type": ["string", "null"], "description": "Which payment is given back, or a part of it."},
+        "amount": {"type": "integer", "description": "Won."},
+        "reason": _text("As in `GET /internal/refunds`."),
+    }
+)
 _RESERVATION = _object(
     {
         "reservationId": _ID,
@@ -100,9 +108,10 @@ _RESERVATION = _object(
         "paymentId": {"type": ["string", "null"]},
         "deadline": {"type": ["string", "null"], "format": "date-time", "description": "Until when it may be paid."},
         "items": {"type": "array", "items": _ITEM},
-        "reason": _text("Of one that has ended: why."),
+        "reason": _text("Why it has ended, or why the refund is due."),
+        "refund": _REFUND,
     },
-    optional=("reason",),
+    optional=("reason", "refund"),
 )
 _STATUS = _text(enum=["upcoming", "on_sale", "sold_out", "ended", "cancelled"])
 _EVENT_STATUS = _object({"eventId": _ID, "status": _STATUS, "previousStatus": _STATUS})
@@ -123,11 +132,14 @@ _K = MessageKind
 MESSAGES: dict[MessageKind, tuple[str, Schema]] = {
     _K.RESERVATION_CREATED: ("A buyer holds seats or tickets, and has until `deadline` to pay", _RESERVATION),
     _K.RESERVATION_CHANGED: ("The seats of a pending reservation, or part of a paid one, have changed", _RESERVATION),
-    _K.RESERVATION_CONFIRMED: ("A reservation was paid", _RESERVATION),
+    _K.RESERVATION_CONFIRMED: ("A reservation was paid, in time or while its places were still free", _RESERVATION),
     _K.RESERVATION_CANCELLED: ("A reservation was cancelled, and its places are available", _RESERVATION),
     _K.RESERVATION_EXPIRED: ("A reservation was not paid in time, and its places are available", _RESERVATION),
-    _K.RESERVATION_REFUNDED: ("The payment service has returned the money", _RESERVATION),
-    _K.RESERVATION_REFUND_DUE: ("Money is to be returned", _RESERVATION),
+    _K.RESERVATION_REFUNDED: ("A refund was given back", _RESERVATION),
+    _K.RESERVATION_REFUND_DUE: (
+        "A refund is due: of what was cancelled, or of a payment that was refused",
+        _RESERVATION,
+    ),
     _K.EVENT_STATUS_CHANGED: ("The status of an event has changed", _EVENT_STATUS),
     _K.EVENT_MOVED: ("The date or the place of an event has changed", _MOVED),
     _K.EVENT_CANCELLED: (

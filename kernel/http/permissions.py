@@ -89,8 +89,8 @@ class IsAdministrator(IsAuthenticated):
 class Scope(StrEnum):
     """What a token of SERVICE_TOKENS may be allowed to do."""
 
-    CONFIRM = "confirm"  # confirm payments
-    REFUND = "refund"  # report refunds
+    CONFIRM = "confirm"  # begin, fail and confirm payments
+    REFUND = "refund"  # read what is due, and report refunds
     READ_EVENTS = "read-events"  # read the feed
     ENTRY = "entry"  # check tickets at the door
 

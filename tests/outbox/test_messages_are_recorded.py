@@ -1,6 +1,7 @@
 """What is recorded, by the statement that makes it happen, and only if somebody subscribes."""
 
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.harness import (
     STANDING,
     STANDING_A,
     UPCOMING,
+    Answer,
     Api,
     Database,
     new_user,
@@ -25,21 +27,7 @@ from tests.support.harness import (
     wait_until,
 )
 from tests.support.round_trips import Counted
-from tests.support.subscribers import KINDS, read_feed, subscribe
-
-
-@pytest.fixture
-def told(world: Database, web: Api):
-    """What was recorded since the last call, as `(type, data)`."""
-    subscribe(world)
-    seen: set[str] = set()
-
-    def new() -> list[tuple[str, dict]]:
-        found = [message for message in read_feed(web) if message["id"] not in seen]
-        seen.update(message["id"] for message in found)
-        return [(message["type"], message["data"]) for message in found]
-
-    return new
+from tests.support.subscribers import KINDS, subscribe
 
 
 def test_a_reservation_of_seats_from_beginning_to_refund(world: Database, web: Api, told) -> None:
@@ -178,55 +166,94 @@ def test_a_draw_that_was_held(world: Database, web: Api, told, redis) -> None:
 # --- Nobody subscribes ------------------------------------------------------------------------------------------------
 
 
-def live(web: Api, world: Database) -> None:
+ALL_KINDS = ["created", "changed", "confirmed", "refund_due", "changed", "refund_due", "refunded", "cancelled",
+             "refund_due", "refunded", "created"]  # fmt: skip
+
+
+def live(web: Api) -> None:
+    """Everything that can be told of a reservation, but for one that expires."""
     user = new_user()
-    reserved = web.reserve(user, HALL, seat(1, 1)).json["reservation"]["id"]
-    web.confirm(reserved, 150_000)
-    web.cancel(user, reserved)
-    web.buy(user, STANDING, **{STANDING_A: 1})
+    reserved = web.reserve(user, HALL, seat(1, 1), seat(1, 2)).json["reservation"]["id"]
+    swapped = web.post(f"/reservations/{reserved}/seats", {"seatIds": [seat(1, 1), seat(1, 3)]}, user=user)
+    statuses = [
+        swapped.status,
+        web.confirm(reserved, 300_000).status,
+        web.confirm(reserved, 300_000, new_user()).status,
+    ]
+    part = web.post(f"/reservations/{reserved}/cancel", {"items": [{"seatId": seat(1, 3)}]}, user=user)
+    due = web.get("/internal/refunds", headers=INTERNAL).json["refunds"]
+    own = [refund["id"] for refund in due if refund["reservationId"] == reserved and refund["items"]]
+    settled = web.post(f"/internal/refunds/{own[0]}/done", headers=INTERNAL)
+    statuses += [part.status, settled.status, web.cancel(user, reserved).status, web.refund(reserved).status]
+    statuses.append(web.buy(user, STANDING, **{STANDING_A: 1}).status)
+    assert statuses == [200, 200, 409, 200, 200, 200, 200, 201]
 
 
 def test_nothing_is_written_while_nobody_subscribes(world: Database, web: Api) -> None:
     sequence = "SELECT last_value FROM outbox_messages_id_seq"
     before = world.one(sequence)
-    live(web, world)
+    live(web)
     # Not even a number was taken: the INSERT had no row.
     assert (world.one(sequence), world.one("SELECT count(*) FROM outbox_messages")) == (before, 0)
     subscribe(world, "event.moved", "queue.draw_held")
-    live(web, world)
+    live(web)
     assert (world.one(sequence), world.one("SELECT count(*) FROM outbox_messages")) == (before, 0)
     world.rows("UPDATE outbox_subscribers SET kinds = %s, is_active = false", KINDS)
-    live(web, world)
+    live(web)
     assert (world.one(sequence), world.one("SELECT count(*) FROM outbox_messages")) == (before, 0)
     world.rows("UPDATE outbox_subscribers SET is_active = true")  # the control
-    live(web, world)
-    assert world.one("SELECT count(*) FROM outbox_messages") == 5
+    live(web)
+    kinds = [row["kind"] for row in world.rows("SELECT kind FROM outbox_messages ORDER BY id")]
+    assert kinds == [f"reservation.{kind}" for kind in ALL_KINDS]
 
 
 @pytest.mark.parametrize("subscribed", [False, True])
 def test_recording_takes_no_round_trip(counted_web: Counted, world: Database, subscribed: bool) -> None:
     if subscribed:
         subscribe(world)
-    api, user = counted_web.api, new_user()
-    for n in range(12):  # statements are prepared, as in test_round_trips
-        reserved = api.reserve(user, HALL, seat(1, 11 + n % 6)).json["reservation"]["id"]
-        api.confirm(reserved, 100_000)
-        api.cancel(user, reserved)
-        api.buy(user, STANDING, **{STANDING_A: 1})
-    api.reserve(new_user(), HALL, seat(1, 18))
-    admit_next()
-    kept = []
-
-    def reserve():
-        kept.append(api.reserve(user, HALL, seat(1, 1)))
-        return kept[0]
-
-    assert counted_web.during(reserve)[0] == 1
-    reserved = kept[0].json["reservation"]["id"]
-    assert counted_web.during(lambda: api.confirm(reserved, 150_000))[0] == 1
-    assert counted_web.during(lambda: api.cancel(user, reserved))[0] == 1
-    assert counted_web.during(lambda: api.buy(user, STANDING, **{STANDING_A: 1}))[0] == 1
+    counted = [_round_trips(counted_web, n) for n in range(12)]  # statements are prepared, as in test_round_trips
+    assert counted[-1] == {
+        "reserve": 1,
+        "swap": 2,
+        "confirm": 1,
+        "refuse": 2,
+        "cancel a part": 1,
+        "settle": 1,
+        "cancel": 1,
+        "refund": 1,
+        "buy": 1,
+    }
     assert (world.one("SELECT count(*) FROM outbox_messages") > 0) is subscribed
+
+
+def _round_trips(counted_web: Counted, n: int) -> dict[str, int]:
+    """To PostgreSQL, of each operation on a reservation."""
+    api, user, world_seats = counted_web.api, new_user(), [seat(1, 1 + 3 * n % 9 + place) for place in range(3)]
+    answers: dict[str, Answer] = {}
+    counts: dict[str, int] = {}
+
+    def count(name: str, call: Callable[[], Answer]) -> None:
+        counted_web.postgresql.reset()
+        answers[name] = call()
+        counts[name] = counted_web.postgresql.round_trips
+
+    first, second, third = world_seats
+    count("reserve", lambda: api.reserve(user, HALL, first, second))
+    own = answers["reserve"].json["reservation"]["id"]
+    count("swap", lambda: api.post(f"/reservations/{own}/seats", {"seatIds": [first, third]}, user=user))
+    count("confirm", lambda: api.confirm(own, 300_000))
+    count("refuse", lambda: api.confirm(own, 300_000, new_user()))
+    part = {"items": [{"seatId": third}]}
+    count("cancel a part", lambda: api.post(f"/reservations/{own}/cancel", part, user=user))
+    due = api.get("/internal/refunds", headers=INTERNAL).json["refunds"]
+    refund = next(refund["id"] for refund in due if refund["reservationId"] == own and refund["items"])
+    count("settle", lambda: api.post(f"/internal/refunds/{refund}/done", headers=INTERNAL))
+    count("cancel", lambda: api.cancel(user, own))
+    count("refund", lambda: api.refund(own))
+    count("buy", lambda: api.buy(user, STANDING, **{STANDING_A: 1}))
+    refused = {name for name, answer in answers.items() if answer.status >= 300}
+    assert refused == {"refuse"}
+    return counts
 
 
 def test_a_statement_that_fails_records_nothing(world: Database, web: Api, redis_server: Servers) -> None:

@@ -9,6 +9,12 @@ from tests.support.harness import HALL, INTERNAL, Api, Database, manage, new_use
 
 TOKENS = {"confirm": "c" * 24, "refund": "r" * 24, "read-events": "e" * 24, "entry": "n" * 24}
 BOTH = "b" * 24
+ALLOWED: dict[str, list[str]] = {
+    "read-events": ["read-events"],
+    "confirm": ["begin", "fail", "confirm"],
+    "refund": ["refunds", "settle", "refund"],
+    "entry": [],
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,11 @@ def may(api: Api, token: str, reservation: str, event: str) -> dict[str, str]:
     payment = {"amount": 150_000, "paymentMethod": "card", "paymentId": f"pay-{token[:1]}"}
     answers = {
         "read-events": api.get("/internal/events", headers=headers),
+        "begin": api.post(f"/internal/reservations/{reservation}/begin-payment", headers=headers),
+        "fail": api.post(f"/internal/reservations/{reservation}/fail-payment", headers=headers),
         "confirm": api.post(f"/internal/reservations/{reservation}/confirm", payment, headers=headers),
+        "refunds": api.get("/internal/refunds", headers=headers),
+        "settle": api.post(f"/internal/refunds/{reservation}/done", headers=headers),
         "refund": api.post(f"/internal/reservations/{reservation}/refund", headers=headers),
         "cancel": api.post(f"/internal/events/{event}/cancel", headers=headers),
     }
@@ -39,11 +49,11 @@ def may(api: Api, token: str, reservation: str, event: str) -> dict[str, str]:
 def test_each_token_does_what_its_scopes_say(world: Database, api: Api) -> None:
     event = world.add_event()
     reservation = api.reserve(new_user(), HALL, seat(1, 1)).json["reservation"]["id"]
-    nothing = dict.fromkeys(("read-events", "confirm", "refund", "cancel"), "SCOPE_MISSING")
-    for scope in ("read-events", "confirm", "refund"):
-        assert may(api, TOKENS[scope], reservation, event) == nothing | {scope: "may"}, scope
-    assert may(api, TOKENS["entry"], reservation, event) == nothing
-    assert may(api, BOTH, reservation, event) == nothing | {"confirm": "may", "refund": "may"}
+    nothing = dict.fromkeys([*(name for names in ALLOWED.values() for name in names), "cancel"], "SCOPE_MISSING")
+    for scope, names in ALLOWED.items():
+        assert may(api, TOKENS[scope], reservation, event) == nothing | dict.fromkeys(names, "may"), scope
+    of_both = dict.fromkeys([*ALLOWED["confirm"], *ALLOWED["refund"]], "may")
+    assert may(api, BOTH, reservation, event) == nothing | of_both
     assert may(api, INTERNAL["X-Internal-Token"], reservation, event) == dict.fromkeys(nothing, "may")
     assert may(api, "unknown", reservation, event) == dict.fromkeys(nothing, "")
     assert may(api, "", reservation, event) == dict.fromkeys(nothing, "")

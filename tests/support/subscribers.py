@@ -11,6 +11,7 @@ from tests.support.webhook_receiver import SECRET
 
 Result = TypeVar("Result")
 
+Told = Callable[[], list[tuple[str, dict[str, Any]]]]
 KINDS = [kind.value for kind in MessageKind]
 
 
