@@ -19,6 +19,6 @@ LIMITS = {
 def check_webhook_settings(**_: Any) -> list[CheckMessage]:
     return [
         Error(f"{name} must be from {least:,} to {most:,}.", id=f"ticketservice.E{number:03}")
-        for number, (name, (least, most)) in enumerate(LIMITS.items(), 30)
+        for number, (name, (least, most)) in enumerate(LIMITS.items(), 50)
         if not least <= getattr(settings, name) <= most
     ]
