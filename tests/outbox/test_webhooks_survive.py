@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.background import BackgroundProcesses, kill
-from tests.support.harness import STANDING, STANDING_A, Api, Database, at_once, new_user, wait_until
+from tests.support.harness import INTERNAL, STANDING, STANDING_A, Api, Database, at_once, new_user, wait_until
 from tests.support.subscribers import read_feed, subscribe
 from tests.support.tools import MissingTool, install_webhooks_client
 from tests.support.webhook_receiver import (
@@ -48,6 +48,8 @@ LIVES = {
     "lapsed": ["created", "expired"],
     "returned": ["created", "confirmed", "cancelled", "refund_due"],
     "refunded": ["created", "confirmed", "cancelled", "refunded"],
+    "refused": ["created", "refund_due", "confirmed"],
+    "parted": ["created", "confirmed", "changed", "refund_due", "refunded"],
 }
 
 
@@ -65,11 +67,19 @@ def impatient(background: BackgroundProcesses) -> BackgroundProcesses:
 def live(web: Api, world: Database, kind: str) -> str:
     """One reservation from beginning to end; its id."""
     user = new_user()
-    answer = web.buy(user, STANDING, **{STANDING_A: 1})
+    quantity = 2 if kind == "parted" else 1
+    answer = web.buy(user, STANDING, **{STANDING_A: quantity})
     assert answer.status == 201, answer.json
     reservation: str = answer.json["reservation"]["id"]
-    if kind in ("paid", "returned", "refunded"):
-        assert web.confirm(reservation, 120_000).status == 200
+    if kind == "refused":
+        assert web.confirm(reservation, 1, new_user()).status == 409
+    if kind in ("paid", "returned", "refunded", "refused", "parted"):
+        assert web.confirm(reservation, quantity * 120_000).status == 200
+    if kind == "parted":
+        part = {"items": [{"ticketTypeId": STANDING_A, "quantity": 1}]}
+        assert web.post(f"/reservations/{reservation}/cancel", part, user=user).status == 200
+        refund = world.one("SELECT id::text FROM refunds WHERE reservation_id = %s", reservation)
+        assert web.post(f"/internal/refunds/{refund}/done", headers=INTERNAL).status == 200
     if kind in ("left", "returned"):
         assert web.cancel(user, reservation).status == 200
     if kind == "refunded":
