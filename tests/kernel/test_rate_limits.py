@@ -241,6 +241,7 @@ def two_webs(database_url: str, logs: Path) -> Iterator[list[Api]]:
                     DATABASE_URL=database_url,
                     WEB_WORKERS="1",
                     MAX_SEATS_PER_RESERVATION="4",
+                    MAX_TICKETS_PER_BUYER="100",
                     **NARROW,
                 )
             )
