@@ -4,16 +4,18 @@ from django.db import migrations, models
 
 # A VOLATILE function takes a new snapshot for each of its queries, so that after the wait for the lock it sees what the
 # requests before it have committed; the statement that calls it would not. The lock is the transaction's, and is released
-# once its rows are visible. A hash that two buyers share makes them take turns, and nothing else. No index serves `IS NOT
-# DISTINCT FROM`, and no join reorders what stands in a subquery: in a new database, without statistics, PostgreSQL would
-# read all reservations of the event, not those of the buyer.
+# once its rows are visible. A hash that two buyers share makes them take turns, and nothing else.
+#
+# Plans are made once for each connection, maybe when the tables are empty, and must not read from end to end what has
+# thousands of rows later. So no plan scans a whole table, no index serves `IS NOT DISTINCT FROM` (PostgreSQL would read all
+# reservations of the event, not those of the buyer), and no join reorders what stands in a subquery.
 FORWARD = """
 CREATE FUNCTION lock_buyer(
     buyer uuid, event uuid, wanted_seats uuid[],
     relock_seconds double precision, hold_seconds double precision, window_seconds double precision,
     OUT held bigint, OUT has_overdue boolean,
     OUT closed_seat uuid, OUT closed_seconds double precision, OUT unpaid_seconds double precision
-) LANGUAGE plpgsql VOLATILE AS $$
+) LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
 DECLARE
     has_unpaid boolean;
 BEGIN
