@@ -56,10 +56,9 @@ def parameters() -> dict[str, Any]:
     }
 
 
-def is_behind_own_hold(row: Mapping[str, Any]) -> bool:
+def is_behind_own_hold(record: Mapping[str, Any] | None) -> bool:
     """Whether nothing was made while the buyer has a hold past its deadline, which counts until it is ended."""
-    record = row["buyer"]
-    return row["reservation_id"] is None and record is not None and bool(record["has_overdue"])
+    return record is not None and bool(record["has_overdue"])
 
 
 def rejection(row: Mapping[str, Any], *, quantity: int, labels: Mapping[UUID, str]) -> DomainError | None:
