@@ -4,7 +4,7 @@ Rows are imported from them in batches. The record of the import (`legacy_import
 (`legacy_import_steps`) are kept beside them. The record stays after the import; the rest is dropped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -69,12 +69,18 @@ class Record:
 @contextmanager
 def import_session() -> Iterator[None]:
     """Applies the import's settings to this thread's connection."""
-    execute("; ".join(f"SET {name} = '{value}'" for name, value in _SETTINGS.items()))
+    # Not RESET: our own settings are made after connecting, and RESET would give those of the server.
+    before = fetch_one(f"SELECT {', '.join(f'current_setting({name!r}) AS {name}' for name in _SETTINGS)}", {})
+    _set(_SETTINGS)
     try:
         yield
     finally:
         if connection.is_usable():
-            execute("; ".join(f"RESET {name}" for name in _SETTINGS))
+            _set(before)
+
+
+def _set(settings: Mapping[str, str]) -> None:
+    execute("; ".join(f"SET {name} = '{value}'" for name, value in settings.items()))
 
 
 @contextmanager

@@ -18,6 +18,10 @@ class BackofficeSite(admin.AdminSite):
     index_title = _("Overview")
     site_url = None
 
+    def get_urls(self) -> list[Any]:
+        """Without the way to an object's public page: no object has one, and ids that are no UUIDs would be a 500 there."""
+        return [url for url in super().get_urls() if getattr(url, "name", None) != "view_on_site"]
+
     def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
         from kernel.backoffice.choosers import ChooserView  # with the pages, not at start
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from kernel.openapi.schema import MessageSerializer, Timestamp
@@ -143,6 +144,7 @@ class RefundSerializer(serializers.Serializer[Any]):
     doneAt = Timestamp(allow_null=True)
 
 
+@extend_schema_serializer(many=False)
 class RefundsSerializer(serializers.Serializer[Any]):
     refunds = RefundSerializer(many=True)
     hasMore = serializers.BooleanField(help_text="Whether there are more after the last one.")

@@ -29,7 +29,8 @@ def buyer(*, seat_ids: str, condition: str) -> str:
     # the condition is found true, when `verdict` has locked the places.
     return f"""buyer AS MATERIALIZED (
     SELECT e.max_tickets, lock_buyer(
-        %(user_id)s, %(event_id)s, {seat_ids}, %(relock_seconds)s::float8, %(seconds)s::float8, %(window_seconds)s::float8
+        %(user_id)s, %(event_id)s, {seat_ids}, %(relock_seconds)s::float8, %(seconds)s::float8, %(window_seconds)s::float8,
+        %(unpaid_seconds)s::float8
     ) AS record
     FROM verdict v, event e WHERE {condition}
 )"""
@@ -39,8 +40,10 @@ def buyer(*, seat_ids: str, condition: str) -> str:
 MAY_BUY = """(b.record).held + v.quantity <= b.max_tickets AND (b.record).closed_seat IS NULL
       AND (b.record).unpaid_seconds <= %(unpaid_seconds)s::float8"""
 
-# A column of the result, for `rejection` and `is_behind_own_hold`.
-RECORD = "(SELECT to_jsonb(b.record) || jsonb_build_object('max_tickets', b.max_tickets) FROM buyer b) AS buyer"
+# A column of the result, for `rejection` and `is_behind_own_hold`; `r` is what was made, if anything was.
+RECORD = """CASE WHEN r.id IS NULL THEN (
+           SELECT to_jsonb(b.record) || jsonb_build_object('max_tickets', b.max_tickets) FROM buyer b
+       ) END AS buyer"""
 
 
 def parameters() -> dict[str, Any]:
@@ -53,10 +56,9 @@ def parameters() -> dict[str, Any]:
     }
 
 
-def is_behind_own_hold(row: Mapping[str, Any]) -> bool:
+def is_behind_own_hold(record: Mapping[str, Any] | None) -> bool:
     """Whether nothing was made while the buyer has a hold past its deadline, which counts until it is ended."""
-    record = row["buyer"]
-    return row["reservation_id"] is None and record is not None and bool(record["has_overdue"])
+    return record is not None and bool(record["has_overdue"])
 
 
 def rejection(row: Mapping[str, Any], *, quantity: int, labels: Mapping[UUID, str]) -> DomainError | None:

@@ -133,7 +133,7 @@ locked AS (
 ),
 {_CHANGED}
 SELECT (SELECT to_jsonb(target) FROM target) AS target, e.is_on_sale, v.all_found, v.all_available, v.all_held, v.held,
-       v.total, t.expires_at, (SELECT id FROM changed) AS reservation_id, EXISTS (SELECT FROM dropped) AS has_dropped,
+       v.total, t.expires_at, r.id AS reservation_id, EXISTS (SELECT FROM dropped) AS has_dropped,
        EXISTS (SELECT FROM taken) AS has_taken,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p WHERE p.is_wanted) AS seats,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM released) AS released,
@@ -142,7 +142,7 @@ SELECT (SELECT to_jsonb(target) FROM target) AS target, e.is_on_sale, v.all_foun
            SELECT FROM reservation_items i JOIN reservations h ON h.id = i.reservation_id
            WHERE i.seat_id IN (SELECT id FROM taken) AND i.is_live AND h.status = 'pending' AND h.deadline <= now()
        ) AS hold_is_overdue
-FROM verdict v LEFT JOIN event e ON true LEFT JOIN target t ON true
+FROM verdict v LEFT JOIN event e ON true LEFT JOIN target t ON true LEFT JOIN changed r ON true
 """
 
 _HELD = """

@@ -83,7 +83,7 @@ retaken AS MATERIALIZED (
     WHERE (SELECT yes FROM seats_are_free) ORDER BY t.id FOR UPDATE OF t
 ),
 buyer AS MATERIALIZED (
-    SELECT (lock_buyer(p.user_id, p.event_id, '{{}}', 0, 0, 0)).held
+    SELECT (lock_buyer(p.user_id, p.event_id, '{{}}', 0, 0, 0, 0)).held
                + CASE p.status WHEN 'expired' THEN (SELECT sum(quantity) FROM item) ELSE 0 END AS quantity,
            (SELECT {buyer_limits.MAX_TICKETS} FROM events e WHERE e.id = p.event_id)
     FROM payable p WHERE p.is_late AND (SELECT count(*) FROM retaken) IS NOT NULL

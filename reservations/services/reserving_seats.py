@@ -184,7 +184,7 @@ def _insert(
     }
     row = _fetch(parameters, request)
     is_behind_hold = row["next_hold_ends_in"] is not None and row["next_hold_ends_in"] <= 0
-    if is_behind_hold or buyer_limits.is_behind_own_hold(row):
+    if is_behind_hold or buyer_limits.is_behind_own_hold(row["buyer"]):
         expire_holders(seat_ids=seat_ids, user_id=user_id, event_id=event_id)
         row = _fetch(parameters, request)
     by_id = {UUID(seat["id"]): seat for seat in row["seats"] or ()}

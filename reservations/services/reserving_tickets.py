@@ -163,7 +163,7 @@ def _insert(
         **buyer_limits.parameters(),
     }
     row = idempotency.fetch_reserved(_RESERVE, parameters, request)
-    if row["hold_is_overdue"] or buyer_limits.is_behind_own_hold(row):
+    if row["hold_is_overdue"] or buyer_limits.is_behind_own_hold(row["buyer"]):
         expire_holders(ticket_type_ids=list(quantities), user_id=user_id, event_id=event_id)
         row = idempotency.fetch_reserved(_RESERVE, parameters, request)
     if row["reservation_id"] is None:

@@ -92,6 +92,7 @@ def test_nothing_is_prepared_where_the_settings_say_so(world: Database) -> None:
 
 def test_what_was_prepared_may_be_taken_back_at_any_time(world: Database) -> None:
     """As psycopg does it after a rollback, for all who use the connection."""
+    connections["default"].close_pool()  # of connections on which psycopg has prepared statements of its own
     statement = "SELECT %(n)s::int AS n, 'taken back' AS marker"
     for n in range(12):
         assert fetch_one(statement, {"n": n})["n"] == n

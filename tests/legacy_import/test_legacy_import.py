@@ -427,3 +427,20 @@ def test_changes_during_an_import_are_noticed(old: Database, new: Database, logs
 
     assert import_legacy("--start-over")[1] == ""
     assert not differences(as_it_is(new), as_it_should_be(old))
+
+
+def test_a_session_of_the_import_leaves_the_connection_as_it_was(world: Database) -> None:
+    from django.db import connection
+
+    from legacy_import.staging import import_session
+
+    def limits() -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
+            return list(cursor.fetchone())
+
+    before = limits()
+    with import_session():
+        assert limits() == ["1min", "0"]
+    assert limits() == before
+    assert "0" not in before

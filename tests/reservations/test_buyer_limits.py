@@ -146,8 +146,9 @@ def without_the_lock(world: Database) -> Iterator[None]:
     text = world.one("SELECT pg_get_functiondef('lock_buyer'::regproc)")
     lock = "PERFORM pg_advisory_xact_lock(uuid_hash_extended(buyer, uuid_hash_extended(event, 0)));"
     assert lock in text
-    world.rows(text.replace(lock, "").replace("unpaid_seconds := hold_seconds;", "unpaid_seconds := hold_seconds;"
-                                              " PERFORM pg_sleep(0.3);"))  # fmt: skip
+    moment = "IF has_released THEN"
+    assert moment in text
+    world.rows(text.replace(lock, "").replace(moment, f"PERFORM pg_sleep(0.3); {moment}"))
     try:
         yield
     finally:

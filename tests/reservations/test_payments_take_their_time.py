@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.harness import INTERNAL, Answer, Api, Database, assert_books_agree, at_once, new_user
-from tests.support.interleaving import one_after_the_other
+from tests.support.interleaving import InProcess, changed_statement, one_after_the_other
 from tests.support.one_sale import Sale, add_ticket_type, call_off, cancel, in_short, pay, refund, sweep
 
 EXPIRED = ("expired", "failed", False, "available")
@@ -117,7 +117,7 @@ def test_a_payment_of_which_nothing_is_heard_ends_with_its_time(sale: Sale) -> N
     begin(sale)
     age(sale, PAYMENT + 61)
     assert in_short(begin(sale)) == in_short(fail(sale)) == (409, "RESERVATION_EXPIRED")
-    assert sweep(sale) == 1
+    sweep_all(sale)
     assert sale.end == EXPIRED
     assert in_short(begin(sale)) == (409, "RESERVATION_EXPIRED")
     assert begin(sale).headers["reservation-status"] == "expired"
@@ -476,14 +476,34 @@ def catalogue_time(world: Database, sale: Sale) -> bool:
     return bool(world.one("SELECT deadline <= now() FROM reservations WHERE id = %s", sale.id))
 
 
-def test_a_late_payment_that_waits_for_the_next_buyer_is_refused(web: Api, catalogue: Database) -> None:
-    sale = late(Sale(web, catalogue, "seat").begin("pending"))
-    sweep_all(sale)
+def taken_and_paid(sale: Sale) -> list[Any]:
+    """Another buyer takes all that there is, and then the late payment comes; both wait for the places."""
+    sweep_all(late(sale))
     assert sale.end == EXPIRED
-    taken, paid = one_after_the_other(
-        catalogue, sale.held_at, lambda: web.reserve(new_user(), sale.event, sale.place), partial(pay, sale)
-    )
-    assert (taken.status, paid) == (201, (409, "RESERVATION_EXPIRED"))
+
+    def take() -> int:
+        if sale.kind == "seat":
+            return sale.api.reserve(new_user(), sale.event, sale.place).status
+        return sale.api.buy(new_user(), sale.event, **{sale.place: 10}).status
+
+    return one_after_the_other(sale.world, sale.held_at, take, partial(pay, sale))
+
+
+def test_a_late_payment_that_waits_for_the_next_buyer_is_refused(sale: Sale) -> None:
+    assert taken_and_paid(sale) == [201, (409, "RESERVATION_EXPIRED")]
+    assert refunds(sale) == [(f"of {sale.id}", sale.amount, "late_payment", False)]
+    assert_books_agree(sale.event)
+
+
+def test_control_without_its_lock_a_late_payment_sells_what_another_has(
+    catalogue: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sale = Sale(InProcess(), catalogue, "tickets").begin("pending")
+    confirming = "reservations.services.confirming"
+    with changed_statement(monkeypatch, confirming, "_CONFIRM", "ORDER BY t.id FOR UPDATE OF t", "ORDER BY t.id"):
+        assert taken_and_paid(sale) == [201, 200]  # thirteen of ten
+    with pytest.raises(AssertionError, match="stock_differs"):
+        assert_books_agree(sale.event)
 
 
 def test_cancelling_what_a_late_payment_has_just_retaken_releases_it(sale: Sale) -> None:

@@ -50,8 +50,12 @@ IDS = {
     "cancelReservation": "4e500000-0000-4000-8000-000000000008",
     "changeSeats": "4e500000-0000-4000-8000-000000000001",
     "getSale": HALL,
+    "extendReservation": "4e500000-0000-4000-8000-000000000008",
+    "beginPayment": NOTHING,
+    "failPayment": NOTHING,
     "confirmReservation": NOTHING,
     "refundReservation": NOTHING,
+    "settleRefund": NOTHING,
     "cancelEvent": ENDED,
 }
 
@@ -66,6 +70,8 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     described = Described(web.get("/api/schema", headers={"Accept-Encoding": "identity"}).json)
     asker = Asker(described)
     sell(asker, web, world)
+    pay_slowly(asker, web, world)
+    give_back(asker, web, world)
     wait_in_line(asker, web, world)
     refuse_sales(asker, web, world, redis)
     change_seats(asker, web, world, redis)
@@ -102,14 +108,14 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
     bought = ask("buyTickets").json["reservation"]
     ask("confirmReservation", bought["id"], body=payment | {"amount": bought["totalAmount"]})  # used before
     ask("confirmReservation", CANCELLED)
-    ask("cancelReservation", bought["id"])
-    ask("cancelReservation", bought["id"])
+    ask("cancelReservation", bought["id"], body={})
+    ask("cancelReservation", bought["id"], body={})
     of_held = "id IN (SELECT seat_id FROM reservation_items WHERE reservation_id = %s)"
     world.rows(
         f"UPDATE seats SET status = 'locked' WHERE {of_held}", held
     )  # by somebody who does not know that it is paid
     ask("refundReservation", held)
-    ask("cancelReservation", held)
+    ask("cancelReservation", held, body={})
     world.rows(f"UPDATE seats SET status = 'sold' WHERE {of_held}", held)
     ask("refundReservation", held)
     ask("listMyReservations", query="?page=0")
@@ -117,13 +123,55 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
     world.expire(late)
     ask("confirmReservation", late)
     assert web.reserve(new_user(), HALL, seat(1, 5)).status == 201
-    ask("cancelReservation", late)
+    ask("cancelReservation", late, body={})
     ask("changeSeats", late, body={"seatIds": [seat(1, 5)]})
     ask("changeSeats", CANCELLED, body={"seatIds": [seat(1, 5)]})
     ask("cancelEvent", IDS["cancelEvent"])
     ask("readFeed")
     ask("readFeed", query="?limit=0")
     ask("readFeed", query="?after=0")
+
+
+def pay_slowly(asker: Asker, web: Api, world: Database) -> None:
+    """A payment that takes its time, in each state of its reservation."""
+    ask = partial(asker.ask, web)
+    made = web.reserve(BUYER, HALL, seat(1, 12)).json["reservation"]
+    held, operations = made["id"], ("beginPayment", "failPayment", "extendReservation")
+    ask("beginPayment", held)
+    ask("cancelReservation", held, body={})
+    ask("extendReservation", held)
+    ask("failPayment", held)
+    ask("cancelReservation", held)  # a part of what is not paid
+    world.rows("UPDATE reservations SET created_at = created_at - interval '1 h' WHERE id = %s", held)
+    ask("extendReservation", held)  # no longer
+    assert web.confirm(held, made["totalAmount"]).status == 200
+    for operation in operations:
+        ask(operation, held)
+    ask("cancelReservation", held)  # a part that it does not have
+    assert web.cancel(BUYER, held).status == 200
+    late = web.reserve(BUYER, HALL, seat(1, 12)).json["reservation"]["id"]
+    world.expire(late)
+    for operation in operations:
+        ask(operation, held)
+        ask(operation, late)
+
+
+def give_back(asker: Asker, web: Api, world: Database) -> None:
+    ask, event = partial(asker.ask, web), world.add_event()
+    place = world.one("SELECT id::text FROM seats WHERE event_id = %s", event)
+    begun = web.reserve(BUYER, event, place).json["reservation"]
+    assert web.confirm(begun["id"], begun["totalAmount"]).status == 200
+    world.rows("UPDATE events SET event_date = now() WHERE id = %s", event)
+    ask("cancelReservation", begun["id"], body={})
+    bought = web.buy(BUYER, STANDING, **{STANDING_A: 3}).json["reservation"]
+    assert web.confirm(bought["id"], bought["totalAmount"]).status == 200
+    for quantity in (1, 2):
+        items = [{"ticketTypeId": STANDING_A, "quantity": quantity}]
+        ask("cancelReservation", bought["id"], body={"items": items}, headers={"Idempotency-Key": "a part"})
+    found = ask("listRefunds").json["refunds"]
+    ask("settleRefund", found[-1]["id"])
+    ask("listRefunds", query="?limit=0")
+    ask("listRefunds", query=f"?after={NOTHING}")
 
 
 def wait_in_line(asker: Asker, web: Api, world: Database) -> None:
@@ -270,7 +318,6 @@ def prove_something(asker: Asker, database_url: str, logs: Path) -> None:
 
 def ask_too_often(asker: Asker, web: Api, redis) -> None:
     """Too many bad tokens and searches have come from here, and the buyer has joined, reserved and asked too often."""
-    whole_at = int((time.time() + 60) * 1_000_000)
     subjects = {
         "join": BUYER,
         "status": BUYER,
@@ -278,19 +325,23 @@ def ask_too_often(asker: Asker, web: Api, redis) -> None:
         "bad-tokens": "127.0.0.1",
         "search-per-address": "127.0.0.1",
     }
-    for name, subject in subjects.items():
-        redis.set(f"rate:{name}:{subject}", whole_at, ex=60)
-    asker.ask(web, "listEvents", query="?q=once+more")
+
+    def ask_again(*args: Any, **options: Any) -> None:
+        for name, subject in subjects.items():
+            redis.set(f"rate:{name}:{subject}", int((time.time() + 60) * 1_000_000), ex=60)
+        asker.ask(web, *args, **options)
+
+    ask_again("listEvents", query="?q=once+more")
     for operation in asker.described.operations.values():
-        ask = partial(asker.ask, web, operation.id, *ids(operation.path, operation.id))
+        ask = partial(ask_again, operation.id, *ids(operation.path, operation.id))
         if operation.is_signed_in:
             ask(who=GARBAGE)
         if operation.is_internal:
             ask(who={"X-Internal-Token": "guessed"})
     for name in ("checkQueue", "getQueueStatus", "sendQueueHeartbeat"):
-        asker.ask(web, name, THEATRE)
+        ask_again(name, THEATRE)
     for name in ("reserveSeats", "buyTickets"):
-        asker.ask(web, name)
+        ask_again(name)
 
 
 def fail(asker: Asker, web: Api, world: Database, redis) -> None:
