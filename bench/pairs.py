@@ -25,7 +25,6 @@ from bench.load import http
 from bench.service import ROOT, Service
 
 TURN = 400  # reservations
-BUYERS = 4_000
 CONNECTIONS = 4  # fewer than threads of `web`, or some get a 503 while all of them wait for PostgreSQL
 WARM_UP_TURNS = 3
 
@@ -51,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path)
     parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--buyers", type=int, default=20_000, help="fewer than reservations: each makes several")
     given = parser.parse_args()
     directory = ROOT / ".local" / "bench-pairs"
     directory.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def main() -> None:
                 stack.enter_context(_running(service, name, root, number))
                 for number, (name, root) in enumerate((("before", given.before.resolve()), ("after", ROOT)))
             ]
-            _measure(service, program, sides, pairs=given.pairs)
+            _measure(service, program, sides, pairs=given.pairs, buyers=given.buyers)
     finally:
         service.servers.stop()
 
@@ -98,11 +98,11 @@ def _web(service: Service, name: str, root: Path, environment: Mapping[str, str]
             service.groups["web"] = service.groups.pop(name)
 
 
-def _measure(service: Service, program: Path, sides: list[Side], *, pairs: int) -> None:
+def _measure(service: Service, program: Path, sides: list[Side], *, pairs: int, buyers: int) -> None:
     now = int(time.time())
     tokens = [
         jwt.encode({"userId": catalogue.named(f"buyer-{n}"), "exp": now + 86_400}, service.environment["JWT_SECRET"])
-        for n in range(BUYERS)
+        for n in range(buyers)
     ]
     take = partial(_turn, service, program, tokens)
     for turn in range(WARM_UP_TURNS):
@@ -133,7 +133,7 @@ def _turn(service: Service, program: Path, tokens: list[str], side: Side, number
             "POST",
             "/seats/reserve",
             body={"eventId": catalogue.LARGE, "seatIds": [catalogue.seat("large", n + 1)]},
-            Authorization=f"Bearer {tokens[n % BUYERS]}",
+            Authorization=f"Bearer {tokens[n % len(tokens)]}",
         )
         for n in range(number * TURN, (number + 1) * TURN)
     ]

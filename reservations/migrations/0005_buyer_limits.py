@@ -25,6 +25,14 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(uuid_hash_extended(buyer, uuid_hash_extended(event, 0)));
 
+    held := 0;
+    has_overdue := false;
+    unpaid_seconds := hold_seconds;
+    PERFORM FROM reservations r WHERE r.user_id = buyer AND r.event_id IS NOT DISTINCT FROM event LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+
     SELECT coalesce(sum((
                SELECT sum(i.quantity) FROM reservation_items i WHERE i.reservation_id = r.id AND i.is_live
            )) FILTER (WHERE r.status IN ('pending', 'confirmed')), 0),

@@ -146,9 +146,9 @@ def without_the_lock(world: Database) -> Iterator[None]:
     text = world.one("SELECT pg_get_functiondef('lock_buyer'::regproc)")
     lock = "PERFORM pg_advisory_xact_lock(uuid_hash_extended(buyer, uuid_hash_extended(event, 0)));"
     assert lock in text
-    moment = "IF has_released THEN"
-    assert moment in text
-    world.rows(text.replace(lock, "").replace(moment, f"PERFORM pg_sleep(0.3); {moment}"))
+    of_a_new_buyer = "IF NOT FOUND THEN"
+    assert of_a_new_buyer in text
+    world.rows(text.replace(lock, "").replace(of_a_new_buyer, f"{of_a_new_buyer} PERFORM pg_sleep(0.3);"))
     try:
         yield
     finally:
