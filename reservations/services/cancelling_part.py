@@ -19,7 +19,7 @@ from reservations.errors import (
 )
 from reservations.models import Reservation
 from reservations.selectors import IS_BEING_PAID, IS_CANCELLABLE, IS_OVERDUE
-from reservations.services.releasing import cancel_reservation, publish_released, why_not_cancelled
+from reservations.services.releasing import cancel_reservation, publish_released, restocked, why_not_cancelled
 
 # `part` is what goes, `remaining` how much stays. Tickets of one type may be in several items: they go from the first on.
 # What was cancelled stands in the refund; the reservation is then one of what remains.
@@ -86,18 +86,7 @@ released AS (
     WHERE s.id = l.id AND l.status <> 'available'
     RETURNING s.id, s.event_id, nextval('change_number') AS change
 ),
-returned_stock AS MATERIALIZED (
-    SELECT t.id, t.total_quantity, t.available_quantity + gone.quantity AS available_quantity FROM ticket_types t JOIN (
-        SELECT ticket_type_id, sum(gone) AS quantity FROM part, changed GROUP BY 1
-    ) gone ON gone.ticket_type_id = t.id
-    ORDER BY t.id FOR UPDATE OF t
-),
-restocked AS (
-    UPDATE ticket_types t SET available_quantity = r.available_quantity,
-        total_quantity = greatest(r.total_quantity, r.available_quantity), updated_at = now()
-    FROM returned_stock r WHERE t.id = r.id
-    RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
-)
+{restocked("SELECT ticket_type_id, sum(gone) AS quantity FROM part, changed GROUP BY 1")}
 SELECT (SELECT to_jsonb(target) FROM target) AS target, (SELECT to_jsonb(earlier) FROM earlier) AS earlier,
        (SELECT to_jsonb(changed) FROM changed) AS changed, to_jsonb(v) AS verdict,
        (SELECT jsonb_agg(to_jsonb(released)) FROM released) AS seats,
