@@ -8,8 +8,8 @@
 # every buyer goes straight to PostgreSQL.
 
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -54,6 +54,18 @@ class SeatLocks:
     event_id: UUID
     token: str
     keys: tuple[str, ...]
+
+    @contextmanager
+    def released_on_failure(self) -> Iterator[None]:
+        """Releases the locks if the block raises; a SeatTaken is cached for other buyers."""
+        try:
+            yield
+        except SeatTaken as rejection:
+            self.release(rejection)
+            raise
+        except BaseException:
+            self.release()
+            raise
 
     def release(self, rejection: SeatTaken | None = None) -> None:
         """Releases those that have not expired; with a rejection, caches it for other buyers. One round trip."""

@@ -21,7 +21,7 @@ from reservations.errors import (
 )
 from reservations.models import Reservation
 from reservations.selectors import IS_BEING_PAID, IS_CANCELLABLE, IS_OVERDUE
-from reservations.services.releasing import cancel_reservation, publish_released, why_not_cancelled
+from reservations.services.releasing import cancel_reservation, publish_released, restocked, why_not_cancelled
 
 _CHANGED = outbox.record(
     "changed r LEFT JOIN refund f ON true",
@@ -107,18 +107,7 @@ released AS (
     WHERE s.id = l.id AND l.status <> 'available'
     RETURNING s.id, s.event_id, nextval('change_number') AS change
 ),
-returned_stock AS MATERIALIZED (
-    SELECT t.id, t.total_quantity, t.available_quantity + gone.quantity AS available_quantity FROM ticket_types t JOIN (
-        SELECT ticket_type_id, sum(gone) AS quantity FROM part, changed GROUP BY 1
-    ) gone ON gone.ticket_type_id = t.id
-    ORDER BY t.id FOR UPDATE OF t
-),
-restocked AS (
-    UPDATE ticket_types t SET available_quantity = r.available_quantity,
-        total_quantity = greatest(r.total_quantity, r.available_quantity), updated_at = now()
-    FROM returned_stock r WHERE t.id = r.id
-    RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
-),
+{restocked("SELECT ticket_type_id, sum(gone) AS quantity FROM part, changed GROUP BY 1")},
 {_CHANGED}
 SELECT (SELECT to_jsonb(target) FROM target) AS target, (SELECT to_jsonb(earlier) FROM earlier) AS earlier,
        (SELECT jsonb_build_object('amount', amount, 'total_amount', total_amount) FROM changed) AS changed,

@@ -184,14 +184,8 @@ def change_seats(*, buyer: Visitor, held: SeatsHeld, seat_ids: Sequence[UUID]) -
     if not taken:
         return _publish(held.event_id, seat_ids, _change(wanted), locks=None)
     locks = seats.acquire_locks(event_id=held.event_id, buyer=buyer, seat_ids=taken)
-    try:
+    with locks.released_on_failure():
         row = _change(wanted)
-    except SeatTaken as rejection:
-        locks.release(rejection)
-        raise
-    except BaseException:
-        locks.release()
-        raise
     return _publish(held.event_id, seat_ids, row, locks=locks)
 
 

@@ -186,7 +186,7 @@ def confirm_reservation(
         if event_id is not None and row["stock"]:
             after_commit(effects.stock_was_changed, event_id=event_id, stock=row["stock"])
     else:
-        current_status = Status.EXPIRED.value if target["is_overdue"] else target["status"]
+        current_status = status_now(target)
         rejection = _first_rejection(payment, row, records_rejection=records_rejection)
         if rejection is not None:
             rejection.reservation_status = current_status
@@ -246,13 +246,24 @@ def _record(payment: dict[str, Any], rejection: PaymentRefused) -> dict[str, Any
 
 def _rejection(target: dict[str, Any], *, amount: int) -> PaymentRefused:
     """Why a payment that came for the first time has confirmed nothing."""
+    if (refusal := why_not_payable(target)) is not None:
+        return refusal
+    return AmountDiffers() if target["total_amount"] != amount else PaymentUsedElsewhere()
+
+
+def why_not_payable(target: dict[str, Any]) -> PaymentRefused | None:
+    """Why a reservation cannot be paid now, by its `status` and `is_overdue`; None if it can."""
     match target["status"]:
         case Status.CANCELLED:
             return PaidAfterCancelling()
-        case Status.EXPIRED:
-            return PaidTooLate()
-        case Status.PENDING if target["is_overdue"]:
-            return PaidTooLate()
         case Status.CONFIRMED:
             return PaidTwice()
-    return AmountDiffers() if target["total_amount"] != amount else PaymentUsedElsewhere()
+        case Status.PENDING if not target["is_overdue"]:
+            return None
+    return PaidTooLate()
+
+
+def status_now(target: dict[str, Any]) -> str:
+    """The status, as every operation sees it: a hold past its deadline has expired."""
+    status: str = Status.EXPIRED.value if target["is_overdue"] else target["status"]
+    return status

@@ -8,19 +8,15 @@ from uuid import UUID
 from django.conf import settings
 
 from kernel.db.sql import fetch_one
-from kernel.errors import DomainError
 from reservations.errors import (
     AlreadyCancelled,
     AlreadyExpired,
     HoldLimitReached,
-    PaidAfterCancelling,
-    PaidTooLate,
-    PaidTwice,
-    PaymentRefused,
     ReservationNotFound,
 )
 from reservations.models import Reservation
 from reservations.selectors import IS_BEING_PAID, IS_OVERDUE
+from reservations.services.confirming import status_now, why_not_payable
 
 Status = Reservation.Status
 
@@ -136,13 +132,14 @@ def _move(statement: str, **parameters: Any) -> dict[str, Any]:
 
 
 def _is_held(target: dict[str, Any]) -> bool:
-    return bool(target["status"] == Status.PENDING and not target["is_overdue"])
+    return why_not_payable(target) is None
 
 
 def _result(row: dict[str, Any], *, is_being_paid: bool) -> Hold:
     target = row["target"]
-    if not _is_held(target):
-        raise _why_not_held(target)
+    if (refusal := why_not_payable(target)) is not None:
+        refusal.reservation_status = status_now(target)
+        raise refusal
     return Hold(
         reservation_id=UUID(target["id"]),
         number=target["reservation_number"],
@@ -151,11 +148,3 @@ def _result(row: dict[str, Any], *, is_being_paid: bool) -> Hold:
         latest=row["latest"],
         is_being_paid=is_being_paid,
     )
-
-
-def _why_not_held(target: dict[str, Any]) -> DomainError:
-    """As a payment would be refused now."""
-    refusals: dict[str, PaymentRefused] = {Status.CONFIRMED: PaidTwice(), Status.CANCELLED: PaidAfterCancelling()}
-    refusal = refusals.get(target["status"], PaidTooLate())
-    refusal.reservation_status = Status.EXPIRED.value if target["is_overdue"] else target["status"]
-    return refusal

@@ -41,6 +41,23 @@ class Released:
     held_back: list[UUID]
 
 
+def restocked(returned: str) -> str:
+    """The CTEs that return stock. `returned` is SQL of `ticket_type_id` and `quantity`, a row for each type."""
+    # Stock that would rise above its total raises the total: a ticket that was reserved exists. Only rows that others have
+    # written can be so (docs/adr/0005). It is computed from the row as it is after the wait, as in `reserving_tickets`.
+    return f"""returned_stock AS MATERIALIZED (
+    SELECT t.id, t.total_quantity, t.available_quantity + returned.quantity AS available_quantity
+    FROM ticket_types t JOIN ({returned}) returned ON returned.ticket_type_id = t.id
+    ORDER BY t.id FOR UPDATE OF t
+),
+restocked AS (
+    UPDATE ticket_types t SET available_quantity = r.available_quantity,
+        total_quantity = greatest(r.total_quantity, r.available_quantity), updated_at = now()
+    FROM returned_stock r WHERE t.id = r.id
+    RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
+)"""
+
+
 def _end(
     target: str,
     *,
@@ -60,8 +77,6 @@ def _end(
     # are live.
     # A seat that is not in the state that its reservation's status implies is somebody else's affair: a writer that knows
     # another truth has sold or unsold it. Releasing it could sell it twice, so the reservation stays as it is.
-    # Stock that would rise above its total raises the total: a ticket that was reserved exists. Only rows that others have
-    # written can be so (docs/adr/0005). It is computed from the row as it is after the wait, as in `reserving_tickets`.
     return f"""
 WITH target AS MATERIALIZED ({target}),
 item AS MATERIALIZED (
@@ -94,18 +109,12 @@ released AS (
     WHERE s.id = l.id AND item.seat_id = l.id AND ended.id = item.reservation_id AND l.status <> 'available'
     RETURNING s.id, s.event_id, nextval('change_number') AS change
 ),
-returned_stock AS MATERIALIZED (
-    SELECT t.id, t.total_quantity, t.available_quantity + item.quantity AS available_quantity FROM ticket_types t JOIN (
-        SELECT ticket_type_id, sum(quantity) AS quantity FROM item JOIN ended ON ended.id = item.reservation_id GROUP BY 1
-    ) item ON item.ticket_type_id = t.id
-    ORDER BY t.id FOR UPDATE OF t
-),
-restocked AS (
-    UPDATE ticket_types t SET available_quantity = r.available_quantity,
-        total_quantity = greatest(r.total_quantity, r.available_quantity), updated_at = now()
-    FROM returned_stock r WHERE t.id = r.id
-    RETURNING t.id, t.event_id, t.available_quantity, t.total_quantity, nextval('change_number') AS change
-),
+{
+        restocked(
+            "SELECT ticket_type_id, sum(quantity) AS quantity FROM item JOIN ended ON ended.id = item.reservation_id"
+            " GROUP BY 1"
+        )
+    },
 {_ended_messages(is_refunded=is_refunded)}
 SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT count(*) FROM ended) AS ended,
        (SELECT jsonb_agg(id) FROM held_back) AS held_back,

@@ -156,14 +156,8 @@ def _reserve(
 ) -> ReservedSeats:
     request_locks = idempotency.request_locks(request, event_id=event_id)
     locks = seats.acquire_locks(event_id=event_id, buyer=buyer, seat_ids=seat_ids, also=request_locks)
-    try:
+    with locks.released_on_failure():
         reserved = _insert(user_id=buyer.user_id, event_id=event_id, seat_ids=seat_ids, request=request)
-    except SeatTaken as rejection:
-        locks.release(rejection)
-        raise
-    except BaseException:
-        locks.release()
-        raise
     after_commit(effects.seats_were_locked, event_id=event_id, changes=reserved.changes, locks=locks)
     return reserved
 

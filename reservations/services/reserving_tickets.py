@@ -133,11 +133,8 @@ def _reserve(
     # Stock has no locks, since many buyers may have it at once: this is for the admission, and the lock of the request.
     request_locks = idempotency.request_locks(request, event_id=event_id)
     locks = seats.acquire_locks(event_id=event_id, buyer=buyer, also=request_locks)
-    try:
+    with locks.released_on_failure():
         reserved = _insert(user_id=buyer.user_id, event_id=event_id, quantities=quantities, request=request)
-    except BaseException:
-        locks.release()
-        raise
     after_commit(
         effects.tickets_were_reserved,
         event_id=event_id,

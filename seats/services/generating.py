@@ -35,6 +35,19 @@ made AS (
 SELECT count(*) AS made FROM made
 """
 
+_COUNT = """
+WITH wanted AS (
+    SELECT name, row_number, seats_per_row
+    FROM jsonb_to_recordset(%(sections)s::jsonb) AS s (name text, rows int, seats_per_row int, start_row int),
+        generate_series(start_row, start_row + rows - 1) AS row_number
+)
+SELECT count(*) AS existing, count(wanted.name) AS wanted
+FROM seats LEFT JOIN wanted
+    ON wanted.name = seats.section AND wanted.row_number = seats.row_number
+    AND seats.seat_number BETWEEN 1 AND wanted.seats_per_row
+WHERE seats.event_id = %(event_id)s
+"""
+
 _batch: Batch[UUID] = Batch("generate_missing_seats")
 
 
@@ -53,6 +66,10 @@ def generate_seats(*, event_id: UUID) -> int:
     A second call generates none. Raises EventNotFound; ImpossibleLayout when the event has no layout, an invalid one, or
     seats of another layout.
     """
+    # Every save of an event asks for its seats. Where none is missing, the event's row stays free: the organiser's next
+    # save would wait for it, and the update of its status pass it over.
+    if _is_complete(event_id):
+        return 0
     with transaction.atomic():
         events = Event.objects.select_for_update(of=("self",), no_key=True)  # NO KEY: sales go on meanwhile
         event = events.select_related("seat_layout").filter(id=event_id).first()
@@ -72,6 +89,17 @@ def generate_seats(*, event_id: UUID) -> int:
         if made:
             after_commit(effects.seats_were_generated, event_id=event_id)
     return made
+
+
+def _is_complete(event_id: UUID) -> bool:
+    """Whether the event has the seats of its layout, and no others."""
+    event = Event.objects.select_related("seat_layout").filter(id=event_id, seat_layout__isnull=False).first()
+    if event is None or event.seat_layout is None:
+        return False
+    sections = sections_of(event.seat_layout.layout_config)
+    seats = sum(section.seats for section in sections)
+    parameters = {"event_id": event_id, "sections": orjson.dumps(sections).decode()}
+    return fetch_one(_COUNT, parameters) == {"existing": seats, "wanted": seats}
 
 
 def _analyze() -> None:

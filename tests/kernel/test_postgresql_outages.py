@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 import redis as redis_py
 
@@ -35,6 +34,7 @@ from tests.support.harness import (
     wait_until,
 )
 from tests.support.live import running_realtime
+from tests.support.outages import paused, stopped
 from tests.support.waiting_room import check, set_policy
 
 pytestmark = pytest.mark.slow
@@ -157,29 +157,6 @@ def test_a_database_that_was_never_migrated_is_not_ready(world: Database, logs: 
         world.rows(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@contextmanager
-def stopped(servers: Servers) -> Iterator[None]:
-    servers.stop_postgres()
-    try:
-        yield
-    finally:
-        servers.start_postgres()
-
-
-@contextmanager
-def paused(servers: Servers) -> Iterator[None]:
-    """The server with all its processes, as a virtual machine or a disk that does not respond."""
-    postmaster = psutil.Process(servers.postgres.pid())
-    processes = [postmaster, *postmaster.children(recursive=True)]
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in reversed(processes):
-            process.resume()
-
-
 @pytest.mark.long
 @pytest.mark.parametrize("outage", [paused, stopped])
 def test_what_needs_only_redis_does_not_wait_for_postgresql(
@@ -228,8 +205,9 @@ def test_what_needs_only_redis_does_not_wait_for_postgresql(
         200,
         201,
         400,
+        429,
         503,
-    }  # 400: Redis knows who is choosing the seat
+    }  # 400: Redis knows who is choosing the seat; 429: one buyer asks on and on
     assert all(answer.headers["retry-after"] for answer in answers["needs"] if answer.status == 503)
     assert max(answer.seconds for answer in answers["needs"]) < 2
     assert len(answers["free"]) > 100

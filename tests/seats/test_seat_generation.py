@@ -3,8 +3,10 @@
 import time
 from uuid import UUID
 
+import psycopg
 import pytest
 
+from events.errors import ImpossibleLayout
 from tests.support.harness import HALL, Api, Database, manage
 from tests.support.seat_layouts import SECTION, new_event
 
@@ -34,6 +36,20 @@ def test_seats_are_made_once(world: Database, web: Api) -> None:
     assert [s["seat_label"] for s in web.get(f"/seats/events/{event_id}").json["seats"]] == [
         s["seat_label"] for s in made
     ]
+
+
+def test_a_complete_event_is_not_locked(world: Database, database_url: str) -> None:
+    """Every save of an event asks for its seats: the next save, and the update of its status, would wait for nothing."""
+    from seats.services import generate_seats
+
+    event_id = new_event(world, {**SECTION, "startRow": 7}, {**SECTION, "startRow": 40}, {**SECTION, "name": "R"})
+    assert generate_seats(event_id=event_id) == 30
+    with psycopg.connect(database_url) as organiser:
+        organiser.execute("SELECT FROM ticket_schema.events WHERE id = %s FOR UPDATE", [event_id])
+        assert generate_seats(event_id=event_id) == 0
+    world.rows("UPDATE seats SET seat_number = 99 WHERE event_id = %s AND seat_label = 'R-1-1'", event_id)
+    with pytest.raises(ImpossibleLayout):
+        generate_seats(event_id=event_id)
 
 
 def test_missing_seats_are_filled_in_and_sold_ones_stay(world: Database) -> None:

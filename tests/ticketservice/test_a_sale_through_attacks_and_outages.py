@@ -39,6 +39,7 @@ from tests.support.harness import (
     token,
     wait_until,
 )
+from tests.support.outages import paused, refusing, stopped
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -183,15 +184,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
 
 
 def redis_refuses(refuse: tuple[str, ...], agree: tuple[str, ...]) -> Callable[[Service], AbstractContextManager[None]]:
-    @contextmanager
-    def refusing(service: Service) -> Iterator[None]:
-        service.redis.execute_command(*refuse)
-        try:
-            yield
-        finally:
-            service.redis.execute_command(*agree)
-
-    return refusing
+    return lambda service: refusing(service.redis, refuse, agree=agree)
 
 
 @contextmanager
@@ -205,28 +198,6 @@ def postgresql_only_reads(service: Service) -> Iterator[None]:
     finally:
         service.database.rows(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
         service.database.rows(sessions)
-
-
-@contextmanager
-def postgresql_stands_still(service: Service) -> Iterator[None]:
-    postmaster = psutil.Process(service.servers.postgres.pid())
-    processes = [postmaster, *postmaster.children(recursive=True)]
-    for process in processes:
-        process.suspend()
-    try:
-        yield
-    finally:
-        for process in reversed(processes):
-            process.resume()
-
-
-@contextmanager
-def postgresql_is_away(service: Service) -> Iterator[None]:
-    service.servers.stop_postgres()
-    try:
-        yield
-    finally:
-        service.servers.start_postgres()
 
 
 @contextmanager
@@ -276,8 +247,8 @@ HAPPENINGS: dict[str, Callable[[Service], AbstractContextManager[None]]] = {
         ("CONFIG", "SET", "min-replicas-to-write", "1"), ("CONFIG", "SET", "min-replicas-to-write", "0")
     ),
     "PostgreSQL only reads": postgresql_only_reads,
-    "PostgreSQL stands still": postgresql_stands_still,
-    "PostgreSQL is away": postgresql_is_away,
+    "PostgreSQL stands still": lambda service: paused(service.servers),
+    "PostgreSQL is away": lambda service: stopped(service.servers),
     "bodies come slowly": bodies_come_slowly,
     "the Auth Service drips": the_auth_service_drips,
 }

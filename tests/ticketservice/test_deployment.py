@@ -92,6 +92,14 @@ def test_every_variable_of_a_container_is_read_by_the_service_or_the_proxy() -> 
     assert SERVICES["proxy"]["environment"].keys() | in_the_image == OF_THE_PROXY
 
 
+def test_beat_notes_what_it_has_run_where_it_may_write() -> None:
+    """The file systems are read-only but for what is mounted."""
+    service, (container,) = SERVICES["beat"], pod_of(DEPLOYMENTS["beat"])["containers"]
+    (of_pod,) = [one["value"] for one in container["env"] if one["name"] == "BEAT_SCHEDULE"]
+    assert str(Path(service["environment"]["BEAT_SCHEDULE"]).parent) in service["tmpfs"]
+    assert str(Path(of_pod).parent) in [mount["mountPath"] for mount in container["volumeMounts"]]
+
+
 # --- Dockerfile -------------------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ from tests.support.harness import (
     seat,
     wait_until,
 )
+from tests.support.outages import refusing
 from tests.support.tools import PROGRAMS
 from tests.support.waiting_room import as_admin, check, set_policy, status
 
@@ -77,16 +78,7 @@ def service(request: pytest.FixtureRequest, database_url: str, logs: Path, tmp_p
 
 
 def commands(*refuse: tuple[str, ...], agree: tuple[str, ...]) -> Callable[[Service], Any]:
-    @contextmanager
-    def refusing(service: Service) -> Iterator[None]:
-        for command in refuse:
-            service.redis.execute_command(*command)
-        try:
-            yield
-        finally:
-            service.redis.execute_command(*agree)
-
-    return refusing
+    return lambda service: refusing(service.redis, *refuse, agree=agree)
 
 
 @contextmanager
