@@ -34,7 +34,7 @@ from kernel.fastpath.response_cache import Application, WSGIEnvironment
 from kernel.http.middleware import MIN_COMPRESSED_BYTES, PRIVATE, PUBLIC, compress_responses, is_public_view
 from kernel.http.problems import JSON, PROBLEM_JSON, accepts_problem_json, render_and_log_error
 from kernel.http.rest import JSONParser
-from kernel.http.urls import first_segment, headers_of
+from kernel.http.urls import first_segment
 from kernel.observability.request_context import accept_request_id, current_request_id, record_request
 
 MAX_DIGITS = 20  # of Content-Length; int() raises ValueError for thousands of them
@@ -203,7 +203,7 @@ def _respond(
         content_type = PROBLEM_JSON if "type" in data else JSON
         headers = [("Content-Type", content_type), ("Allow", route.allowed_methods), *extra.items()]
         return status, headers, orjson.dumps(data)
-    headers = [("Content-Type", JSON), ("Allow", route.allowed_methods), *headers_of(found).items()]
+    headers = [("Content-Type", JSON), ("Allow", route.allowed_methods), *getattr(found, "headers", {}).items()]
     return route.status, headers, body
 
 

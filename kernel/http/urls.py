@@ -21,10 +21,6 @@ class DataWithHeaders(dict[str, Any]):
         self.headers = headers
 
 
-def headers_of(data: Mapping[str, Any]) -> Mapping[str, str]:
-    return data.headers if isinstance(data, DataWithHeaders) else {}
-
-
 def fast_path(status: int = 200) -> Callable[[DataMethod], Callable[..., Response]]:
     """Mark a hot method of a viewset for the fast path (`kernel.fastpath.handler`).
 
@@ -37,7 +33,7 @@ def fast_path(status: int = 200) -> Callable[[DataMethod], Callable[..., Respons
         @wraps(method)
         def view(*args: Any, **kwargs: Any) -> Response:
             data = method(*args, **kwargs)
-            return Response(data, status=status, headers=headers_of(data))
+            return Response(data, status=status, headers=getattr(data, "headers", None))
 
         view.fast_path = method, status  # type: ignore[attr-defined]  # an attribute of our own
         return view
