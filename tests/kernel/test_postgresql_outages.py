@@ -201,16 +201,11 @@ def test_what_needs_only_redis_does_not_wait_for_postgresql(
     assert time.monotonic() - back < 3
     assert {answer.status for answer in answers["free"]} == {200}
     assert max(answer.seconds for answer in answers["free"]) < 1
-    assert {answer.status for answer in answers["needs"]} <= {
-        200,
-        201,
-        400,
-        429,
-        503,
-    }  # 400: Redis knows who is choosing the seat; 429: one buyer asks on and on
+    # 400: Redis knows who is choosing the seat; 429: one buyer asks on and on
+    assert {answer.status for answer in answers["needs"]} <= {200, 201, 400, 429, 503}
     assert all(answer.headers["retry-after"] for answer in answers["needs"] if answer.status == 503)
     assert max(answer.seconds for answer in answers["needs"]) < 2
-    assert len(answers["free"]) > 100
+    assert len(answers["free"]) > 20
 
 
 def test_followers_outlive_an_outage_without_a_traceback(own_servers: Servers, logs: Path) -> None:

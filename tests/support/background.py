@@ -7,7 +7,10 @@ from pathlib import Path
 
 import psutil
 
+from kernel.management.commands.worker import QUEUES
 from tests.support.harness import running_process
+
+WORKERS = len(QUEUES)  # processes that `worker` starts
 
 
 class BackgroundProcesses:

@@ -21,6 +21,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from kernel.tasks.enqueue import enqueue
+from tests.support.background import WORKERS
 from tests.support.harness import (
     HALL,
     INTERNAL,
@@ -200,7 +201,7 @@ def test_ctrl_c_stops_a_process_and_kills_nothing(
     port, log = free_port(), tmp_path / "log"
     is_ready = {
         "web": lambda: is_up(Api(port)),
-        "worker": lambda: log.read_text().count("ready.") == 3,
+        "worker": lambda: log.read_text().count("ready.") == WORKERS,
         "beat": lambda: list(tmp_path.glob("schedule*")),
     }
     environment = {"DATABASE_URL": database_url, "BEAT_SCHEDULE": str(tmp_path / "schedule"), "PORT": str(port)}
@@ -240,7 +241,7 @@ def dies_of_sigterm(process: psutil.Process) -> bool:
 def test_worker_finishes_its_task_before_it_stops(world: Database, database_url: str, tmp_path: Path) -> None:
     event = new_event(world, SECTION)
     with running_process("worker", tmp_path / "worker", DATABASE_URL=database_url, LOG_FORMAT="json") as worker:
-        wait_until(lambda: (tmp_path / "worker").read_text().count("ready.") == 3, seconds=60)
+        wait_until(lambda: (tmp_path / "worker").read_text().count("ready.") == WORKERS, seconds=60)
         other = Database(database_url)
         other.rows("BEGIN")
         other.rows("SELECT FROM events WHERE id = %s FOR UPDATE", event)
@@ -275,14 +276,14 @@ def test_a_worker_that_ends_is_started_again_and_the_others_go_on(
         "METRICS_PORT": str(free_port()),
     }
     with running_process("worker", log, **environment) as worker:
-        wait_until(lambda: log.read_text().count("ready.") == 3, seconds=60)
+        wait_until(lambda: log.read_text().count("ready.") == WORKERS, seconds=60)
         children = {process.pid: process for process in psutil.Process(worker.pid).children()}
         (ticks,) = (pid for pid, process in children.items() if "ticks@%h" in process.cmdline())
         os.kill(ticks, signal.SIGKILL)
-        wait_until(lambda: log.read_text().count("ready.") == 4, seconds=60)
+        wait_until(lambda: log.read_text().count("ready.") == WORKERS + 1, seconds=60)
         after = {process.pid for process in psutil.Process(worker.pid).children()}
         assert after > children.keys() - {ticks}
-        assert len(after) == 3
+        assert len(after) == WORKERS
         assert "the worker of ticks exited with code -9, and is started again" in log.read_text()
         os.kill(worker.pid, signal.SIGKILL)
         wait_until(lambda: not any(map(psutil.pid_exists, after)), seconds=STOP_SECONDS)  # nobody is left behind

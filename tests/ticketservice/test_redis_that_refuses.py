@@ -14,7 +14,7 @@ import pytest
 import redis as redis_py
 
 from devtools.embedded import Redis
-from tests.support.background import kill
+from tests.support.background import WORKERS, kill
 from tests.support.harness import (
     HALL,
     STANDING,
@@ -73,7 +73,7 @@ def service(request: pytest.FixtureRequest, database_url: str, logs: Path, tmp_p
         for process in (worker, beat):
             stack.callback(kill, process)
         service = Service(server, client, api, worker, log)
-        wait_until(lambda: len(service.workers) == 3, seconds=30)
+        wait_until(lambda: len(service.workers) == WORKERS, seconds=30)
         yield service
 
 
