@@ -127,6 +127,7 @@ def test_an_organiser_can_sign_in_and_act(client: Client) -> None:
     assert client.get("/admin/auth/user/").status_code == 403
 
 
+@pytest.mark.long
 def test_an_organiser_s_own_password_and_rights_stay() -> None:
     load()
     demo = User.objects.get(username="demo")

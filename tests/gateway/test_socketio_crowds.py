@@ -51,6 +51,7 @@ def said(heard: Sequence[str], event: str) -> list[str]:
     return [frame for frame in heard if f'["{event}",' in frame]
 
 
+@pytest.mark.long
 def test_of_200_only_one_is_told_to_come_in(processes: list[Realtime], web: Api, world: Database) -> None:
     store_policy(threshold=0, is_new=True, world=world)
     users = [new_user() for _ in range(200)]

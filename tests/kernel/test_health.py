@@ -75,6 +75,7 @@ def test_a_body_that_nobody_asked_for_does_not_cost_the_connection(web: Api, wor
     connection.close()
 
 
+@pytest.mark.long
 def test_postgresql_hangs(counted_web: Counted, world: Database) -> None:
     with counted_web.postgresql.hanging():
         found = states(counted_web.api)

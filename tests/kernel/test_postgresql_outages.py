@@ -208,6 +208,7 @@ def test_what_needs_only_redis_does_not_wait_for_postgresql(
     assert len(answers["free"]) > 20
 
 
+@pytest.mark.long
 def test_followers_outlive_an_outage_without_a_traceback(own_servers: Servers, logs: Path) -> None:
     database = Database(own_servers.database_url)
     database.load_world()
@@ -231,6 +232,7 @@ def test_followers_outlive_an_outage_without_a_traceback(own_servers: Servers, l
     assert "Traceback" not in said, said[said.index("Traceback") - 300 :][:3000]
 
 
+@pytest.mark.long
 @pytest.mark.tool("pgbouncer")
 def test_it_runs_behind_pgbouncer_in_session_mode(world: Database, logs: Path) -> None:
     where = urlsplit(world.url)

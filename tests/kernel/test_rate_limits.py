@@ -264,6 +264,7 @@ def statuses(webs: list[Api], call: Callable[[Api, int], Answer], times: int) ->
     return [call(webs[n % len(webs)], n).status for n in range(times)]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "quota", "call"),
@@ -471,6 +472,7 @@ def test_sockets_with_bad_tokens_count_as_other_requests_with_bad_tokens(
     assert two_webs[0].get(MINE, headers=from_address("198.51.100.20", "guess")).status == 429
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_proxy_that_is_not_counted_is_in_the_log_of_web(database_url: str, logs: Path) -> None:
     log = logs / "rates-untrusted.log"

@@ -173,6 +173,7 @@ def test_a_thousand_slow_clients_do_not_keep_the_others_waiting(impatient: Api, 
     assert max(answer.seconds for found in answers.values() for answer in found) < 1
 
 
+@pytest.mark.long
 def test_a_sale_goes_on_among_slow_clients(impatient: Api, world: Database) -> None:
     """Of all kinds, who come again and again: nothing is lost, no worker dies, and the memory stays where it was."""
     world.settle()

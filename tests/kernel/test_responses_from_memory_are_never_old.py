@@ -101,6 +101,7 @@ def test_what_many_miss_at_once_and_is_gone_is_gone_for_each(web: Api, world: Da
     assert [answer.status for answer in at_once([lambda: web.get(path)] * 20)] == [404] * 20
 
 
+@pytest.mark.long
 def test_no_worker_answers_with_the_past(two_workers: Api, world: Database) -> None:
     """While others read at both workers without pause, each change is seen by whoever looks next, at either."""
     stop = threading.Event()

@@ -89,6 +89,7 @@ def live(web: Api, world: Database, kind: str) -> str:
     return reservation
 
 
+@pytest.mark.long
 def test_every_message_arrives_in_order_whatever_happens(
     web: Api, world: Database, impatient: BackgroundProcesses, tmp_path: Path
 ) -> None:

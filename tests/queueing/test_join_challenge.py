@@ -207,6 +207,7 @@ def test_services_that_return_neither_action_nor_cdata_are_compatible(
     assert check(turnstile, new_user(), "token").status == 200
 
 
+@pytest.mark.long
 def test_a_verifier_that_is_away_or_disagrees_lets_nobody_join_and_keeps_nobody_out(
     turnstile: Api, verifier: Any, world: Database, database_url: str, logs: Path
 ) -> None:

@@ -169,6 +169,7 @@ def test_who_joins_with_an_open_socket_hears_the_position(realtime: Realtime, we
     socket.wait(lambda heard: heard.of_type("queue-position")[-1]["position"] == 1, seconds=5)
 
 
+@pytest.mark.long
 def test_a_line_that_redis_has_lost_comes_back_with_its_sockets(
     realtime: Realtime, web: Api, line: Database, redis
 ) -> None:

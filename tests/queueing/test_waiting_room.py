@@ -516,6 +516,7 @@ def test_limits_near_nothing_are_told_as_such(api: Api) -> None:
         assert status(api, user)["isAdmitting"] is False
 
 
+@pytest.mark.long
 def test_redis_forgets_everything_and_the_line_comes_back_in_order(
     world: Database, database_url: str, logs, redis_server: Servers
 ) -> None:

@@ -68,6 +68,7 @@ def test_of_200_buyers_of_one_seat_one_gets_it(web: Api, world: Database, redis)
         redis.delete(f"rejected:{HALL}:{SEAT}")  # the service was not told that the seat is free
 
 
+@pytest.mark.long
 def test_the_same_without_redis(web: Api, world: Database, redis_server: Servers) -> None:
     world.turn_waiting_rooms_off()
     redis_server.stop_redis()

@@ -49,6 +49,7 @@ def numbers(answer) -> list[int]:
     return [int(found["reservation_number"][1:]) for found in answer.json["reservations"]]
 
 
+@pytest.mark.long
 def test_a_long_list_is_cut_off_where_the_header_says_and_read_in_pages(
     web: Api, world: Database, busy_user: str
 ) -> None:

@@ -84,6 +84,7 @@ def test_an_account_cannot_keep_a_hall_from_others(
     assert 0 < minutes <= BOUND
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", [let_lapse, give_back_in_time])
 def test_control_without_limits_it_keeps_all(
     database_url: str, world: Database, tmp_path: Path, strategy: Callable[[Api, Database, str], None]

@@ -15,7 +15,7 @@ import pytest
 from tests.support.harness import INTERNAL, Api, Database, assert_books_agree, at_once, new_user
 from tests.support.one_sale import LargeSale, Sale, pay, sweep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 TRIALS = 200
 

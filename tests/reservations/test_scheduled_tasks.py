@@ -137,6 +137,7 @@ def moment_of(world: Database, event_id: object, wanted: str) -> float:
     return world.one(f"SELECT extract(epoch FROM updated_at - {column})::float FROM events WHERE id = %s", event_id)
 
 
+@pytest.mark.long
 def test_a_sale_opens_and_closes_on_the_second(web: Api, world: Database, running: BackgroundProcesses, redis) -> None:
     listener = Listener(redis)
     world.rows("UPDATE events SET status = 'upcoming', sale_start_date = now() + interval '3 s' WHERE id = %s", HALL)

@@ -55,6 +55,7 @@ def set_total(sale: Sale, total: int) -> None:
     change_total(ticket_type_id=UUID(sale.place), total=total)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [cancel, expire_and_sweep])
 def test_250_times_three_buyers_get_the_last_tickets_or_are_told_that_there_are_none(
     web: Api, catalogue: Database, end: Callable[[Sale], Any]

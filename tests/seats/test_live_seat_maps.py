@@ -98,6 +98,7 @@ def test_a_change_reaches_sockets_on_every_process(
         assert next(iter(heard[0])) == "type"
 
 
+@pytest.mark.long
 def test_an_idle_socket_hears_the_next_change(
     processes: list[Realtime], realtime: Realtime, web: Api, world: Database
 ) -> None:

@@ -221,6 +221,7 @@ def test_no_token_is_in_the_log(realtime: Realtime, world: Database) -> None:
     assert secret[:40] not in realtime.log.read_text()
 
 
+@pytest.mark.long
 def test_sockets_of_an_address_are_counted(database_url: str, logs: Path, world: Database) -> None:
     limits = {"WEBSOCKET_MAX_PER_ADDRESS": "3", "DATABASE_URL": database_url}
 

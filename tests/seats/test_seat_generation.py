@@ -113,6 +113,7 @@ def test_another_layout_is_not_mixed_in(world: Database) -> None:
     assert world.everything() == before
 
 
+@pytest.mark.long
 def test_the_command_makes_what_is_missing(world: Database, database_url: str) -> None:
     event_id = new_event(world, SECTION)
     done = manage("generate_seats", DATABASE_URL=database_url)

@@ -38,6 +38,7 @@ def history(client: Client, page: str = EVENT, language: str = "en") -> str:
     return html.unescape(" | ".join(row.strip() for row in rows))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["admin", "list", "command"])
 def test_what_an_account_did_is_known_after_it_is_deleted(root: Client, world: Database, web: Api, way: str) -> None:
     from django.contrib.auth.models import User

@@ -221,6 +221,7 @@ def test_origins_that_may_write_may_use_every_method_that_writes() -> None:
     assert set(settings_of("CORS_ALLOW_METHODS")[0]) == {"GET", "HEAD", "OPTIONS"}
 
 
+@pytest.mark.long
 def test_the_start_says_whether_browsers_of_other_origins_can_buy() -> None:
     said = "browsers on pages of other origins can read, but not buy"
     assert said in start().stderr

@@ -336,6 +336,7 @@ def test_a_scrape_answers_while_redis_is_gone(pair: Api, world: Database, redis_
     assert found.total("seats_available", event_id=HALL) > 0
 
 
+@pytest.mark.long
 def test_nothing_that_a_client_invents_becomes_a_series(pair: Api, world: Database) -> None:
     pair.get(f"/events/{HALL}")
     scrape(pair)

@@ -187,6 +187,7 @@ def test_both_web_processes_are_asked(through: Api, compose: Compose) -> None:
 # --- Sockets ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_sockets_hear_of_a_sale(through: Api, compose: Compose, world: Database) -> None:
     watchers = [compose.socket(f"/ws/seats/{STADIUM}") for _ in range(6)]
     for watcher in watchers:
@@ -313,6 +314,7 @@ def test_no_sale_fails_and_who_looks_comes_back_when_a_web_and_a_realtime_proces
         watcher.wait(lambda heard: seat(15, 800) in [message["seatId"] for message in heard.of_type("seat-locked")])
 
 
+@pytest.mark.long
 def test_the_proxy_says_so_when_nobody_is_left(tmp_path: Path) -> None:
     nobody = {"web": [free_port(), free_port()], "realtime": [free_port()]}
     with running_proxy(tmp_path / "proxy", static=tmp_path, **nobody) as proxy:

@@ -48,6 +48,7 @@ def assert_it_is_not_in(log: Path) -> None:
     assert not lines, lines[:3]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])
 @pytest.mark.parametrize("running", [running_web, running_realtime])
 def test_of_a_process(running: Callable, level: str, tmp_path: Path, database_url: str, world: Database) -> None:
