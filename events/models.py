@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class SeatLayout(models.Model):
-    """How a hall is seated. `layout_config` is `{"sections": [{name, rows, seatsPerRow, price, startRow}]}`."""
+    """How a hall is seated. `layout_config` is what `events.services.layouts.sections_of` reads."""
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
     name = models.CharField(_("name"), max_length=255)
@@ -67,6 +67,8 @@ class Event(models.Model):
     cancellation_hours = models.SmallIntegerField(
         _("cancellation deadline (hours before the event)"), null=True, blank=True
     )
+    # Whether buyers who choose their seats may leave a single available seat between others that are taken.
+    forbids_orphan_seats = models.BooleanField(_("no single seat may be left over"), db_default=False)
     # What the search looks through: one text, so that words of the title and the artist's name can be found together.
     search_text = models.GeneratedField(
         expression=Lower(

@@ -194,6 +194,7 @@ def sale_terms(event_id: UUID) -> dict[str, Any]:
         "eventId": event.id,
         "limits": _limits(event),
         "payment": payment_terms(event),
+        "seats": {"forbidsOrphanSeats": event.forbids_orphan_seats},
         "joinChallenge": join_challenge_parameters(),
     }
 

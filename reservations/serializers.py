@@ -17,12 +17,13 @@ from reservations.errors import RESERVATION_STATUS
 from reservations.idempotency import IdempotentRequest, idempotent_request
 from reservations.models import Reservation
 from reservations.selectors import Page
-from reservations.services import CancelledPart, Hold, Part, ReservedSeats, ReservedTickets
+from reservations.services import CancelledPart, Hold, Part, ReservedSeats, ReservedTickets, Wish
 from seats.models import Seat
 
 MAX_ITEMS = 50
 MAX_PART = 100  # items of a part: a reservation has at most so many seats
 MAX_QUANTITY = 2**31 - 1
+MAX_SECTION = 50
 
 
 # --- In ---------------------------------------------------------------------------------------------------------------
@@ -43,6 +44,26 @@ def seat_list(data: dict[str, Any]) -> list[object]:
 
 def parse_seat_ids(seat_ids: Sequence[object]) -> list[UUID]:
     return [parse_id(seat_id, "Invalid seat ID format") for seat_id in seat_ids]
+
+
+def requested_best_seats(data: dict[str, Any]) -> tuple[UUID, Wish]:
+    """Event and wish of POST /seats/best-available."""
+    event_id = parse_id(data.get("eventId"), "Invalid event ID format")
+    quantity, section = data.get("quantity"), data.get("section")
+    max_price, is_accessible = data.get("maxPrice"), data.get("accessible", False)
+    if type(quantity) is not int:
+        raise InvalidInput("수량은 정수여야 합니다.")
+    if quantity < 1:
+        raise InvalidInput("수량은 1 이상이어야 합니다.")
+    if section is not None and not (
+        isinstance(section, str) and 1 <= len(section) <= MAX_SECTION and "\0" not in section
+    ):
+        raise InvalidInput(f"section must be a text of 1 to {MAX_SECTION} characters")
+    if max_price is not None and not (type(max_price) is int and 0 <= max_price <= MAX_QUANTITY):
+        raise InvalidInput("maxPrice must be a whole number of won")
+    if type(is_accessible) is not bool:
+        raise InvalidInput("accessible must be true or false")
+    return event_id, Wish(quantity=quantity, section=section, max_price=max_price, is_accessible=is_accessible)
 
 
 def requested_tickets(data: dict[str, Any]) -> tuple[UUID, dict[UUID, int]]:

@@ -48,6 +48,17 @@ class SeatReservationViewSet(ViewSet):
         )
         return serializers.reserved_seats(reserved)
 
+    @action(detail=False, methods=["post"], url_path="best-available", **FOR_BUYERS)
+    @fast_path(status=201)
+    def best_available(self, request: Request) -> dict[str, Any]:
+        event_id, wish = serializers.requested_best_seats(body_of(request))
+        idempotent_request = serializers.idempotent(request)
+        services.check_seat_limit(event_id=event_id, count=wish.quantity, request=idempotent_request)
+        reserved = services.reserve_best_seats(
+            buyer=visitor(request, event_id), event_id=event_id, wish=wish, request=idempotent_request
+        )
+        return serializers.reserved_seats(reserved)
+
     @action(detail=False, url_path="reservation/(?P<reservation_id>[^/]+)", **FOR_BUYERS)
     def reservation(self, request: Request, reservation_id: str) -> Response:
         wanted = parse_id(reservation_id, "Invalid reservation ID format")

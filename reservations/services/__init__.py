@@ -14,6 +14,7 @@ from reservations.services.paying import Hold, begin_payment, extend_hold, fail_
 from reservations.services.purging import purge_idempotency_keys
 from reservations.services.refunding import settle_refund
 from reservations.services.releasing import cancel_reservation, expire_due, refund_reservation
+from reservations.services.reserving_best_seats import Wish, reserve_best_seats
 from reservations.services.reserving_seats import ReservedSeats, check_seat_limit, reserve_seats
 from reservations.services.reserving_tickets import ReservedTickets, reserve_tickets
 from reservations.services.stocking import change_total
@@ -26,6 +27,7 @@ __all__ = [
     "ReservedSeats",
     "ReservedTickets",
     "SeatsHeld",
+    "Wish",
     "audit",
     "begin_payment",
     "cancel",
@@ -44,6 +46,7 @@ __all__ = [
     "refund_reservation",
     "release_cancelled_events",
     "request_layout_change",
+    "reserve_best_seats",
     "reserve_seats",
     "reserve_tickets",
     "seats_held",

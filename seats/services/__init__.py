@@ -11,6 +11,7 @@ from seats.publishing import (
     publish_stock,
 )
 from seats.services.generating import CHUNK, generate_missing_seats, generate_seats, insert_seats
+from seats.services.placing import place_seats
 from seats.services.statuses import update_status_of_dirty_events, update_statuses
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "generate_missing_seats",
     "generate_seats",
     "insert_seats",
+    "place_seats",
     "progress_failed",
     "progress_started",
     "publish_locked",
