@@ -68,7 +68,7 @@ class Event(models.Model):
         _("cancellation deadline (hours before the event)"), null=True, blank=True
     )
     # Whether buyers who choose their seats may leave a single available seat between others that are taken.
-    forbids_orphan_seats = models.BooleanField(_("no single seat may be left over"), db_default=False)
+    forbids_orphan_seats = models.BooleanField(_("no single seat may be left over"), default=False, db_default=False)
     # What the search looks through: one text, so that words of the title and the artist's name can be found together.
     search_text = models.GeneratedField(
         expression=Lower(

@@ -91,7 +91,10 @@ class SeatLayoutForm(ReasonMixin):
         help_texts = {
             "layout_config": _(
                 "Each section has a name, rows, seatsPerRow, a price in won, and startRow, the number of its first row "
-                "(1 by default). The preview updates as you type."
+                "(1 by default). It may have aisles, the seats after which there is one ([10, 20]); accessible, rows or "
+                'seats of them ([{"row": 1, "seats": [1, 2]}, {"row": 5}]); and x and y, where it is: how far its middle is '
+                "to the right of the stage's middle, in seats, and its front behind the stage, in rows. The preview updates "
+                "as you type."
             )
         }
 

@@ -12,6 +12,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="event",
             name="forbids_orphan_seats",
-            field=models.BooleanField(db_default=False, verbose_name="no single seat may be left over"),
+            field=models.BooleanField(default=False, db_default=False, verbose_name="no single seat may be left over"),
         ),
     ]

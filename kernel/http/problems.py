@@ -124,7 +124,9 @@ def render_error(error: Exception, *, as_problem: bool) -> tuple[int, dict[str, 
             "detail": message,
             "code": code,
         }
-    return status, {**body, **details}, headers
+    if details:
+        body["details"] = details
+    return status, body, headers
 
 
 def _headers_of(error: APIException) -> dict[str, str]:

@@ -123,7 +123,10 @@ class EventAdmin(ObjectActionAdmin):
         (None, {"fields": (("title", "artist_name"), ("venue", "address"), "poster_image_url", "description")}),
         (_("Dates"), {"fields": ("event_date", "sale_start_date", "sale_end_date")}),
         (_("Cancelling"), {"fields": ("cancellation_hours",)}),
-        (capfirst(_("seats")), {"fields": (("seat_layout", "max_seats_per_reservation"), "seat_progress")}),
+        (
+            capfirst(_("seats")),
+            {"fields": (("seat_layout", "max_seats_per_reservation"), "forbids_orphan_seats", "seat_progress")},
+        ),
         (_("Limits per buyer"), {"fields": ("max_tickets_per_buyer",)}),
         (capfirst(_("status")), {"fields": (("status_with_link", "updated"), "reason")}),
     )

@@ -46,6 +46,10 @@ _RESERVES = (
     errors.RequestInProgress,
     errors.IdempotencyKeyReused,
 )
+_ORPHAN_SEATS = seat_errors.OrphanSeats(
+    orphans=[{"id": "5ea70001-0000-4000-8000-000000000001", "seat_label": "VIP-1-1"}],
+    choice=[{"id": "5ea70001-0000-4000-8000-000000000001", "seat_label": "VIP-1-1", "price": 150_000}],
+)
 
 
 class SeatReservations(ViewDescription):
@@ -69,7 +73,26 @@ class SeatReservations(ViewDescription):
                 seat_errors.SeatNotFound,
                 seat_errors.SeatBeingChosen,
                 seat_errors.SeatTaken(label="VIP-1-1"),
+                _ORPHAN_SEATS,
                 errors.SeatRecentlyReleased(label="VIP-1-1", seconds=600),
+                *_RESERVES,
+            ),
+        ),
+        "best_available": extend_schema(
+            operation_id="reserveBestSeats",
+            summary="Reserve the best available seats",
+            description="As `reserveSeats`, but the service chooses: neighbours in one row, if a row has room, otherwise in"
+            " two, rather behind one another; of these, seats that leave no single one over; of these, the nearest to the"
+            " middle of the stage. Two who ask at once get different seats.",
+            parameters=[IDEMPOTENCY_KEY, QUEUE_PASS],
+            request=shapes.BestSeatsSerializer,
+            responses={201: shapes.BestSeatsReservedSerializer},
+            extensions=raises(
+                InvalidInput("Invalid event ID format"),
+                InvalidInput("수량은 정수여야 합니다."),
+                seat_errors.TooManySeats(most=1),
+                seat_errors.SectionNotFound,
+                seat_errors.NoSeatsTogether,
                 *_RESERVES,
             ),
         ),
@@ -196,6 +219,7 @@ class Reservations(ViewDescription):
                 seat_errors.SeatNotFound,
                 seat_errors.SeatBeingChosen,
                 seat_errors.SeatTaken(label="VIP-1-1"),
+                _ORPHAN_SEATS,
                 errors.SeatRecentlyReleased(label="VIP-1-1", seconds=600),
                 errors.SeatStatusDiffers,
                 errors.AmountTooLarge,

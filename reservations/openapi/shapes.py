@@ -8,7 +8,7 @@ from rest_framework import serializers
 from kernel.openapi.schema import MessageSerializer, Timestamp
 from reservations.models import Refund
 from reservations.models import Reservation as ReservationModel
-from reservations.serializers import MAX_ITEMS, MAX_PAGE, MAX_PART
+from reservations.serializers import MAX_ITEMS, MAX_PAGE, MAX_PART, MAX_QUANTITY, MAX_SECTION
 
 # --- Shapes: buying ---------------------------------------------------------------------------------------------------
 
@@ -35,6 +35,26 @@ class NewSeatReservationSerializer(serializers.Serializer[Any]):
 
 class SeatsReservedSerializer(MessageSerializer):
     reservation = NewSeatReservationSerializer()
+
+
+class BestSeatsSerializer(serializers.Serializer[Any]):
+    eventId = serializers.UUIDField()
+    quantity = serializers.IntegerField(min_value=1)
+    section = serializers.CharField(required=False, allow_null=True, max_length=MAX_SECTION, help_text="Only there.")
+    maxPrice = serializers.IntegerField(
+        required=False, allow_null=True, min_value=0, max_value=MAX_QUANTITY, help_text="Won, of one seat."
+    )
+    accessible = serializers.BooleanField(
+        required=False, help_text="Only accessible seats; otherwise none of them. `false` by default."
+    )
+
+
+class BestSeatReservationSerializer(NewSeatReservationSerializer):
+    seats = ReservedSeatSerializer(many=True, help_text="Side by side, one row after the other.")
+
+
+class BestSeatsReservedSerializer(MessageSerializer):
+    reservation = BestSeatReservationSerializer()
 
 
 class ChangeSeatsSerializer(serializers.Serializer[Any]):
@@ -187,10 +207,17 @@ class PaymentTermsSerializer(serializers.Serializer[Any]):
     paymentSeconds = serializers.IntegerField(help_text="For how long a payment that has begun keeps its hold.")
 
 
+class SeatTermsSerializer(serializers.Serializer[Any]):
+    forbidsOrphanSeats = serializers.BooleanField(
+        help_text="Whether seats that a buyer chooses may not leave a single one over, if there is another way."
+    )
+
+
 class SaleSerializer(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
     limits = LimitsSerializer()
     payment = PaymentTermsSerializer()
+    seats = SeatTermsSerializer()
     joinChallenge = serializers.DictField(
         allow_null=True, help_text="What has to be solved to join the queue: its `type`, and what depends on it."
     )

@@ -30,7 +30,7 @@ from reservations.services import buyer_limits
 from reservations.services.releasing import expire_holders
 from reservations.services.reserving_seats import ReservedSeats
 from seats import services as seats
-from seats.errors import SeatNotFound, SeatTaken, TooManySeats
+from seats.errors import OrphanSeats, SeatNotFound, SeatTaken, TooManySeats
 from seats.models import Seat
 
 Status = Reservation.Status
@@ -57,6 +57,9 @@ _CHANGED = outbox.record(
     ),
 )
 
+_ACCEPTABLE = f"""(e.is_on_sale OR NOT EXISTS (SELECT FROM taken)) AND v.all_found AND v.all_available AND v.all_held
+      AND cardinality(%(seat_ids)s::uuid[]) <= v.held AND v.total <= {MAX_AMOUNT} AND EXISTS (SELECT FROM dropped)"""
+
 # One round trip. No item is added: those of dropped seats get the seats that are taken, and the rest is deleted. So whoever
 # has waited for the reservation and then locks its items has all of them as they are now. Seats are locked in id order,
 # those that are dropped and those that are taken together.
@@ -69,7 +72,9 @@ WITH target AS MATERIALIZED (
     FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
 ),
 event AS MATERIALIZED (
-    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS} FROM events e WHERE e.id = %(event_id)s
+    SELECT {IS_ON_SALE} AS is_on_sale, {
+    buyer_limits.MAX_TICKETS
+}, e.forbids_orphan_seats FROM events e WHERE e.id = %(event_id)s
 ),
 item AS MATERIALIZED (
     SELECT i.id, i.seat_id, i.unit_price, i.subtotal FROM reservation_items i JOIN target t ON t.id = i.reservation_id
@@ -102,11 +107,16 @@ verdict AS MATERIALIZED (
            )::bigint AS total
     FROM picked
 ),
+refused AS MATERIALIZED (
+    SELECT orphans FROM (
+        SELECT orphans_left(%(event_id)s, %(seat_ids)s::uuid[], ARRAY(SELECT seat_id FROM item)) AS orphans
+        FROM verdict v, event e WHERE e.forbids_orphan_seats AND EXISTS (SELECT FROM taken) AND {_ACCEPTABLE}
+    ) judged WHERE orphans IS NOT NULL
+),
 {
     buyer_limits.buyer(
         seat_ids="ARRAY(SELECT id FROM taken)",
-        condition=f'''(e.is_on_sale OR NOT EXISTS (SELECT FROM taken)) AND v.all_found AND v.all_available AND v.all_held
-      AND cardinality(%(seat_ids)s::uuid[]) <= v.held AND v.total <= {MAX_AMOUNT} AND EXISTS (SELECT FROM dropped)''',
+        condition=f"{_ACCEPTABLE} AND NOT EXISTS (SELECT FROM refused)",
     )
 },
 changed AS (
@@ -138,6 +148,7 @@ SELECT (SELECT to_jsonb(target) FROM target) AS target, e.is_on_sale, v.all_foun
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p WHERE p.is_wanted) AS seats,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM released) AS released,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM locked) AS locked, {buyer_limits.RECORD},
+       (SELECT orphans FROM refused) AS orphans,
        NOT v.all_available AND EXISTS (
            SELECT FROM reservation_items i JOIN reservations h ON h.id = i.reservation_id
            WHERE i.seat_id IN (SELECT id FROM taken) AND i.is_live AND h.status = 'pending' AND h.deadline <= now()
@@ -167,8 +178,8 @@ def change_seats(*, buyer: Visitor, held: SeatsHeld, seat_ids: Sequence[UUID]) -
 
     Seats that it has are kept, the others of `seat_ids` are taken, and the rest is dropped. Raises ReservationNotFound,
     AlreadyCancelled, AlreadyExpired, AlreadyPaid, PaymentInProgress, TooManySeats, NotOnSale (if seats are taken),
-    SeatNotFound, SeatTaken, SeatStatusDiffers, AmountTooLarge, SeatRecentlyReleased, and, if seats are taken, what
-    `seats.services.acquire_locks` raises.
+    SeatNotFound, SeatTaken, SeatStatusDiffers, AmountTooLarge, OrphanSeats, SeatRecentlyReleased, and, if seats are taken,
+    what `seats.services.acquire_locks` raises.
     """
     seat_ids = list(dict.fromkeys(seat_ids))
     wanted = {
@@ -241,6 +252,8 @@ def _rejection(row: Mapping[str, Any], seat_ids: Sequence[UUID]) -> DomainError 
         return SeatStatusDiffers()
     if row["total"] > MAX_AMOUNT:
         return AmountTooLarge()
+    if row["orphans"] is not None:
+        return OrphanSeats(**row["orphans"])
     labels = {seat_id: seat["seat_label"] for seat_id, seat in found.items()}
     return buyer_limits.rejection(row, quantity=0, labels=labels)
 

@@ -71,7 +71,7 @@ def reserving(*, seat_ids: str, quantity: str, choosing: str = "", more: str) ->
     acceptable = f"""e.is_on_sale AND {quantity} <= e.max_seats AND v.all_found AND v.all_available
       AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)"""
     orphans = (
-        f"SELECT orphans_left(%(event_id)s, {seat_ids}, '{{}}') AS orphans"
+        f"SELECT orphans_left(%(event_id)s, {seat_ids}, '{{}}'::uuid[]) AS orphans"
         if not choosing
         else "SELECT NULL AS orphans"
     )
@@ -167,7 +167,7 @@ def reserve_seats(
 ) -> ReservedSeats:
     """Reserves all of the seats for RESERVATION_SECONDS, or none.
 
-    Raises TooManySeats, EventNotFound, NotOnSale, SeatNotFound, SeatTaken, AmountTooLarge, TicketLimitReached,
+    Raises TooManySeats, EventNotFound, NotOnSale, SeatNotFound, SeatTaken, OrphanSeats, AmountTooLarge, TicketLimitReached,
     SeatRecentlyReleased, UnpaidTimeUsedUp, UserNotFound, and what
     `seats.services.acquire_locks` raises; with a `request` also RequestInProgress, RejectedBefore, IdempotencyKeyReused.
     """
@@ -252,7 +252,7 @@ def _rejection(row: dict[str, Any], found: Sequence[dict[str, Any]]) -> DomainEr
         lasts = math.inf if ends_in is None else ends_in
         return SeatTaken(label=next(iter(labels.values())), unavailable=labels, unavailable_seconds=lasts)
     if row["orphans"] is not None:
-        return OrphanSeats(orphans=row["orphans"]["orphans"], choice=row["orphans"]["choice"])
+        return OrphanSeats(**row["orphans"])
     all_labels = {UUID(seat["id"]): seat["seat_label"] for seat in found}
     return buyer_limits.rejection(row, quantity=len(found), labels=all_labels) or AmountTooLarge()
 

@@ -93,13 +93,14 @@ BEGIN
 END $$;
 """
 
-# For an event that forbids orphans: what is left alone when `wanted` are taken, and the seats nearest to them that leave
-# none, {"orphans": [{id, seat_label}], "choice": [{id, seat_label, price}]}; NULL if nothing is, or the buyer has no other
+# For an event that forbids orphans: what is left alone when a buyer who has `own` seats gets `wanted` instead, and the seats
+# nearest to them that leave none, {"orphans": [{id, seat_label}], "choice": [{id, seat_label, price}]}; NULL if nothing is, or the buyer has no other
 # way. Those who choose seats of one event take turns here until they have committed: two choices that are harmless each may
 # leave an orphan together.
 ORPHANS_LEFT = """
-CREATE FUNCTION orphans_left(event uuid, wanted uuid[], freed uuid[]) RETURNS jsonb LANGUAGE plpgsql VOLATILE
+CREATE FUNCTION orphans_left(event uuid, wanted uuid[], own uuid[]) RETURNS jsonb LANGUAGE plpgsql VOLATILE
 SET enable_seqscan = off AS $$
+#variable_conflict use_column
 DECLARE
     alone jsonb;
     choice uuid[];
@@ -107,27 +108,26 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(uuid_hash_extended(event, 1));
 
-    WITH picked AS (
-        SELECT section, row_number, block, CASE block WHEN 0 THEN seat_number ELSE position END AS position
-        FROM seats WHERE id = ANY(wanted)
-    ),
-    around AS (
+    WITH around AS (
         SELECT s.id, s.seat_label, s.section, s.row_number, s.block,
-               CASE s.block WHEN 0 THEN s.seat_number ELSE s.position END AS position
-        FROM seats s JOIN (SELECT DISTINCT section, row_number FROM picked) p USING (section, row_number)
-        WHERE s.event_id = event AND (s.status = 'available' OR s.id = ANY(freed)) AND s.id <> ALL(wanted)
+               CASE s.block WHEN 0 THEN s.seat_number ELSE s.position END AS position,
+               s.status = 'available' AS was_free,
+               (s.status = 'available' OR s.id = ANY(own)) AND s.id <> ALL(wanted) AS is_free
+        FROM seats s JOIN (
+            SELECT DISTINCT section, row_number FROM seats WHERE id = ANY(wanted || own)
+        ) changed USING (section, row_number)
+        WHERE s.event_id = event AND (s.status = 'available' OR s.id = ANY(own))
     ),
-    found AS (
-        SELECT *, lag(position) OVER along IS DISTINCT FROM position - 1
-                      AND lead(position) OVER along IS DISTINCT FROM position + 1 AS is_alone
+    beside AS (
+        SELECT *, lag(position) OVER along = position - 1 AS has_left, lead(position) OVER along = position + 1 AS has_right,
+               lag(was_free) OVER along AS left_was_free, lead(was_free) OVER along AS right_was_free,
+               lag(is_free) OVER along AS left_is_free, lead(is_free) OVER along AS right_is_free
         FROM around WINDOW along AS (PARTITION BY section, row_number, block ORDER BY position)
     )
-    SELECT jsonb_agg(jsonb_build_object('id', f.id, 'seat_label', f.seat_label)
-                     ORDER BY f.section, f.row_number, f.position) INTO alone
-    FROM found f WHERE f.is_alone AND EXISTS (
-        SELECT FROM picked p WHERE p.section = f.section AND p.row_number = f.row_number AND p.block = f.block
-            AND p.position IN (f.position - 1, f.position + 1)
-    );
+    SELECT jsonb_agg(jsonb_build_object('id', id, 'seat_label', seat_label) ORDER BY section, row_number, position) INTO alone
+    FROM beside
+    WHERE is_free AND (has_left AND left_is_free OR has_right AND right_is_free) IS NOT TRUE
+      AND NOT (was_free AND (has_left AND left_was_free OR has_right AND right_was_free) IS NOT TRUE);
     IF alone IS NULL THEN
         RETURN NULL;
     END IF;
@@ -137,7 +137,7 @@ BEGIN
                bool_or(accessible) AS accessible, avg(x) AS x, avg(y) AS y
         FROM seats WHERE id = ANY(wanted)
     ) p, best_seats(
-        event, cardinality(wanted), p.section, p.price, p.accessible, '{}', '{}', freed, p.x, p.y, false
+        event, cardinality(wanted), p.section, p.price, p.accessible, '{}', '{}', own, p.x, p.y, false
     ) b;
     IF choice IS NULL OR left_over > 0 THEN
         RETURN NULL;

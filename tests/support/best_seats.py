@@ -93,54 +93,65 @@ def runs(seats: Sequence[Seat]) -> Iterator[list[Seat]]:
         yield run
 
 
-def choices(free: Sequence[Seat], wanted: Wanted, size: int) -> Iterator[list[Seat]]:
-    for run in runs(free):
-        for first in range(len(run) - size + 1):
-            choice = run[first : first + size]
-            if all(wanted.is_met_by(seat) for seat in choice):
-                yield choice
+class SeatMap:
+    """The available seats of an event, and every choice that there is among them."""
+
+    def __init__(self, free: Sequence[Seat]) -> None:
+        self.free = free
+        self.runs = list(runs(free))
+        self.places = {(seat.section, seat.row, seat.block, seat.position) for seat in free}
+
+    def orphans(self, choice: Sequence[Seat]) -> int:
+        """How many seats stand alone after this choice, and did not before."""
+        gone = {(seat.section, seat.row, seat.block, seat.position) for seat in choice}
+        touched = {place for taken in gone for place in neighbours(taken)} & self.places - gone
+        return sum(not (neighbours(place) & self.places) - gone for place in touched)
+
+    def rank(self, choice: Sequence[Seat]) -> Rank:
+        parts = list(runs(choice))
+        apart = int(len(parts) == 2 and not are_behind_one_another(*parts))
+        return len(parts), apart, self.orphans(choice), sum(seat.x**2 + seat.y**2 for seat in choice)
+
+    def choices(self, wanted: Wanted, size: int) -> Iterator[tuple[int, list[Seat]]]:
+        """So many neighbours, with the number of the run that they are in."""
+        for number, run in enumerate(self.runs):
+            for first in range(len(run) - size + 1):
+                choice = run[first : first + size]
+                if all(wanted.is_met_by(seat) for seat in choice):
+                    yield number, choice
+
+    def best_rank(self, wanted: Wanted) -> Rank | None:
+        if whole := [self.rank(choice) for _, choice in self.choices(wanted, wanted.quantity)]:
+            return min(whole)
+        ranked = {
+            size: [(run, choice, self.rank(choice)) for run, choice in self.choices(wanted, size)]
+            for size in range(1, wanted.quantity)
+        }
+        return min(
+            (
+                # Two runs have no neighbours in common.
+                (2, int(not are_behind_one_another(one, other)), first[2] + second[2], first[3] + second[3])
+                for size in range(1, wanted.quantity // 2 + 1)
+                for (run, one, first), (other_run, other, second) in itertools.product(
+                    ranked[size], ranked[wanted.quantity - size]
+                )
+                if run != other_run
+            ),
+            default=None,
+        )
 
 
-def orphans_of(free: Sequence[Seat], choice: Sequence[Seat]) -> int:
-    """How many seats stand alone after this choice, and did not before."""
-    beside = {(seat.section, seat.row, seat.block, seat.position): seat for seat in free}
-    gone = {(seat.section, seat.row, seat.block, seat.position) for seat in choice}
-
-    def neighbours(seat: Seat) -> set[tuple[str, int, int, int]]:
-        return {(seat.section, seat.row, seat.block, seat.position + step) for step in (-1, 1)}
-
-    touched = set().union(*(neighbours(seat) for seat in choice)) - gone
-    return sum(
-        place in beside and not any(other in beside and other not in gone for other in neighbours(beside[place]))
-        for place in touched
-    )
+Place = tuple[str, int, int, int]
 
 
-def rank(free: Sequence[Seat], choice: Sequence[Seat]) -> Rank:
-    cost = sum(seat.x**2 + seat.y**2 for seat in choice)
-    parts = list(runs(choice))
-    apart = 0
-    if len(parts) == 2:
-        (one, *_), (other, *_) = parts
-        together = (one.section, one.block) == (other.section, other.block) and abs(one.row - other.row) == 1
-        apart = 0 if together else 1
-    return len(parts), apart, orphans_of(free, choice), cost
+def neighbours(place: Place) -> set[Place]:
+    section, row, block, position = place
+    return {(section, row, block, position - 1), (section, row, block, position + 1)}
 
 
-def best_rank(free: Sequence[Seat], wanted: Wanted) -> Rank | None:
-    """The rank of the best choice, of all that there are."""
-    whole = [rank(free, choice) for choice in choices(free, wanted, wanted.quantity)]
-    if whole:
-        return min(whole)
-    pairs = []
-    for size in range(1, wanted.quantity // 2 + 1):
-        ones = list(choices(free, wanted, size))
-        others = list(choices(free, wanted, wanted.quantity - size))
-        for one, other in itertools.product(ones, others):
-            both = [*one, *other]
-            if len({seat.id for seat in both}) == len(both) and len(list(runs(both))) == 2:
-                pairs.append(both)
-    return min((rank(free, pair) for pair in pairs), default=None)
+def are_behind_one_another(one: Sequence[Seat], other: Sequence[Seat]) -> bool:
+    first, second = one[0], other[0]
+    return (first.section, first.block) == (second.section, second.block) and abs(first.row - second.row) == 1
 
 
 def random_wish(chance: random.Random, free: Sequence[Seat]) -> Wanted:

@@ -74,7 +74,9 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     give_back(asker, web, world)
     wait_in_line(asker, web, world)
     refuse_sales(asker, web, world, redis)
+    refuse_best_seats(asker, web, world, redis)
     change_seats(asker, web, world, redis)
+    leave_orphans(asker, web, world)
     reach_limits(asker, web, world)
     refuse_strangers(asker, web)
     prove_something(asker, database_url, logs)
@@ -184,6 +186,7 @@ def wait_in_line(asker: Asker, web: Api, world: Database) -> None:
         for place in ("getQueueStatus", "checkQueue", "sendQueueHeartbeat", "getQueueStatus"):
             ask(place, THEATRE)
         ask("reserveSeats", body={"eventId": THEATRE, "seatIds": [seat(7, 1)]})
+        ask("reserveBestSeats", body={"eventId": THEATRE, "quantity": 1})
         ask("buyTickets", body={"eventId": THEATRE, "items": [{"ticketTypeId": STANDING_A, "quantity": 1}]})
         ask("changeSeats", held, body={"seatIds": [seat(7, 3 if state["threshold"] else 4)]})
         ask("getQueueOverview", THEATRE)
@@ -236,6 +239,35 @@ def refuse_sales(asker: Asker, web: Api, world: Database, redis) -> None:
         buy(STANDING_B, quantity, headers={"Idempotency-Key": "one purchase"})
 
 
+def refuse_best_seats(asker: Asker, web: Api, world: Database, redis) -> None:
+    def best(event_id: str = HALL, quantity: object = 1, headers: dict[str, str] | None = None, **wish: Any) -> None:
+        body = {"eventId": event_id, "quantity": quantity, **wish}
+        asker.ask(web, "reserveBestSeats", body=body, headers=headers or {})
+
+    best(quantity=5)
+    best(quantity=0)
+    best(section="nowhere")
+    best(STANDING)
+    best(NOTHING)
+    best(UPCOMING)
+    dear = limited_sale(world)
+    world.rows("UPDATE seats SET price = 2147483647 WHERE event_id = %s", dear.event)
+    best(dear.event, 2)
+    key = hashlib.sha256(f"{BUYER}:best now".encode()).hexdigest()[:32]
+    redis.set(f"lock:request:{HALL}:{key}", "somebody")
+    best(headers={"Idempotency-Key": "best now"})
+    for quantity in (1, 2):
+        best(quantity=quantity, headers={"Idempotency-Key": "best"})
+
+
+def leave_orphans(asker: Asker, web: Api, world: Database) -> None:
+    sale = limited_sale(world)
+    world.rows("UPDATE events SET forbids_orphan_seats = true WHERE id = %s", sale.event)
+    asker.ask(web, "reserveSeats", body={"eventId": sale.event, "seatIds": [sale.seats[1]]})
+    held = web.reserve(BUYER, sale.event, sale.seats[0]).json["reservation"]["id"]
+    asker.ask(web, "changeSeats", held, body={"seatIds": [sale.seats[1]]})
+
+
 def change_seats(asker: Asker, web: Api, world: Database, redis) -> None:
     sale = limited_sale(world)
     seats = sale.seats
@@ -260,6 +292,7 @@ def change_seats(asker: Asker, web: Api, world: Database, redis) -> None:
 def reach_limits(asker: Asker, web: Api, world: Database) -> None:
     def ask_for(sale: LimitedSale, place: str) -> None:
         asker.ask(web, "reserveSeats", body={"eventId": sale.event, "seatIds": [place]})
+        asker.ask(web, "reserveBestSeats", body={"eventId": sale.event, "quantity": 1})
         items = [{"ticketTypeId": sale.tickets, "quantity": 1}]
         asker.ask(web, "buyTickets", body={"eventId": sale.event, "items": items})
 
