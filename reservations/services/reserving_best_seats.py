@@ -33,7 +33,7 @@ class Wish:
 
 # `choose_best_seats` (migration 0008) locks the seats, too. An output of the SELECT, it is called only if the rest is true.
 _RESERVE_BEST = reserving(
-    seat_ids="(SELECT seat_ids FROM chosen)",
+    seat_ids="(SELECT seat_ids FROM chosen)::uuid[]",
     quantity="%(quantity)s",
     choosing="""chosen AS MATERIALIZED (
     SELECT choose_best_seats(

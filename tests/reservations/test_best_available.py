@@ -107,7 +107,8 @@ def test_wishes_are_met(web: Api, catalogue: Database) -> None:
         ({"quantity": True}, "수량은 정수여야 합니다."),
         ({"quantity": 0}, "수량은 1 이상이어야 합니다."),
         ({"quantity": 5}, "최대 4석까지 선택 가능합니다."),
-        ({"quantity": 10**30}, "최대 4석까지 선택 가능합니다."),
+        ({"quantity": 10**9}, "최대 4석까지 선택 가능합니다."),
+        ({"quantity": 10**30}, "수량은 정수여야 합니다."),
         ({"section": ""}, "section must be a text of 1 to 50 characters"),
         ({"section": "x" * 51}, "section must be a text of 1 to 50 characters"),
         ({"section": 1}, "section must be a text of 1 to 50 characters"),
@@ -242,7 +243,7 @@ def test_the_waiting_room_is_passed_first(web: Api, catalogue: Database) -> None
     event, _ = add_rows(catalogue, "....")
     catalogue.rows("INSERT INTO queue_policies (event_id, threshold) VALUES (%s, 1)", event)
     first, second = new_user(), new_user()
-    assert web.post(f"/queue/check/{event}", user=first).json["status"] == "active"
+    assert web.post(f"/queue/check/{event}", user=first).json["state"] == "active"
     assert web.post(f"/queue/check/{event}", user=second).status == 200
     refused, picked = web.best(second, event, 1), web.reserve(second, event, event)
     assert (refused.status, refused.json) == (picked.status, picked.json)
