@@ -87,16 +87,23 @@ def _insert(*, user_id: UUID, event_id: UUID, wish: Wish, request: IdempotentReq
         **buyer_limits.parameters(),
     }
     row = idempotency.fetch_reserved(_RESERVE_BEST, parameters, request)
-    is_behind_own_hold = buyer_limits.is_behind_own_hold(row["buyer"])
-    if is_behind_own_hold or row["has_overdue_holds"]:
-        if is_behind_own_hold:
-            expire_holders(user_id=user_id, event_id=event_id)
-        else:
-            expire_holders_of_event(event_id)
+    if _may_find_more(row, user_id=user_id, event_id=event_id):
         row = idempotency.fetch_reserved(_RESERVE_BEST, parameters, request)
     if row["reservation_id"] is None:
         raise _rejection(row, wish)
     return reserved(row, number=number)
+
+
+def _may_find_more(row: dict[str, Any], *, user_id: UUID, event_id: UUID) -> bool:
+    """Whether nothing was reserved, but something may be now. Ends holds past their deadline that are in the way."""
+    if buyer_limits.is_behind_own_hold(row["buyer"]):
+        expire_holders(user_id=user_id, event_id=event_id)
+        return True
+    if row["has_overdue_holds"]:
+        expire_holders_of_event(event_id)
+        return True
+    # The buyer has let go of a seat since the seats were chosen.
+    return row["buyer"] is not None and row["buyer"]["closed_seat"] is not None
 
 
 def _rejection(row: dict[str, Any], wish: Wish) -> DomainError:

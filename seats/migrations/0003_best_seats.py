@@ -9,8 +9,8 @@ from django.db import migrations
 # `taken` are seats that count as taken, and `freed` as available. `closed` ones are available, but not wanted.
 #
 # One row first: `from_here` is the choice that begins with a seat. Otherwise two: `part` has, of each run of available
-# neighbours, the best choice of each size. Orphans and costs of two parts are sums, and so the two best parts are the best
-# pair; if both are of one run, the second best of either is in it.
+# neighbours, the best choice of each size for which another run may have the rest. Orphans and costs of two parts are sums,
+# and so the two best parts are the best pair; if both are of one run, the second best of either is in it.
 BEST_SEATS = """
 CREATE FUNCTION best_seats(
     event uuid, quantity int, wanted_section text, most_price int, wants_accessible boolean,
@@ -59,7 +59,9 @@ BEGIN
                section, row_number, block, run, size, ids[n:n + size - 1] AS ids,
                (n = 2)::int + (length - n - size = 0)::int AS orphans,
                costs[n + size - 1] - coalesce(costs[n - 1], cost_before) AS cost
-        FROM runs, generate_series(1, least(length, quantity - 1)) size, generate_series(1, length - size + 1) n
+        FROM (SELECT max(length) AS longest FROM runs) l, runs,
+            generate_series(greatest(1, quantity - longest), least(length, quantity - 1)) size,
+            generate_series(1, length - size + 1) n
         WHERE wanted[n + size - 1] - coalesce(wanted[n - 1], wanted_before) = size
         ORDER BY section, row_number, block, run, size, orphans, cost, n
     ),
