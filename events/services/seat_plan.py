@@ -33,7 +33,7 @@ class Block:
         return self.section.width / 2
 
     @property
-    def parts(self) -> list[tuple[float, int]]:
+    def parts(self) -> list[tuple[int, int]]:
         """What stands between aisles: where it begins, from the section's first seat, and how many seats are in a row."""
         ends = [*self.section.aisles, self.section.seats_per_row]
         firsts = [0, *self.section.aisles]

@@ -59,8 +59,8 @@ BEGIN
                section, row_number, block, run, size, ids[n:n + size - 1] AS ids,
                (n = 2)::int + (length - n - size = 0)::int AS orphans,
                costs[n + size - 1] - coalesce(costs[n - 1], cost_before) AS cost
-        FROM (SELECT max(length) AS longest FROM runs) l, runs,
-            generate_series(greatest(1, quantity - longest), least(length, quantity - 1)) size,
+        FROM runs,
+            generate_series(greatest(1, quantity - (SELECT max(length) FROM runs)), least(length, quantity - 1)) size,
             generate_series(1, length - size + 1) n
         WHERE wanted[n + size - 1] - coalesce(wanted[n - 1], wanted_before) = size
         ORDER BY section, row_number, block, run, size, orphans, cost, n
