@@ -70,6 +70,9 @@ def reserving(*, seat_ids: str, quantity: str, choosing: str = "", more: str) ->
     # serves: in a new database, without statistics, PostgreSQL would read all seats of the event to find one.
     acceptable = f"""e.is_on_sale AND {quantity} <= e.max_seats AND v.all_found AND v.all_available
       AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)"""
+    order = (
+        f" ORDER BY array_position({seat_ids}, p.id)" if choosing else ""
+    )  # the client has the order of its own choice
     orphans = (
         f"SELECT orphans_left(%(event_id)s, {seat_ids}, '{{}}'::uuid[]) AS orphans"
         if not choosing
@@ -120,14 +123,14 @@ locked AS (
 {
         idempotency.recorded(f'''jsonb_build_object(
         'number', %(number)s::text, 'total', v.total, 'expires_at', r.expires_at, 'seats', (
-            SELECT jsonb_agg(jsonb_build_object('id', p.id, 'seat_label', p.seat_label, 'price', p.price)
-                             ORDER BY array_position({seat_ids}, p.id)) FROM picked p
+            SELECT jsonb_agg(jsonb_build_object('id', p.id, 'seat_label', p.seat_label, 'price', p.price){order})
+            FROM picked p
         )
     )''')
     },
 {_CREATED}
 SELECT e.is_on_sale, e.max_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
-       (SELECT jsonb_agg(to_jsonb(p) ORDER BY array_position({seat_ids}, p.id)) FROM picked p) AS seats,
+       (SELECT jsonb_agg(to_jsonb(p){order}) FROM picked p) AS seats,
        (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
        {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD}, (SELECT orphans FROM refused) AS orphans,
        {more}
@@ -209,19 +212,21 @@ def _insert(
         expire_holders(seat_ids=seat_ids, user_id=user_id, event_id=event_id)
         row = _fetch(parameters, request)
     if row["reservation_id"] is None:
-        raise _rejection(row, row["seats"] or [])
-    return reserved(row, number=number)
+        by_id = {UUID(seat["id"]): seat for seat in row["seats"] or ()}
+        raise _rejection(row, [by_id[seat_id] for seat_id in seat_ids if seat_id in by_id])
+    return reserved(row, seat_ids, number=number)
 
 
-def reserved(row: Mapping[str, Any], *, number: str) -> ReservedSeats:
-    """What the statement has reserved."""
+def reserved(row: Mapping[str, Any], seat_ids: Sequence[UUID] = (), *, number: str) -> ReservedSeats:
+    """What the statement has reserved; in the order of `seat_ids`, if there is one."""
+    by_id = {UUID(seat["id"]): seat for seat in row["seats"]}
     return ReservedSeats(
         reservation_id=row["reservation_id"],
         number=number,
         total_amount=row["total"],
         expires_at=row["expires_at"],
-        seats=row["seats"],
-        changes={UUID(seat_id): change for seat_id, change in row["changes"].items()},
+        seats=[by_id[seat_id] for seat_id in seat_ids or by_id],
+        changes={seat_id: row["changes"][str(seat_id)] for seat_id in by_id},
     )
 
 
@@ -258,7 +263,7 @@ def _rejection(row: dict[str, Any], found: Sequence[dict[str, Any]]) -> DomainEr
 
 
 def reserved_before(response: Mapping[str, Any], seat_ids: Sequence[UUID] = ()) -> ReservedSeats:
-    """The same of an earlier request, from what it has recorded; in the order of `seat_ids`, if there is one."""
+    """The same of an earlier request, from what it has recorded."""
     by_id = {UUID(seat["id"]): seat for seat in response["seats"]}
     return ReservedSeats(
         reservation_id=response["reservation_id"],
