@@ -307,8 +307,8 @@ def ask_for_pairs(
     )
     assert in_items == len(given)
     rows = world.rows(
-        "SELECT s.row_number, s.block, s.position FROM seats s JOIN reservation_items i ON i.seat_id = s.id WHERE s.event_id = %s"
-        " ORDER BY i.reservation_id, s.position",
+        "SELECT s.row_number, s.block, s.position FROM seats s JOIN reservation_items i ON i.seat_id = s.id"
+        " WHERE s.event_id = %s ORDER BY i.reservation_id, s.position",
         event,
     )
     for one, other in zip(rows[::2], rows[1::2], strict=True):
