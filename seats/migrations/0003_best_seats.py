@@ -11,6 +11,9 @@ from django.db import migrations
 # One row first: `from_here` is the choice that begins with a seat. Otherwise two: `part` has, of each run of available
 # neighbours, the best choice of each size for which another run may have the rest. Orphans and costs of two parts are sums,
 # and so the two best parts are the best pair; if both are of one run, the second best of either is in it.
+#
+# Where many are available, only the rows of the nearest seats are looked at first. That is enough if a choice there leaves
+# no orphan, and is nearer than all seats of other rows.
 BEST_SEATS = """
 CREATE FUNCTION best_seats(
     event uuid, quantity int, wanted_section text, most_price int, wants_accessible boolean,
@@ -18,8 +21,12 @@ CREATE FUNCTION best_seats(
     OUT chosen uuid[], OUT orphans int
 ) LANGUAGE plpgsql STABLE SET enable_seqscan = off SET enable_indexscan = off SET jit = off AS $$
 #variable_conflict use_column
+DECLARE
+    looks_near boolean := true;
+    is_best boolean;
 BEGIN
-    WITH seat AS (
+  LOOP
+    WITH seat AS MATERIALIZED (
         SELECT s.id, s.section, s.row_number, s.block, CASE s.block WHEN 0 THEN s.seat_number ELSE s.position END AS position,
                (s.x - x0) * (s.x - x0) + (s.y - y0) * (s.y - y0) AS cost,
                (wanted_section IS NULL OR s.section = wanted_section) AND (most_price IS NULL OR s.price <= most_price)
@@ -27,10 +34,16 @@ BEGIN
         FROM seats s
         WHERE s.event_id = event AND (s.status = 'available' OR s.id = ANY(freed)) AND s.id <> ALL(taken)
     ),
+    nearest AS MATERIALIZED (
+        SELECT section, row_number, block, cost FROM seat
+        WHERE looks_near AND is_wanted AND (SELECT count(*) FROM seat) > 1500 ORDER BY cost LIMIT 300
+    ),
     numbered AS MATERIALIZED (
         SELECT *, position - row_number() OVER along AS run, sum(cost) OVER along AS cost_to,
                count(*) FILTER (WHERE is_wanted) OVER along AS wanted_to
-        FROM seat WINDOW along AS (PARTITION BY section, row_number, block ORDER BY position ROWS UNBOUNDED PRECEDING)
+        FROM seat WHERE NOT EXISTS (SELECT FROM nearest)
+            OR (section, row_number, block) IN (SELECT section, row_number, block FROM nearest)
+        WINDOW along AS (PARTITION BY section, row_number, block ORDER BY position ROWS UNBOUNDED PRECEDING)
     ),
     from_here AS (
         SELECT section, row_number, block, position, run, lead(run, quantity - 1) OVER along AS run_of_last,
@@ -43,7 +56,7 @@ BEGIN
         FROM numbered WINDOW along AS (PARTITION BY section, row_number, block ORDER BY position)
     ),
     whole AS MATERIALIZED (
-        SELECT section, row_number, block, position, orphans FROM from_here
+        SELECT section, row_number, block, position, orphans, cost FROM from_here
         WHERE run_of_last = run AND wanted = quantity
         ORDER BY orphans, cost, section COLLATE "C", row_number, position LIMIT 1
     ),
@@ -51,7 +64,8 @@ BEGIN
         SELECT section, row_number, block, run, count(*)::int AS length, array_agg(id ORDER BY position) AS ids,
                min(cost_to - cost) AS cost_before, array_agg(cost_to ORDER BY position) AS costs,
                min(wanted_to - is_wanted::int) AS wanted_before, array_agg(wanted_to ORDER BY position) AS wanted
-        FROM numbered WHERE may_split AND quantity > 1 AND NOT EXISTS (SELECT FROM whole)
+        FROM numbered
+        WHERE may_split AND quantity > 1 AND NOT EXISTS (SELECT FROM whole) AND NOT EXISTS (SELECT FROM nearest)
         GROUP BY section, row_number, block, run
     ),
     part AS MATERIALIZED (
@@ -81,17 +95,23 @@ BEGIN
         FROM best p JOIN best o ON o.size = quantity - p.size
             AND (o.section, o.row_number, o.block, o.run) > (p.section, p.row_number, p.block, p.run)
     )
-    SELECT found.ids, found.orphans INTO chosen, orphans FROM (
+    SELECT found.ids, found.orphans, coalesce(found.is_best, NOT EXISTS (SELECT FROM nearest))
+    INTO chosen, orphans, is_best FROM (SELECT) always LEFT JOIN (
         SELECT (
             SELECT array_agg(n.id ORDER BY n.position) FROM numbered n
             WHERE n.section = w.section AND n.row_number = w.row_number AND n.block = w.block
               AND n.position BETWEEN w.position AND w.position + quantity - 1
-        ) AS ids, orphans FROM whole w
+        ) AS ids, orphans, orphans = 0 AND cost < quantity * (SELECT max(cost) FROM nearest)
+            OR NOT EXISTS (SELECT FROM nearest) AS is_best
+        FROM whole w
         UNION ALL (
-            SELECT ids, orphans FROM pair
+            SELECT ids, orphans, true FROM pair
             ORDER BY apart, orphans, cost, section COLLATE "C", row_number, run, size DESC LIMIT 1
         )
-    ) found;
+    ) found ON true;
+    EXIT WHEN is_best;
+    looks_near := false;
+  END LOOP;
 END $$;
 """
 
