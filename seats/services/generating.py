@@ -16,14 +16,14 @@ from seats import effects
 from seats.models import Seat
 from seats.progress import Progress
 from seats.services.placing import (
-    BLOCKS,
     COLUMNS,
     PLACE,
-    Block,
-    blocks_of,
-    encode_blocks,
+    RANGES,
+    SeatRange,
+    encode_ranges,
     events_with_unplaced_seats,
     place_seats,
+    ranges_of,
 )
 
 CHUNK = 10_000  # seats of one statement, so that it ends long before its time limit, whatever the size of the layout
@@ -33,7 +33,7 @@ _GENERATE = f"""
 WITH made AS (
     INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price, {COLUMNS})
     SELECT %(event_id)s, b.section, r, n, b.section || '-' || r || '-' || n, b.price, {PLACE}
-    FROM {BLOCKS}, generate_series(b.first_row, b.last_row) AS r, generate_series(b.first_seat, b.last_seat) AS n
+    FROM {RANGES}, generate_series(b.first_row, b.last_row) AS r, generate_series(b.first_seat, b.last_seat) AS n
     ON CONFLICT (event_id, section, row_number, seat_number) DO NOTHING
     RETURNING 1
 )
@@ -121,9 +121,9 @@ def insert_seats(*, event_id: UUID, sections: Sequence[Section], progress: Progr
     """Inserts the seats of these sections that do not exist yet. Returns how many. Inside the caller's transaction."""
     made = 0
     with check_constraints_at_once():
-        for blocks in _chunks(blocks_of(sections, most=CHUNK)):
-            made += fetch_one(_GENERATE, {"event_id": event_id, "blocks": encode_blocks(blocks)})["made"]
-            progress.advance(sum(block.seats for block in blocks))
+        for ranges in _chunks(ranges_of(sections, most=CHUNK)):
+            made += fetch_one(_GENERATE, {"event_id": event_id, "ranges": encode_ranges(ranges)})["made"]
+            progress.advance(sum(one.seats for one in ranges))
     if made >= ANALYZED:
         after_commit(_analyze)
     return made
@@ -132,15 +132,15 @@ def insert_seats(*, event_id: UUID, sections: Sequence[Section], progress: Progr
 # --- Chunks -----------------------------------------------------------------------------------------------------------
 
 
-def _chunks(blocks: Iterable[Block]) -> Iterator[list[Block]]:
-    """Blocks of at most CHUNK seats together."""
-    chunk: list[Block] = []
+def _chunks(ranges: Iterable[SeatRange]) -> Iterator[list[SeatRange]]:
+    """Ranges of at most CHUNK seats together."""
+    chunk: list[SeatRange] = []
     seats = 0
-    for block in blocks:
-        if chunk and seats + block.seats > CHUNK:
+    for one in ranges:
+        if chunk and seats + one.seats > CHUNK:
             yield chunk
             chunk, seats = [], 0
-        chunk.append(block)
-        seats += block.seats
+        chunk.append(one)
+        seats += one.seats
     if chunk:
         yield chunk

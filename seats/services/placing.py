@@ -17,7 +17,7 @@ AT_ONCE = 1_000  # seats that a buyer may have to wait for, for some 20 ms
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SeatRange:
     """The seats from `first_seat` to `last_seat` of the rows from `first_row` to `last_row` of a section.
 
     `left_side` and `front` are those of the section, whose first row is `start_row`.
@@ -40,8 +40,8 @@ class Block:
         return (self.last_row - self.first_row + 1) * (self.last_seat - self.first_seat + 1)
 
 
-# Of a list of blocks, `b` in what follows; `r` is the number of a seat's row, and `n` its own.
-BLOCKS = """jsonb_to_recordset(%(blocks)s::jsonb) AS b (
+# Of a list of ranges, `b` in what follows; `r` is the number of a seat's row, and `n` its own.
+RANGES = """jsonb_to_recordset(%(ranges)s::jsonb) AS b (
         section text, first_row int, last_row int, first_seat int, last_seat int, price int,
         left_side float8, front float8, start_row int, aisles int[], accessible jsonb
     )"""
@@ -54,15 +54,15 @@ PLACE = f"""b.left_side + n - 0.5 + {AISLE_WIDTH} * width_bucket(n - 1, b.aisles
     )"""
 
 
-def blocks_of(sections: Sequence[Section], *, most: int) -> Iterator[Block]:
-    """The sections in blocks of at most `most` seats."""
+def ranges_of(sections: Sequence[Section], *, most: int) -> Iterator[SeatRange]:
+    """The sections in ranges of at most `most` seats."""
     for section, (left_side, front) in zip(sections, places_of(sections), strict=True):
         rows = max(1, most // section.seats_per_row)
         for first_row in range(section.start_row, section.last_row + 1, rows):
             last_row = min(first_row + rows - 1, section.last_row)
             accessible = [seats for seats in section.accessible if first_row <= seats.row <= last_row]
             for first_seat in range(1, section.seats_per_row + 1, most):
-                yield Block(
+                yield SeatRange(
                     section=section.name,
                     first_row=first_row,
                     last_row=last_row,
@@ -77,8 +77,8 @@ def blocks_of(sections: Sequence[Section], *, most: int) -> Iterator[Block]:
                 )
 
 
-def encode_blocks(blocks: Iterable[Block]) -> str:
-    return orjson.dumps([asdict(block) for block in blocks]).decode()
+def encode_ranges(ranges: Iterable[SeatRange]) -> str:
+    return orjson.dumps([asdict(one) for one in ranges]).decode()
 
 
 # --- Seats that somebody has added who does not know these columns ----------------------------------------------------
@@ -91,7 +91,7 @@ WITH found AS MATERIALIZED (
 ),
 placed AS (
     UPDATE seats SET ({COLUMNS}) = (
-        SELECT {PLACE} FROM {BLOCKS}
+        SELECT {PLACE} FROM {RANGES}
         WHERE b.section = f.section AND r BETWEEN b.first_row AND b.last_row AND n BETWEEN b.first_seat AND b.last_seat
         UNION ALL SELECT 0, r - 0.5, 1, n, false LIMIT 1
     )
@@ -110,16 +110,16 @@ def place_seats(*, event_id: UUID) -> int:
 
     In transactions of AT_ONCE seats, so that a sale goes on meanwhile. Returns how many.
     """
-    parameters = {"event_id": event_id, "blocks": encode_blocks(_blocks_of_event(event_id))}
+    parameters = {"event_id": event_id, "ranges": encode_ranges(_ranges_of_event(event_id))}
     total = 0
     while placed := fetch_one(_PLACE_SEATS, parameters)["placed"]:
         total += placed
     return total
 
 
-def _blocks_of_event(event_id: UUID) -> Iterator[Block]:
+def _ranges_of_event(event_id: UUID) -> Iterator[SeatRange]:
     config = SeatLayout.objects.filter(events=event_id).values_list("layout_config", flat=True).first()
     try:
-        return blocks_of(sections_of(config), most=2**31 - 1)
+        return ranges_of(sections_of(config), most=2**31 - 1)
     except ImpossibleLayout:  # or none
         return iter(())
