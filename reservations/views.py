@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from contacts import services as contacts
 from kernel.http.permissions import BearerToken, IsAuthenticated, IsInternalService, MayConfirm, MayRefund, user_of
 from kernel.http.rest import body_of
 from kernel.http.urls import fast_path
@@ -31,6 +32,11 @@ def visitor(request: Request, event_id: UUID) -> Visitor:
     )
 
 
+def keep_contact(request: Request) -> None:
+    """After something was reserved: mail about it goes there, where mail is on."""
+    contacts.keep_contact(user_of(request), accept_language=request.META.get("HTTP_ACCEPT_LANGUAGE", ""))
+
+
 class SeatReservationViewSet(ViewSet):
     """Below /seats: reserving seats, and reading such a reservation."""
 
@@ -46,6 +52,7 @@ class SeatReservationViewSet(ViewSet):
             seat_ids=serializers.parse_seat_ids(seat_ids),
             request=idempotent_request,
         )
+        keep_contact(request)
         return serializers.reserved_seats(reserved)
 
     @action(detail=False, url_path="reservation/(?P<reservation_id>[^/]+)", **FOR_BUYERS)
@@ -68,6 +75,7 @@ class ReservationViewSet(ViewSet):
             quantities=quantities,
             request=serializers.idempotent(request),
         )
+        keep_contact(request)
         return serializers.reserved_tickets(reserved)
 
     @action(detail=False)

@@ -102,12 +102,14 @@ INSTALLED_APPS = [
     "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "contacts",
     "events",
     "tickets",
     "queueing",
     "seats",
     "reservations",
     "outbox",  # below all others in the house; here for the order of the admin
+    "mail",
     "legacy_import",
     "demo",
     *(["devtools"] if DEBUG else []),
@@ -337,6 +339,29 @@ WEBHOOK_MAX_PAUSE_SECONDS: float = env.float("WEBHOOK_MAX_PAUSE_SECONDS", defaul
 WEBHOOK_GIVE_UP_SECONDS: float = env.float("WEBHOOK_GIVE_UP_SECONDS", default=259200.0)
 # Networks that are not public, and may get webhooks, also without TLS: 10.0.0.0/8.
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
+
+# --- Mail to buyers: see docs/mail.md --------------------------------------------------------------------------------
+# Off until one of these is set. With it, the names and addresses of buyers are kept, and MAIL_FROM is needed.
+EMAIL_URL: str = env.str("EMAIL_URL", default="")
+EMAIL_BACKEND: str = env.str("EMAIL_BACKEND", default="")
+MAIL_ENABLED = bool(EMAIL_URL or EMAIL_BACKEND)
+if EMAIL_URL:
+    vars().update(env.mail_server("EMAIL_URL"))  # EMAIL_HOST and so on
+EMAIL_BACKEND = EMAIL_BACKEND or "django.core.mail.backends.dummy.EmailBackend"
+if EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
+    EMAIL_BACKEND = "mail.smtp.EmailBackend"  # the same, and says when a message is handed over
+EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", default=10)
+# Whom mail is from, such as Tickets <tickets@example.org>, and where answers go.
+MAIL_FROM: str = env.str("MAIL_FROM", default="")
+MAIL_REPLY_TO: str = env.str("MAIL_REPLY_TO", default="")
+# Where a buyer sees a reservation; {id} stands for its id. Empty: mail has no link.
+MAIL_RESERVATION_URL: str = env.str("MAIL_RESERVATION_URL", default="")
+# After a failure: the first pause, and the longest. Each is four times as long as the one before.
+MAIL_FIRST_PAUSE_SECONDS: float = env.float("MAIL_FIRST_PAUSE_SECONDS", default=30.0)
+MAIL_MAX_PAUSE_SECONDS: float = env.float("MAIL_MAX_PAUSE_SECONDS", default=3600.0)
+MAIL_GIVE_UP_SECONDS: float = env.float("MAIL_GIVE_UP_SECONDS", default=259200.0)
+# For how long a name and address are kept after a buyer's last event, and the list of what was sent.
+MAIL_RETENTION_DAYS: int = env.int("MAIL_RETENTION_DAYS", default=90)
 
 # --- WebSockets: limits for each `realtime` process; 0 is no limit ----------------------------------------------------
 WEBSOCKET_MAX_PER_ADDRESS: int = env.int("WEBSOCKET_MAX_PER_ADDRESS", default=5000)

@@ -1,5 +1,6 @@
 """Every path, with and without the prefix /api."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
@@ -54,6 +55,7 @@ urlpatterns = [
     re_path(r"^api-docs/?$", api_docs.DocsPage.as_view()),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    *([path("dev/", include("devtools.urls"))] if settings.DEBUG else []),
     re_path("", not_found),  # a JSON 404, also with DEBUG
 ]
 

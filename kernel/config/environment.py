@@ -76,6 +76,16 @@ class Environment(environ.Env):  # type: ignore[misc]  # it has no types
             raise ImproperlyConfigured(f"{var} is not a URL. Set it to something like {schemes[0]}://host.")
         return value
 
+    def mail_server(self, var: str) -> dict[str, Any]:
+        """Return Django's EMAIL_* settings from a URL such as smtp+tls://user:password@host:587."""
+        try:
+            return dict(self.email_url_config(self.str(var)))
+        except (KeyError, ValueError, ImproperlyConfigured) as error:
+            # The value itself is not shown: it may contain a password.
+            raise ImproperlyConfigured(
+                f"{var} is not a URL of a mail server. Set it to something like smtp+tls://user:password@host:587."
+            ) from error
+
     def networks(self, var: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """Return the networks between commas, such as 10.0.0.0/8. None by default."""
         try:
