@@ -23,9 +23,9 @@ class Mail(models.Model):
     class Status(models.TextChoices):
         PENDING = "pending", _("waiting to be sent")
         SENDING = "sending", _("being sent")
-        SENT = "sent", _("sent")
+        SENT = "sent", _("handed to the mail server")
         FAILED = "failed", _("given up")
-        # Handed over to the mail server, which has not said whether it took it: never sent again by itself.
+        # Handed to the mail server, which has not said whether it took it: never sent again by itself.
         UNCERTAIN = "uncertain", _("perhaps sent")
         DROPPED = "dropped", _("not sent")  # there was no address, or nothing left to say
 

@@ -65,7 +65,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("pending", "waiting to be sent"),
                             ("sending", "being sent"),
-                            ("sent", "sent"),
+                            ("sent", "handed to the mail server"),
                             ("failed", "given up"),
                             ("uncertain", "perhaps sent"),
                             ("dropped", "not sent"),

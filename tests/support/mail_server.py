@@ -67,24 +67,24 @@ class MailServer:
 
     # --- What aiosmtpd calls, with its server, session and envelope ---------------------------------------------------
 
-    async def handle_EHLO(self, _: Any, session: Any, __: Any, name: str, answers: list[str]) -> Any:
+    async def handle_EHLO(self, _: Any, session: Any, __: Any, name: str, answers: list[str]) -> Any:  # noqa: N802
         self.connections += 1
         session.host_name = name
         return answers
 
-    async def handle_MAIL(self, _: Any, __: Any, envelope: Any, address: str, *___: Any) -> str:
+    async def handle_MAIL(self, _: Any, __: Any, envelope: Any, address: str, *___: Any) -> str:  # noqa: N802
         if (answer := self.on_sender(address)) is not None:
             return answer
         envelope.mail_from = address
         return OK
 
-    async def handle_RCPT(self, _: Any, __: Any, envelope: Any, address: str, *___: Any) -> str:
+    async def handle_RCPT(self, _: Any, __: Any, envelope: Any, address: str, *___: Any) -> str:  # noqa: N802
         if (answer := self.on_recipient(address)) is not None:
             return answer
         envelope.rcpt_tos.append(address)
         return OK
 
-    async def handle_DATA(self, server: Any, _: Any, envelope: Any) -> str:
+    async def handle_DATA(self, server: Any, _: Any, envelope: Any) -> str:  # noqa: N802
         given = Received(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content)
         answer = self.on_content(given)
         if answer in (None, HANG_UP):
