@@ -1,5 +1,6 @@
 """A mail server that does as it is told, and what it was given."""
 
+import asyncio
 import email
 import logging
 from collections.abc import Callable, Iterator
@@ -32,8 +33,12 @@ class Received:
         return parsed
 
     @property
+    def subject(self) -> str:
+        return str(self.message["Subject"]).strip()  # a long one may begin on a line of its own
+
+    @property
     def text(self) -> str:
-        return self.message.get_body(("plain",)).get_content()
+        return self.message.get_body(("plain",)).get_content().replace("\r\n", "\n")
 
     @property
     def html(self) -> str:
@@ -60,6 +65,7 @@ class MailServer:
     on_sender: Answering = as_usual
     on_recipient: Answering = as_usual
     on_content: Answering = as_usual
+    closes_after: int = 0  # mails over one connection; 0: never
 
     @property
     def url(self) -> str:
@@ -84,13 +90,16 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return OK
 
-    async def handle_DATA(self, server: Any, _: Any, envelope: Any) -> str:  # noqa: N802
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         given = Received(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content)
         answer = self.on_content(given)
         if answer in (None, HANG_UP):
             self.received.append(given)
         if answer == HANG_UP:
             server.transport.abort()
+        session.mails = getattr(session, "mails", 0) + 1
+        if session.mails == self.closes_after:
+            asyncio.get_running_loop().call_later(0.001, server.transport.close)
         return answer or OK
 
 
