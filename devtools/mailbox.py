@@ -23,7 +23,7 @@ def directory() -> Path:
     return local_directory() / "mail"
 
 
-class EmailBackend(BaseEmailBackend):
+class MailboxBackend(BaseEmailBackend):
     """Writes each message to a file of its own, the newest name last."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:

@@ -9,13 +9,13 @@ from enum import StrEnum
 
 from django.core.mail import EmailMultiAlternatives, get_connection
 
-from mail.smtp import EmailBackend
+from mail.smtp import SMTPBackend
 
 _ADDRESS = re.compile(r"[^\s<>@]+@[^\s<>@]+")
 MAX_ERROR = 500
 
 
-class Outcome(StrEnum):
+class MailOutcome(StrEnum):
     """The status of a mail after an attempt; `pending`: it is tried again."""
 
     SENT = "sent"
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    outcome: Outcome
+    outcome: MailOutcome
     error: str = ""
 
 
@@ -62,7 +62,7 @@ class Connection:
         """
         handing_over = _HandingOver(before_content)
         try:
-            if isinstance(self._backend, EmailBackend):
+            if isinstance(self._backend, SMTPBackend):
                 self._backend.before_content = handing_over
             else:
                 handing_over()  # other back ends do not say when
@@ -78,7 +78,7 @@ class Connection:
                 return self.send(message, before_content=before_content)
             return _failure(error, is_handed_over=handing_over.is_done)
         self._is_used = True
-        return Result(Outcome.SENT)
+        return Result(MailOutcome.SENT)
 
 
 class _HandingOver:
@@ -99,10 +99,10 @@ def _failure(error: Exception, *, is_handed_over: bool) -> Result:
     codes = _codes(error)
     # A refused sender is a fault of ours, or of the server's settings, and concerns every message.
     if codes and all(500 <= code < 600 for code in codes) and not isinstance(error, smtplib.SMTPSenderRefused):
-        return Result(Outcome.FAILED, describe(error))
+        return Result(MailOutcome.FAILED, describe(error))
     if is_handed_over and not all(400 <= code < 600 for code in codes or [0]):
-        return Result(Outcome.UNCERTAIN, describe(error))
-    return Result(Outcome.PENDING, describe(error))
+        return Result(MailOutcome.UNCERTAIN, describe(error))
+    return Result(MailOutcome.PENDING, describe(error))
 
 
 def _codes(error: Exception) -> list[int]:

@@ -20,7 +20,7 @@ class _SayingSecureSMTP(_SayingSMTP, smtplib.SMTP_SSL):
     pass
 
 
-class EmailBackend(smtp.EmailBackend):
+class SMTPBackend(smtp.EmailBackend):
     """`before_content` is called before the content of each message is sent. What it raises stops the message."""
 
     before_content: Callable[[], object]

@@ -349,7 +349,7 @@ if EMAIL_URL:
     vars().update(env.mail_server("EMAIL_URL"))  # EMAIL_HOST and so on
 EMAIL_BACKEND = EMAIL_BACKEND or "django.core.mail.backends.dummy.EmailBackend"
 if EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
-    EMAIL_BACKEND = "mail.smtp.EmailBackend"  # the same, and says when a message is handed over
+    EMAIL_BACKEND = "mail.smtp.SMTPBackend"  # the same, and says when a message is handed over
 EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", default=10)
 # Whom mail is from, such as Tickets <tickets@example.org>, and where answers go.
 MAIL_FROM: str = env.str("MAIL_FROM", default="")

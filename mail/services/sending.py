@@ -14,7 +14,7 @@ from kernel.db.sql import fetch_all
 from mail import effects
 from mail.composing import Dropped, compose
 from mail.selectors import FACTS, FACTS_FROM
-from mail.sending import Connection, Outcome, Result, ServerUnavailable
+from mail.sending import Connection, MailOutcome, Result, ServerUnavailable
 from mail.services.collecting import collect
 
 logger = logging.getLogger(__name__)
@@ -153,10 +153,10 @@ def _send(connection: Connection, row: dict[str, Any]) -> Result:
     try:
         message = compose(row)
     except Dropped as reason:
-        return Result(Outcome.DROPPED, str(reason))
+        return Result(MailOutcome.DROPPED, str(reason))
     except Exception:
         logger.exception("mail %s could not be written", row["public_id"])
-        return Result(Outcome.FAILED, "it could not be written: see the log of the worker")
+        return Result(MailOutcome.FAILED, "it could not be written: see the log of the worker")
     return connection.send(message, before_content=lambda: _hand_over(row))
 
 

@@ -49,7 +49,7 @@ def mailing_web(database_url: str, logs: Path) -> Iterator[Api]:
 def mail_on(world: Database, server: MailServer, settings: Any) -> None:
     """This process is a worker with mail on, and has run before."""
     settings.MAIL_ENABLED = True
-    settings.EMAIL_BACKEND = "mail.smtp.EmailBackend"
+    settings.EMAIL_BACKEND = "mail.smtp.SMTPBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", server.port
     settings.EMAIL_TIMEOUT = 5
     settings.MAIL_FROM = FROM

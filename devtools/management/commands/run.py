@@ -26,7 +26,7 @@ from kernel.concurrency.processes import ProcessGroup
 
 COLOURS = {"web": 36, "realtime": 33, "worker": 32, "beat": 35}
 LISTENERS = {"web", "realtime"}
-MAILBOX = {"EMAIL_BACKEND": "devtools.mailbox.EmailBackend", "MAIL_FROM": "Tickets <tickets@example.com>"}
+MAILBOX = {"EMAIL_BACKEND": "devtools.mailbox.MailboxBackend", "MAIL_FROM": "Tickets <tickets@example.com>"}
 
 
 class StopRequested(Exception):
@@ -209,7 +209,7 @@ def _addresses(base: str, ports: dict[str, int]) -> Iterator[str]:
     yield f"{base}/api-docs  every operation, to read and to try"
     yield f"{base}/admin/    for organisers: user demo, password demo"
     if _has_mailbox():
-        yield f"{base}/dev/mail   the mail that buyers would get"
+        yield f"{base}/dev/mail  the mail that buyers would get"
     if "realtime" in ports:
         sockets = f"localhost:{ports['realtime']}"
         yield f"ws://{sockets}/ws/seats/EVENT_ID     the live seat map"
