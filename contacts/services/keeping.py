@@ -2,7 +2,6 @@
 
 import time
 import unicodedata
-from functools import lru_cache
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -33,15 +32,22 @@ def keep_contact(user: User, *, accept_language: str) -> None:
     hour. Safe to lose: an error is logged, since what was reserved is reserved.
     """
     if settings.MAIL_ENABLED:
-        after_commit(_keep, user, accept_language, int(time.time()) // PERIOD)
+        after_commit(_keep, user, accept_language)
 
 
-@lru_cache(REMEMBERED)  # an exception is not remembered
-def _keep(user: User, accept_language: str, _period: int) -> None:
-    if not (email := mailable(user.email)):
+_written: dict[int, int] = {}  # the period in which this process has written a contact, by a hash of it
+
+
+def _keep(user: User, accept_language: str) -> None:
+    contact, period = hash((user, accept_language)), int(time.time()) // PERIOD
+    if _written.get(contact) == period:
         return
-    language = preferred_language(accept_language)
-    fetch_all(_KEEP, {"user_id": user.user_id, "name": clean_name(user.name), "email": email, "language": language})
+    if email := mailable(user.email):
+        language = preferred_language(accept_language)
+        fetch_all(_KEEP, {"user_id": user.user_id, "name": clean_name(user.name), "email": email, "language": language})
+    if len(_written) >= REMEMBERED:
+        _written.clear()
+    _written[contact] = period
 
 
 def mailable(email: str) -> str:

@@ -39,7 +39,10 @@ WHERE (status = 'sending' AND claimed_at < now() - interval '{CLAIM_SECONDS} sec
 RETURNING status
 """
 
-_DUE = "m.status = 'pending' AND m.next_attempt_at <= now()"
+# Mails to one buyer go in order: while an earlier one waits for its next attempt, later ones wait, too.
+_DUE = """m.status = 'pending' AND m.next_attempt_at <= now() AND NOT EXISTS (
+    SELECT FROM mails e WHERE e.user_id = m.user_id AND e.id < m.id AND e.status IN ('pending', 'sending')
+)"""
 
 # One run at a time, however many workers there are: it has up to PARALLEL connections.
 _LEASE = f"""
@@ -50,14 +53,11 @@ RETURNING (SELECT count(*) FROM (SELECT FROM mails m WHERE {_DUE} LIMIT {PARALLE
 """
 _RELEASE = "UPDATE mail_progress SET lease = NULL, leased_until = NULL WHERE lease = %(lease)s"
 
-# The next one that is due; those to one buyer in order.
 _CLAIM = f"""
 WITH m AS (
     UPDATE mails SET status = 'sending', attempts = attempts + 1, claimed_at = now(), handed_over_at = NULL
     WHERE id = (
-        SELECT m.id FROM mails m WHERE {_DUE} AND NOT EXISTS (
-            SELECT FROM mails e WHERE e.user_id = m.user_id AND e.id < m.id AND e.status IN ('pending', 'sending')
-        )
+        SELECT m.id FROM mails m WHERE {_DUE}
         ORDER BY m.next_attempt_at, m.id LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     RETURNING *

@@ -47,6 +47,7 @@ def test_another_back_end_can_be_named_and_without_either_mail_is_off() -> None:
         ({"EMAIL_URL": "smtp://127.0.0.1", "MAIL_FROM": "a@example.org\nBcc: b@example.org"}, "MAIL_FROM must be"),
         ({"EMAIL_URL": "pigeon://u:secret@example.org"}, "EMAIL_URL is not a URL of a mail server"),
         ({"EMAIL_URL": "mail.example.org:587"}, "EMAIL_URL is not a URL of a mail server"),
+        ({"EMAIL_URL": "smtp+tls://:587"}, "EMAIL_URL is not a URL of a mail server"),
         ({"EMAIL_URL": "smtp+tls://u:secret@example.org:x"}, "EMAIL_URL is not a URL of a mail server"),
         ({"MAIL_REPLY_TO": "nobody"}, "MAIL_REPLY_TO must be an e-mail address"),
         ({"MAIL_RESERVATION_URL": "javascript:alert(1)"}, "MAIL_RESERVATION_URL must look like"),
