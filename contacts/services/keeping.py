@@ -35,19 +35,20 @@ def keep_contact(user: User, *, accept_language: str) -> None:
         after_commit(_keep, user, accept_language)
 
 
-_written: dict[int, int] = {}  # the period in which this process has written a contact, by a hash of it
+# By user: a hash of the contact that this process has written last, and the period in which it has.
+_written: dict[str, tuple[int, int]] = {}
 
 
 def _keep(user: User, accept_language: str) -> None:
-    contact, period = hash((user, accept_language)), int(time.time()) // PERIOD
-    if _written.get(contact) == period:
+    written = hash((user, accept_language)), int(time.time()) // PERIOD
+    if _written.get(user.user_id) == written:
         return
     if email := mailable(user.email):
         language = preferred_language(accept_language)
         fetch_all(_KEEP, {"user_id": user.user_id, "name": clean_name(user.name), "email": email, "language": language})
     if len(_written) >= REMEMBERED:
         _written.clear()
-    _written[contact] = period
+    _written[user.user_id] = written
 
 
 def mailable(email: str) -> str:

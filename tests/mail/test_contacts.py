@@ -71,6 +71,10 @@ def test_a_changed_address_is_the_one_that_counts(
     mailing_web.confirm(reservation, 150_000)
     send_mails()
     assert [one.recipients for one in server.received] == [["new@example.com"]]
+    buyer.email = "hana@example.com"  # and back again
+    buyer.buy(mailing_web, 3)
+    send_mails()
+    assert server.received[1].recipients == ["hana@example.com"]
 
 
 # --- Names and addresses that want to be more ---------------------------------------------------------------------------
