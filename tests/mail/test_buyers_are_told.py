@@ -1,11 +1,12 @@
 """Each kind of mail: to whom it goes, in which language, and what it says."""
 
 import re
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
-from mail.services import send_mails
+from mail.services import collecting, send_mails
 from tests.support.harness import HALL, INTERNAL, STANDING, STANDING_A, Api, Database
 from tests.support.mail_server import MailServer, always, as_usual
 from tests.support.mailing import PRICE, Buyer, statuses, the_mail
@@ -138,6 +139,23 @@ def test_all_who_have_paid_are_told_that_an_event_has_moved(
     for shown in (f"{row['at'].day} {row['at']:%B %Y}", f"{old.day} {old:%B %Y}", "Another hall"):
         assert shown in server.received[0].text
         assert shown in server.received[0].html
+
+
+def test_a_move_is_told_to_more_buyers_than_one_statement_writes_to(
+    mailing_web: Api, world: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what comes before and after it in the outbox is told once, too."""
+    monkeypatch.setattr(collecting, "FAN_OUT", 2)
+    buyers = [Buyer(email=f"buyer-{place}@example.com") for place in range(1, 6)]
+    for place, buyer in enumerate(buyers, 1):
+        buyer.buy(mailing_web, place)
+    world.rows("UPDATE events SET venue = 'Another hall' WHERE id = %s", HALL)
+    world.rows("UPDATE events SET venue = 'A third hall' WHERE id = %s", HALL)
+    buyers[0].buy(mailing_web, 6)
+    assert collecting.collect() == 5 + 2 * 6 + 1  # world has one more buyer
+    kinds = Counter(kind for kind, _ in statuses(world))
+    assert kinds == {"ticket": 6, "event_moved": 12}
+    assert collecting.collect() == 0
 
 
 def test_a_move_into_the_past_is_a_correction_and_told_to_nobody(mailing_web: Api, world: Database) -> None:

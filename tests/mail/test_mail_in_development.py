@@ -2,16 +2,16 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import Client
 
 from devtools import mailbox
 from devtools.management.commands.run import MAILBOX, _process_environment
 from mail.services import send_mails
-from tests.support.harness import Api, Database, manage
+from tests.support.harness import Api, Database, manage, running_web
 from tests.support.mailing import Buyer
 
 pytestmark = pytest.mark.usefixtures("mail_on")
@@ -24,23 +24,35 @@ def folder(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path / "mail"
 
 
-def test_the_page_shows_what_buyers_would_get(folder: Path, mailing_web: Api, world: Database) -> None:
-    client = Client()
-    assert "None yet" in client.get("/dev/mail").content.decode()
-    Buyer(language="en").buy(mailing_web, 1)
+@pytest.fixture
+def developers_web(folder: Path, database_url: str, logs: Path) -> Iterator[Api]:
+    """As `make run` starts it."""
+    environment = {"DATABASE_URL": database_url, "WEB_WORKERS": "1", "LOCAL_DIR": str(folder.parent), **MAILBOX}
+    with running_web(logs / "developers-web.log", **environment) as api:
+        yield api
+
+
+def test_the_page_shows_what_buyers_would_get(folder: Path, developers_web: Api, world: Database) -> None:
+    def page(path: str = "/dev/mail") -> str:
+        answer = developers_web.get(path, headers={"Accept-Encoding": "identity"})
+        assert answer.status == 200
+        return answer.json.decode()
+
+    assert "None yet" in page()
+    Buyer(language="en").buy(developers_web, 1)
     assert send_mails() == {"made": 1, "sent": 1}
-    Buyer(language="ko", email="second@example.com").buy(mailing_web, 2)
+    Buyer(language="ko", email="second@example.com").buy(developers_web, 2)
     assert send_mails() == {"made": 1, "sent": 1}
-    newest = client.get("/dev/mail").content.decode()
+    newest = page()
     assert "second@example.com" in newest
     assert 'sandbox srcdoc="&lt;!doctype html&gt;' in newest
     assert "예매가 완료되었습니다" in newest
     oldest = re.findall(r'href="\?show=([^"]+)"', newest)[-1]
-    shown = client.get(f"/dev/mail?show={oldest}").content.decode()
+    shown = page(f"/dev/mail?show={oldest}")
     assert "Your reservation is confirmed" in shown
     assert "auto-generated" in shown
     for path in ("../ports.json", "%00", "nothing.eml"):
-        assert client.get(f"/dev/mail?show={path}").status_code == 404
+        assert developers_web.get(f"/dev/mail?show={path}").status == 404
     assert len(list(folder.iterdir())) == 2
 
 
