@@ -67,6 +67,8 @@ class Event(models.Model):
     cancellation_hours = models.SmallIntegerField(
         _("cancellation deadline (hours before the event)"), null=True, blank=True
     )
+    # Whether buyers may wait for places while it is sold out.
+    has_waitlist = models.BooleanField(_("waiting list"), db_default=False, default=False)
     # What the search looks through: one text, so that words of the title and the artist's name can be found together.
     search_text = models.GeneratedField(
         expression=Lower(

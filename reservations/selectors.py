@@ -1,7 +1,7 @@
 """Reading reservations."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from kernel.db.sql import fetch_all
 from kernel.wire import timestamp
 from queueing.selectors import join_challenge_parameters
 from reservations.errors import RefundNotFound, ReservationNotFound, SeatReservationNotFound
-from reservations.models import Refund, Reservation, ReservationItem
+from reservations.models import Refund, Reservation, ReservationItem, WaitlistEntry
 
 # Whether a row of `reservations` is a hold past its deadline. It has expired to every operation, swept or not.
 IS_OVERDUE = "(status = 'pending' AND deadline IS NOT NULL AND deadline <= now())"
@@ -179,6 +179,60 @@ def _seat_of(item: ReservationItem) -> dict[str, Any]:
     }
 
 
+# --- The waiting list -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitlistPosition:
+    """A buyer's latest entry on the waiting list of an event.
+
+    `state`: "none" if there never was one, "waiting", "left", "offered" while the offer can be taken, and afterwards the
+    status of the reservation that it was. `position` is 0 unless the buyer waits, and `reservation_id` None before an offer.
+    """
+
+    state: str
+    position: int = 0
+    quantity: int = 0
+    section: str | None = None
+    ticket_type_id: UUID | None = None
+    joined_at: datetime | None = None
+    reservation_id: UUID | None = None
+    number: str | None = None
+    total_amount: int | None = None
+    expires_at: datetime | None = None
+
+
+_POSITION = """
+SELECT w.quantity, w.section, w.ticket_type_id, w.created_at AS joined_at, r.id AS reservation_id,
+       r.reservation_number AS number, r.total_amount, r.deadline AS expires_at,
+       CASE WHEN r.id IS NULL THEN w.status WHEN r.status <> 'pending' THEN r.status
+            WHEN r.deadline > now() THEN 'offered' ELSE 'expired' END AS state,
+       CASE w.status WHEN 'waiting' THEN (
+           SELECT count(*) FROM waitlist_entries o WHERE o.event_id = w.event_id AND o.status = 'waiting' AND o.id <= w.id
+       ) ELSE 0 END AS position
+FROM events e LEFT JOIN LATERAL (
+    SELECT * FROM waitlist_entries w WHERE w.user_id = %(user_id)s AND w.event_id = e.id ORDER BY w.id DESC LIMIT 1
+) w ON true LEFT JOIN reservations r ON r.id = w.reservation_id
+WHERE e.id = %(event_id)s
+"""
+
+
+def waitlist_position(*, user_id: UUID, event_id: UUID) -> WaitlistPosition:
+    """Where a buyer is on the waiting list of an event. Raises EventNotFound."""
+    rows = fetch_all(_POSITION, {"user_id": user_id, "event_id": event_id})
+    if not rows:
+        raise EventNotFound
+    return WaitlistPosition(**rows[0]) if rows[0]["state"] is not None else WaitlistPosition(state="none")
+
+
+def waitlist_terms(event: Event) -> dict[str, Any]:
+    """Whether there is a waiting list, for how long an offer can be taken, and how many wait."""
+    terms: dict[str, Any] = {"isOpen": event.has_waitlist, "offerSeconds": settings.OFFER_SECONDS, "waiting": 0}
+    if event.has_waitlist:
+        terms["waiting"] = WaitlistEntry.objects.filter(event=event, status=WaitlistEntry.Status.WAITING).count()
+    return terms
+
+
 # --- The terms of a sale ----------------------------------------------------------------------------------------------
 
 
@@ -195,6 +249,7 @@ def sale_terms(event_id: UUID) -> dict[str, Any]:
         "limits": _limits(event),
         "payment": payment_terms(event),
         "joinChallenge": join_challenge_parameters(),
+        "waitlist": waitlist_terms(event),
     }
 
 

@@ -17,6 +17,7 @@ from queueing.services import Visitor
 from reservations import selectors, serializers, services
 from seats.models import Seat
 
+EVENT = "(?P<event_id>[^/]+)"
 FOR_BUYERS: dict[str, Any] = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
 
 
@@ -102,6 +103,33 @@ class ReservationViewSet(ViewSet):
         held = services.seats_held(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
         changed = services.change_seats(buyer=visitor(request, held.event_id), held=held, seat_ids=seat_ids)
         return serializers.reserved_seats(changed, message="좌석이 변경되었습니다.", status=Seat.Status.LOCKED)
+
+
+class WaitlistViewSet(ViewSet):
+    """Waiting for places of an event that is sold out."""
+
+    authentication_classes = [BearerToken]
+    permission_classes = [IsAuthenticated]
+
+    @action(detail=False, url_path=EVENT)
+    def position(self, request: Request, event_id: str) -> Response:
+        wanted = parse_id(event_id, "Invalid event ID format")
+        found = selectors.waitlist_position(user_id=buyer(request), event_id=wanted)
+        return Response({"waitlist": serializers.waitlist_position(wanted, found)})
+
+    @position.mapping.post
+    def join(self, request: Request, event_id: str) -> Response:
+        wanted = parse_id(event_id, "Invalid event ID format")
+        wish = serializers.wish(body_of(request))
+        joined = services.join_waitlist(user_id=buyer(request), event_id=wanted, wish=wish)
+        waitlist = serializers.waitlist_position(wanted, joined)
+        return Response({"message": "대기자 명단에 등록되었습니다.", "waitlist": waitlist}, status=201)
+
+    @action(detail=False, methods=["post"], url_path=f"{EVENT}/leave")
+    def leave(self, request: Request, event_id: str) -> Response:
+        wanted = parse_id(event_id, "Invalid event ID format")
+        services.leave_waitlist(user_id=buyer(request), event_id=wanted)
+        return Response({"message": "대기가 취소되었습니다."})
 
 
 class SaleViewSet(ViewSet):

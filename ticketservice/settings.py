@@ -287,6 +287,10 @@ HOLD_MAX_SECONDS: int = env.int("HOLD_MAX_SECONDS", default=max(1200, RESERVATIO
 LATE_PAYMENT_SECONDS: int = env.int("LATE_PAYMENT_SECONDS", default=60)
 # How many hours before an event its buyers may cancel for the last time what they have paid. An event may have its own.
 CANCELLATION_HOURS: int = env.int("CANCELLATION_HOURS", default=0)
+# For how long places are offered to somebody on the waiting list.
+OFFER_SECONDS: int = env.int(
+    "OFFER_SECONDS", default=min(2 * RESERVATION_SECONDS, UNPAID_HOLD_SECONDS or HOLD_MAX_SECONDS, HOLD_MAX_SECONDS)
+)
 # The status of a sold seat in the seat map; "reserved" for the existing web client, which does not know "sold".
 SOLD_SEAT_WIRE_VALUE: str = env.str("SOLD_SEAT_WIRE_VALUE", default="sold")
 
@@ -307,6 +311,7 @@ QUEUE_REBUILD_SECONDS: int = env.int("QUEUE_REBUILD_SECONDS", default=15)
 RATE_LIMIT_JOIN: Rate = env.rate("RATE_LIMIT_JOIN", default="120/min")
 RATE_LIMIT_STATUS: Rate = env.rate("RATE_LIMIT_STATUS", default="600/min")
 RATE_LIMIT_RESERVE: Rate = env.rate("RATE_LIMIT_RESERVE", default="120/min")
+RATE_LIMIT_WAITLIST: Rate = env.rate("RATE_LIMIT_WAITLIST", default="120/min")
 RATE_LIMIT_SEARCH: Rate = env.rate("RATE_LIMIT_SEARCH", default="120/min")
 RATE_LIMIT_SOCKETS: Rate = env.rate("RATE_LIMIT_SOCKETS", default="120/min")
 # Of each address: whatever comes from it without a valid token

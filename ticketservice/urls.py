@@ -18,6 +18,7 @@ from reservations.views import (
     ReservationViewSet,
     SaleViewSet,
     SeatReservationViewSet,
+    WaitlistViewSet,
 )
 from seats.views import EventStatusViewSet, SeatMapViewSet
 from tickets.views import TicketViewSet
@@ -34,6 +35,7 @@ router.register("seats", SeatReservationViewSet, basename="seat")
 router.register("queue/admin", QueueAdminViewSet, basename="queue-admin")
 router.register("queue", QueueViewSet, basename="queue")
 router.register("queue", QueueChallengeViewSet, basename="queue-challenge")
+router.register("waitlist", WaitlistViewSet, basename="waitlist")
 router.register("reservations", ReservationViewSet, basename="reservation")
 router.register("internal/events", FeedViewSet, basename="feed")
 router.register("internal/events", InternalEventViewSet, basename="internal-event")

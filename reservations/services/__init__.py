@@ -1,7 +1,7 @@
 """Operations on reservations, a file per verb. Each is one statement, and so one transaction.
 
 Statements lock the rows that they change in this order: reservations, their items, seats, ticket types; rows of one table by
-id. Last comes the lock of the buyer: see `buyer_limits`.
+id. Last come the turn of whoever makes offers for an event, and the locks of buyers: see `offering`, `buyer_limits`.
 """
 
 from reservations.services.auditing import audit
@@ -18,6 +18,7 @@ from reservations.services.reserving_seats import ReservedSeats, check_seat_limi
 from reservations.services.reserving_tickets import ReservedTickets, reserve_tickets
 from reservations.services.stocking import change_total
 from reservations.services.sweeping import sweep
+from reservations.services.waitlisting import Wish, join_waitlist, leave_waitlist
 
 __all__ = [
     "CancelledPart",
@@ -26,6 +27,7 @@ __all__ = [
     "ReservedSeats",
     "ReservedTickets",
     "SeatsHeld",
+    "Wish",
     "audit",
     "begin_payment",
     "cancel",
@@ -40,6 +42,8 @@ __all__ = [
     "expire_due",
     "extend_hold",
     "fail_payment",
+    "join_waitlist",
+    "leave_waitlist",
     "purge_idempotency_keys",
     "refund_reservation",
     "release_cancelled_events",

@@ -22,7 +22,7 @@ from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
 from reservations.idempotency import IdempotentRequest, RespondedBefore
 from reservations.models import MAX_AMOUNT
-from reservations.services import buyer_limits
+from reservations.services import buyer_limits, offering
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders
 from seats import services as seats
@@ -65,7 +65,7 @@ _RESERVE = f"""
 WITH {idempotency.EARLIER},
 event AS MATERIALIZED (
     SELECT {IS_ON_SALE} AS is_on_sale, coalesce(e.max_seats_per_reservation, %(max_seats)s) AS max_seats,
-           {buyer_limits.MAX_TICKETS}
+           {buyer_limits.MAX_TICKETS}, {offering.EVENT_COLUMNS}
     FROM events e WHERE e.id = %(event_id)s
 ),
 picked AS MATERIALIZED (
@@ -79,10 +79,16 @@ verdict AS MATERIALIZED (
     FROM picked
 ),
 {
+    offering.asked_for(
+        seats="ARRAY(SELECT id FROM picked WHERE status = 'available')",
+        condition="EXISTS (SELECT FROM picked WHERE status = 'available') AND NOT EXISTS (SELECT FROM earlier)",
+    )
+},
+{
     buyer_limits.buyer(
         seat_ids="%(seat_ids)s::uuid[]",
         condition=f'''e.is_on_sale AND cardinality(%(seat_ids)s::uuid[]) <= e.max_seats AND v.all_found AND v.all_available
-      AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)''',
+      AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier) AND {offering.NONE_OFFERED}''',
     )
 },
 reservation AS (
@@ -109,7 +115,7 @@ locked AS (
 {_CREATED}
 SELECT e.is_on_sale, e.max_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
-       {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD},
+       {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD}, {offering.OFFERS},
        CASE WHEN NOT v.all_available THEN (
            SELECT extract(epoch FROM min((
                SELECT h.deadline FROM reservations h WHERE h.id = i.reservation_id AND h.status = 'pending'
@@ -165,7 +171,7 @@ def _reserve(
 def _insert(
     *, user_id: UUID, event_id: UUID, seat_ids: Sequence[UUID], request: IdempotentRequest | None
 ) -> ReservedSeats:
-    """One statement; two more when a hold past its deadline is in the way."""
+    """One statement; two more when a hold past its deadline is in the way, one more when others wait for the seats."""
     number = new_reservation_number()
     parameters = {
         "user_id": user_id,
@@ -175,11 +181,14 @@ def _insert(
         "seconds": settings.RESERVATION_SECONDS,
         "number": number,
         **buyer_limits.parameters(),
+        **offering.parameters(),
     }
     row = _fetch(parameters, request)
     is_behind_hold = row["next_hold_ends_in"] is not None and row["next_hold_ends_in"] <= 0
     if is_behind_hold or buyer_limits.is_behind_own_hold(row["buyer"]):
         expire_holders(seat_ids=seat_ids, user_id=user_id, event_id=event_id)
+        row = _fetch(parameters, request)
+    while offering.publish_offers(row):
         row = _fetch(parameters, request)
     by_id = {UUID(seat["id"]): seat for seat in row["seats"] or ()}
     if row["reservation_id"] is None:

@@ -6,6 +6,7 @@ from seats.progress import Progress, progress_failed, progress_started, read_pro
 from seats.publishing import (
     publish_locked,
     publish_map_changed,
+    publish_offered,
     publish_released,
     publish_sold,
     publish_stock,
@@ -26,6 +27,7 @@ __all__ = [
     "progress_started",
     "publish_locked",
     "publish_map_changed",
+    "publish_offered",
     "publish_released",
     "publish_sold",
     "publish_stock",
