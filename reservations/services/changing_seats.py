@@ -108,6 +108,7 @@ verdict AS MATERIALIZED (
     offering.asked_for(
         seats="ARRAY(SELECT id FROM picked WHERE is_wanted AND NOT is_own AND status = 'available')",
         condition="EXISTS (SELECT FROM target WHERE may_change)",
+        only_if="e.has_waitlist",
     )
 },
 {

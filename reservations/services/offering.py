@@ -32,6 +32,7 @@ def released(*, seats: str | None, types: str | None, after: Sequence[str], name
     `seats` and `types` are CTEs of `id` and `event_id`, `after` those that must be complete: whatever writes the same rows,
     or reads them as they were.
     """
+    # Whether somebody waits is left to the function: it sees also those who have joined since the statement began.
     sources = [one for one in (seats, types) if one is not None]
     events = " UNION ALL ".join(f"SELECT event_id FROM {one}" for one in sources)
     complete = " AND ".join(f"(SELECT count(*) FROM {one}) IS NOT NULL" for one in after)
@@ -41,22 +42,30 @@ def released(*, seats: str | None, types: str | None, after: Sequence[str], name
 
     return f"""{name} AS MATERIALIZED (
     SELECT o.* FROM (
-        SELECT e.id FROM events e WHERE e.id IN ({events}) AND {IS_ON_SALE} AND {IS_WAITED_FOR} ORDER BY e.id
+        SELECT e.id FROM events e WHERE e.id IN ({events}) AND e.has_waitlist AND {IS_ON_SALE} ORDER BY e.id
     ) e CROSS JOIN LATERAL offer_places(e.id, {ids(seats)}, {ids(types)}, %(offer_terms)s::jsonb) o
-    WHERE EXISTS (SELECT FROM waitlist_entries WHERE status = 'waiting') AND {complete}
+    WHERE {complete}
 ),
 {_recorded(name)}"""
 
 
-def asked_for(*, seats: str = "'{}'", types: str = "'{}'", condition: str = "true", event: str = "event e") -> str:
+def asked_for(
+    *,
+    seats: str = "'{}'",
+    types: str = "'{}'",
+    condition: str = "true",
+    event: str = "event e",
+    only_if: str = IS_WAITED_FOR,
+) -> str:
     """The CTE `offered` of a statement that gives places to somebody: those who wait for them come first, whoever asks.
 
     `seats` and `types` are arrays of ids, whose rows the statement has locked, `event` has EVENT_COLUMNS and `is_on_sale`.
+    `only_if` is "e.has_waitlist" for a statement that has `released`, too: it takes its turn before the buyer's lock.
     A statement that has made an offer gives nothing (NONE_OFFERED): it is executed again.
     """
     return f"""offered AS MATERIALIZED (
     SELECT o.* FROM {event} CROSS JOIN LATERAL offer_places(e.id, {seats}, {types}, %(offer_terms)s::jsonb) o
-    WHERE e.is_on_sale AND {IS_WAITED_FOR} AND {condition}
+    WHERE e.is_on_sale AND {only_if} AND {condition}
 ),
 {_recorded("offered")}"""
 

@@ -42,7 +42,11 @@ class Wish:
 
 
 # Joining takes turns with whoever makes offers for the event: a list has one order, and nobody who joins is overlooked.
-_LOCK = "SELECT pg_advisory_xact_lock(uuid_hash_extended(%(event_id)s::uuid, 1))"
+# The ticket type comes first: the entry refers to it, and whoever holds its row waits for the turn.
+_LOCK = """
+WITH referred AS MATERIALIZED (SELECT id FROM ticket_types WHERE id = %(ticket_type_id)s::uuid FOR KEY SHARE)
+SELECT pg_advisory_xact_lock(uuid_hash_extended(%(event_id)s::uuid, 1)) FROM (SELECT count(*) FROM referred) first
+"""
 
 _JOIN = f"""
 WITH event AS MATERIALIZED (
@@ -121,7 +125,7 @@ def join_waitlist(*, user_id: UUID, event_id: UUID, wish: Wish) -> WaitlistPosit
         "max_seats": settings.MAX_SEATS_PER_RESERVATION,
     }
     with transaction.atomic():
-        fetch_one(_LOCK, {"event_id": event_id})
+        fetch_one(_LOCK, wanted)
         rows = fetch_all(_JOIN, wanted)
     if not rows:
         raise EventNotFound

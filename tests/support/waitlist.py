@@ -18,9 +18,13 @@ class SoldOut:
     holds: list[str] = field(default_factory=list)
 
 
-def sold_out(world: Database, api: Api, *, seats: int = 4, tickets: int = 0, rows: int = 1) -> SoldOut:
+def sold_out(
+    world: Database, api: Api, *, seats: int = 4, tickets: int = 0, rows: int = 1, has_waiting_room: bool = True
+) -> SoldOut:
     """Each seat is held by a buyer of its own. Up to four seats at once and ten places for a buyer."""
     event = world.add_event()
+    if not has_waiting_room:
+        world.rows("INSERT INTO queue_policies (event_id, is_on) VALUES (%s, false)", event)
     layout = world.one(
         "INSERT INTO seat_layouts (name, total_seats, layout_config) VALUES ('R', %s, '{\"sections\": []}') RETURNING id",
         seats,
