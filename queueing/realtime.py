@@ -98,7 +98,7 @@ def waitlist_offered(event_id: UUID, offer: Offer) -> Message:
         "eventId": event_id,
         **offer,
         "expiresAt": timestamp(datetime.fromisoformat(offer["expiresAt"])),
-        "message": "대기하신 좌석이 확보되었습니다. 시간 안에 결제해주세요.",
+        "message": "대기하신 좌석 또는 티켓이 확보되었습니다. 시간 안에 결제해주세요.",
     }
 
 

@@ -56,6 +56,9 @@ class EventForm(ReasonMixin):
             "cancellation_hours": _(
                 "Until so many hours before the event buyers may cancel what they have paid. Leave empty to use the default."
             ),
+            "has_waitlist": _(
+                "Buyers may wait while the event is sold out. What comes back is offered to the first in order."
+            ),
             "poster_image_url": _("A URL, or a path on this site."),
         }
         widgets = {

@@ -125,6 +125,7 @@ class EventAdmin(ObjectActionAdmin):
         (_("Cancelling"), {"fields": ("cancellation_hours",)}),
         (capfirst(_("seats")), {"fields": (("seat_layout", "max_seats_per_reservation"), "seat_progress")}),
         (_("Limits per buyer"), {"fields": ("max_tickets_per_buyer",)}),
+        (_("Waiting list"), {"fields": ("has_waitlist",)}),
         (capfirst(_("status")), {"fields": (("status_with_link", "updated"), "reason")}),
     )
     inlines = (TicketTypeInline,)
@@ -156,6 +157,10 @@ class EventAdmin(ObjectActionAdmin):
         reservations = reverse("admin:reservations_reservation_changelist")
         return [
             (gettext("reservations"), f"{reservations}?event__id__exact={obj.id}"),
+            (
+                gettext("Waiting list"),
+                f"{reverse('admin:reservations_waitlistentry_changelist')}?event__id__exact={obj.id}",
+            ),
             (gettext("Live page"), self.object_url("live", obj.id)),
         ]
 

@@ -187,6 +187,12 @@ class PaymentTermsSerializer(serializers.Serializer[Any]):
     paymentSeconds = serializers.IntegerField(help_text="For how long a payment that has begun keeps its hold.")
 
 
+class WaitlistTermsSerializer(serializers.Serializer[Any]):
+    isOpen = serializers.BooleanField(help_text="Whether buyers may wait for what is sold out.")
+    offerSeconds = serializers.IntegerField(help_text="For how long an offer holds its places.")
+    waiting = serializers.IntegerField(help_text="How many wait.")
+
+
 class SaleSerializer(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
     limits = LimitsSerializer()
@@ -194,6 +200,47 @@ class SaleSerializer(serializers.Serializer[Any]):
     joinChallenge = serializers.DictField(
         allow_null=True, help_text="What has to be solved to join the queue: its `type`, and what depends on it."
     )
+    waitlist = WaitlistTermsSerializer()
+
+
+# --- Shapes: the waiting list -----------------------------------------------------------------------------------------
+
+
+class WishSerializer(serializers.Serializer[Any]):
+    quantity = serializers.IntegerField(min_value=1, help_text="Seats, or tickets of one type.")
+    section = serializers.CharField(required=False, allow_null=True, max_length=50, help_text="Only seats of it.")
+    ticketTypeId = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Only tickets of it. Not together with `section`."
+    )
+
+
+class OfferSerializer(serializers.Serializer[Any]):
+    reservationId = serializers.UUIDField()
+    reservationNumber = serializers.CharField()
+    totalAmount = serializers.IntegerField(help_text="Won.")
+    expiresAt = Timestamp()
+
+
+class WaitlistPositionSerializer(serializers.Serializer[Any]):
+    eventId = serializers.UUIDField()
+    state = serializers.ChoiceField(
+        ["none", "waiting", "left", "offered", "confirmed", "expired", "cancelled"],
+        help_text="The last three: what has become of the offer.",
+    )
+    position = serializers.IntegerField(help_text="From 1; 0 unless the buyer waits.")
+    quantity = serializers.IntegerField()
+    section = serializers.CharField(allow_null=True)
+    ticketTypeId = serializers.UUIDField(allow_null=True)
+    joinedAt = Timestamp(allow_null=True)
+    offer = OfferSerializer(allow_null=True, help_text="The reservation, from the offer on.")
+
+
+class OnWaitlistSerializer(serializers.Serializer[Any]):
+    waitlist = WaitlistPositionSerializer()
+
+
+class WaitlistJoinedSerializer(MessageSerializer):
+    waitlist = WaitlistPositionSerializer()
 
 
 # --- Shapes: reservations ---------------------------------------------------------------------------------------------
