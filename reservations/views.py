@@ -111,15 +111,12 @@ class WaitlistViewSet(ViewSet):
     authentication_classes = [BearerToken]
     permission_classes = [IsAuthenticated]
 
-    @action(detail=False, url_path=EVENT)
+    @action(detail=False, methods=["get", "post"], url_path=EVENT)
     def position(self, request: Request, event_id: str) -> Response:
         wanted = parse_id(event_id, "Invalid event ID format")
-        found = selectors.waitlist_position(user_id=buyer(request), event_id=wanted)
-        return Response({"waitlist": serializers.waitlist_position(wanted, found)})
-
-    @position.mapping.post
-    def join(self, request: Request, event_id: str) -> Response:
-        wanted = parse_id(event_id, "Invalid event ID format")
+        if request.method == "GET":
+            found = selectors.waitlist_position(user_id=buyer(request), event_id=wanted)
+            return Response({"waitlist": serializers.waitlist_position(wanted, found)})
         wish = serializers.wish(body_of(request))
         joined = services.join_waitlist(user_id=buyer(request), event_id=wanted, wish=wish)
         waitlist = serializers.waitlist_position(wanted, joined)

@@ -1,5 +1,7 @@
 """The waiting list: who waits for places of an event, and what was offered to whom."""
 
+from uuid import UUID
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -39,9 +41,13 @@ class WaitlistAdmin(ObjectActionAdmin):
         queryset: QuerySet[WaitlistEntry],
         search_term: str,
     ) -> tuple[QuerySet[WaitlistEntry], bool]:
-        """A user's id as a whole."""
-        term = search_term.strip().lower()
-        return (queryset.extra(where=["user_id::text = %s"], params=[term]) if term else queryset), False
+        """The id as a whole, by its index."""
+        if not (term := search_term.strip()):
+            return queryset, False
+        try:
+            return queryset.filter(user_id=UUID(term)), False
+        except ValueError:
+            return queryset.none(), False
 
     @admin.display(description=_("event"), ordering="event__title")
     def event_title(self, entry: WaitlistEntry) -> SafeString:

@@ -224,36 +224,40 @@ class Waitlist(ViewDescription):
     tag = "Waiting list"
     examples = EXAMPLES
     operations = {
-        "position": extend_schema(
-            operation_id="getWaitlistPosition",
-            summary="Where I am on the waiting list of an event, or what was offered to me",
-            responses={200: shapes.OnWaitlistSerializer},
-            extensions=raises(InvalidInput("Invalid event ID format"), EventNotFound),
-        ),
-        "join": extend_schema(
-            operation_id="joinWaitlist",
-            summary="Wait for places of an event that is sold out",
-            description="Whatever comes back is offered to the first in order whom it suits, as a pending reservation for"
-            " ten minutes (a setting). Without `section` and `ticketTypeId`, anything suits. The same request again changes"
-            " nothing.",
-            request=shapes.WishSerializer,
-            responses={201: shapes.WaitlistJoinedSerializer},
-            extensions=raises(
-                InvalidInput("Invalid event ID format"),
-                InvalidInput("수량은 정수여야 합니다."),
-                InvalidInput("Invalid section"),
-                EventNotFound,
-                NotOnSale,
-                errors.WaitlistOff,
-                errors.SectionNotFound,
-                NoSuchTicket,
-                seat_errors.TooManySeats(most=1),
-                errors.TicketLimitReached(most=4),
-                errors.PlacesAvailable,
-                errors.WaitingAlready,
-                errors.OfferIsOpen,
+        "position": [
+            extend_schema(
+                methods=["GET"],
+                operation_id="getWaitlistPosition",
+                summary="Where I am on the waiting list of an event, or what was offered to me",
+                responses={200: shapes.OnWaitlistSerializer},
+                extensions=raises(InvalidInput("Invalid event ID format"), EventNotFound),
             ),
-        ),
+            extend_schema(
+                methods=["POST"],
+                operation_id="joinWaitlist",
+                summary="Wait for places of an event that is sold out",
+                description="Whatever comes back is offered to the first in order whom it suits, as a pending reservation for"
+                " ten minutes (a setting). Without `section` and `ticketTypeId`, anything suits. The same request again changes"
+                " nothing.",
+                request=shapes.WishSerializer,
+                responses={201: shapes.WaitlistJoinedSerializer},
+                extensions=raises(
+                    InvalidInput("Invalid event ID format"),
+                    InvalidInput("수량은 정수여야 합니다."),
+                    InvalidInput("Invalid section"),
+                    EventNotFound,
+                    NotOnSale,
+                    errors.WaitlistOff,
+                    errors.SectionNotFound,
+                    NoSuchTicket,
+                    seat_errors.TooManySeats(most=1),
+                    errors.TicketLimitReached(most=4),
+                    errors.PlacesAvailable,
+                    errors.WaitingAlready,
+                    errors.OfferIsOpen,
+                ),
+            ),
+        ],
         "leave": extend_schema(
             operation_id="leaveWaitlist",
             summary="Leave the waiting list, or give back an offer that is not paid",
