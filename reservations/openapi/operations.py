@@ -236,9 +236,9 @@ class Waitlist(ViewDescription):
                 methods=["POST"],
                 operation_id="joinWaitlist",
                 summary="Wait for places of an event that is sold out",
-                description="Whatever comes back is offered to the first in order whom it suits, as a pending reservation for"
-                " ten minutes (a setting). Without `section` and `ticketTypeId`, anything suits. The same request again changes"
-                " nothing.",
+                description="Whatever comes back is offered to the first in order whom it suits, as a pending reservation"
+                " for ten minutes (a setting). Without `section` and `ticketTypeId`, anything suits. The same request again"
+                " changes nothing.",
                 request=shapes.WishSerializer,
                 responses={201: shapes.WaitlistJoinedSerializer},
                 extensions=raises(

@@ -10,6 +10,7 @@ from reservations.services.cancelling_part import CancelledPart, Part, cancel
 from reservations.services.changing_layout import change_layout, change_layout_in_background, request_layout_change
 from reservations.services.changing_seats import SeatsHeld, change_seats, seats_held
 from reservations.services.confirming import confirm_reservation
+from reservations.services.offering import offer_free_places
 from reservations.services.paying import Hold, begin_payment, extend_hold, fail_payment
 from reservations.services.purging import purge_idempotency_keys
 from reservations.services.refunding import settle_refund
@@ -44,6 +45,7 @@ __all__ = [
     "fail_payment",
     "join_waitlist",
     "leave_waitlist",
+    "offer_free_places",
     "purge_idempotency_keys",
     "refund_reservation",
     "release_cancelled_events",
