@@ -125,9 +125,8 @@ SELECT {OFFERS}
 
 # An event that is sold out has no free places: whatever is released is offered by the statement that releases it.
 _WITH_FREE_PLACES = f"""
-SELECT e.id FROM events e
-WHERE e.id IN (SELECT event_id FROM waitlist_entries WHERE status = 'waiting') AND e.status <> 'sold_out'
-  AND e.has_waitlist AND {IS_ON_SALE} AND e.id <> ALL(%(leave_out)s::uuid[])
+SELECT e.id FROM (SELECT DISTINCT event_id AS id FROM waitlist_entries WHERE status = 'waiting') w JOIN events e USING (id)
+WHERE e.status <> 'sold_out' AND e.has_waitlist AND {IS_ON_SALE} AND e.id <> ALL(%(leave_out)s::uuid[])
 ORDER BY e.id
 """
 
