@@ -218,15 +218,6 @@ class WaitlistOff(DomainError):
     shows_code = True
 
 
-class SectionNotFound(DomainError):
-    """The event has no such section, or nothing at all that one could wait for."""
-
-    message = "구역을 찾을 수 없습니다."
-    code = "SECTION_NOT_FOUND"
-    result_envelope = True
-    shows_code = True
-
-
 class PlacesAvailable(DomainError):
     """What somebody wants to wait for can be reserved now."""
 

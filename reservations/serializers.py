@@ -17,7 +17,7 @@ from reservations.errors import RESERVATION_STATUS
 from reservations.idempotency import IdempotentRequest, idempotent_request
 from reservations.models import Reservation
 from reservations.selectors import Page, WaitlistPosition
-from reservations.services import CancelledPart, Hold, Part, ReservedSeats, ReservedTickets, Wish
+from reservations.services import CancelledPart, Hold, Part, ReservedSeats, ReservedTickets, WaitlistWish
 from seats.models import Seat
 
 MAX_ITEMS = 50
@@ -85,7 +85,7 @@ def requested_part(request: Request) -> Part | None:
     return Part(seat_ids=list(dict.fromkeys(seat_ids)), quantities=quantities, request_key=idempotency_key(request))
 
 
-def wish(data: dict[str, Any]) -> Wish:
+def waitlist_wish(data: dict[str, Any]) -> WaitlistWish:
     """What somebody wants to wait for. Raises InvalidInput."""
     quantity, section, type_id = data.get("quantity"), data.get("section"), data.get("ticketTypeId")
     if type(quantity) is not int:
@@ -97,7 +97,7 @@ def wish(data: dict[str, Any]) -> Wish:
     if section is not None and (not isinstance(section, str) or not 1 <= len(section) <= 50 or "\0" in section):
         raise InvalidInput("Invalid section")
     ticket_type_id = None if type_id is None else parse_id(type_id, "Invalid ticketTypeId format")
-    return Wish(quantity=quantity, section=section, ticket_type_id=ticket_type_id)
+    return WaitlistWish(quantity=quantity, section=section, ticket_type_id=ticket_type_id)
 
 
 def _requested_ticket(item: object) -> tuple[UUID, int]:

@@ -117,7 +117,7 @@ class WaitlistViewSet(ViewSet):
         if request.method == "GET":
             found = selectors.waitlist_position(user_id=buyer(request), event_id=wanted)
             return Response({"waitlist": serializers.waitlist_position(wanted, found)})
-        wish = serializers.wish(body_of(request))
+        wish = serializers.waitlist_wish(body_of(request))
         joined = services.join_waitlist(user_id=buyer(request), event_id=wanted, wish=wish)
         waitlist = serializers.waitlist_position(wanted, joined)
         return Response({"message": "대기자 명단에 등록되었습니다.", "waitlist": waitlist}, status=201)

@@ -35,6 +35,13 @@ class SeatNotFound(DomainError):
     result_envelope = True
 
 
+class SectionNotFound(DomainError):
+    message = "구역을 찾을 수 없습니다."
+    code = "SECTION_NOT_FOUND"
+    result_envelope = True
+    shows_code = True
+
+
 class SeatBeingChosen(DomainError):
     message = "다른 사용자가 선택 중인 좌석입니다. 잠시 후 다시 시도해주세요."
     code = "SEAT_BEING_CHOSEN"

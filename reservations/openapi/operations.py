@@ -248,7 +248,7 @@ class Waitlist(ViewDescription):
                     EventNotFound,
                     NotOnSale,
                     errors.WaitlistOff,
-                    errors.SectionNotFound,
+                    seat_errors.SectionNotFound,
                     NoSuchTicket,
                     seat_errors.TooManySeats(most=1),
                     errors.TicketLimitReached(most=4),

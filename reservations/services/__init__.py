@@ -19,7 +19,7 @@ from reservations.services.reserving_seats import ReservedSeats, check_seat_limi
 from reservations.services.reserving_tickets import ReservedTickets, reserve_tickets
 from reservations.services.stocking import change_total
 from reservations.services.sweeping import sweep
-from reservations.services.waitlisting import Wish, join_waitlist, leave_waitlist
+from reservations.services.waitlisting import WaitlistWish, join_waitlist, leave_waitlist
 
 __all__ = [
     "CancelledPart",
@@ -28,7 +28,7 @@ __all__ = [
     "ReservedSeats",
     "ReservedTickets",
     "SeatsHeld",
-    "Wish",
+    "WaitlistWish",
     "audit",
     "begin_payment",
     "cancel",

@@ -18,7 +18,6 @@ from reservations.errors import (
     NotWaiting,
     OfferIsOpen,
     PlacesAvailable,
-    SectionNotFound,
     TicketLimitReached,
     WaitingAlready,
     WaitlistOff,
@@ -26,14 +25,14 @@ from reservations.errors import (
 from reservations.models import WaitlistEntry
 from reservations.selectors import WaitlistPosition, waitlist_position
 from reservations.services.releasing import decline_offer
-from seats.errors import TooManySeats
+from seats.errors import SectionNotFound, TooManySeats
 from tickets.errors import NoSuchTicket
 
 WAITLIST = RateLimit("waitlist", "RATE_LIMIT_WAITLIST")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class WaitlistWish:
     """What somebody waits for: seats of a section, tickets of a type, or, without either, whatever the event has."""
 
     quantity: int
@@ -108,7 +107,7 @@ SELECT count(*) AS gone FROM gone
 """
 
 
-def join_waitlist(*, user_id: UUID, event_id: UUID, wish: Wish) -> WaitlistPosition:
+def join_waitlist(*, user_id: UUID, event_id: UUID, wish: WaitlistWish) -> WaitlistPosition:
     """Puts the buyer at the end of the list. Idempotent for the same wish.
 
     Raises RateLimited, EventNotFound, NotOnSale, WaitlistOff, SectionNotFound, NoSuchTicket, TooManySeats, OfferIsOpen,
@@ -150,7 +149,7 @@ def leave_waitlist(*, user_id: UUID, event_id: UUID) -> None:
         raise NotWaiting from None
 
 
-def _rejection(row: Mapping[str, Any], wish: Wish) -> DomainError | None:
+def _rejection(row: Mapping[str, Any], wish: WaitlistWish) -> DomainError | None:
     """Why nobody has joined; None if this buyer waits for the same already."""
     if not row["is_on_sale"]:
         return NotOnSale()
