@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from devtools.embedded import Servers
+from tests.support import waitlist
 from tests.support.harness import (
     ENTRY_TOKEN,
     HALL,
+    INTERNAL,
     STANDING,
     STANDING_A,
     STANDING_B,
@@ -75,6 +77,7 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     wait_in_line(asker, web, world)
     refuse_sales(asker, web, world, redis)
     change_seats(asker, web, world, redis)
+    wait_for_places(asker, web, world)
     reach_limits(asker, web, world)
     refuse_strangers(asker, web)
     prove_something(asker, database_url, logs)
@@ -255,6 +258,39 @@ def change_seats(asker: Asker, web: Api, world: Database, redis) -> None:
     change(seats[2])
     world.rows("UPDATE events SET sale_end_date = now() WHERE id = %s", sale.event)
     change(seats[6])
+
+
+def wait_for_places(asker: Asker, web: Api, world: Database) -> None:
+    """The waiting list of an event that is sold out, until a place is free."""
+    sale = waitlist.sold_out(world, web, seats=2)
+    world.rows("UPDATE events SET max_tickets_per_buyer = 3 WHERE id = %s", sale.event)
+
+    def ask(operation: str, **body: Any) -> None:
+        asker.ask(web, operation, sale.event, **({"body": body} if body else {}))
+
+    ask("getWaitlistPosition")
+    ask("leaveWaitlist")  # without having joined
+    ask("joinWaitlist", quantity=1, section="none")
+    ask("joinWaitlist", quantity=1, ticketTypeId=STANDING_A)
+    ask("joinWaitlist", quantity=5)
+    ask("joinWaitlist", quantity=4)
+    ask("joinWaitlist", quantity=1)
+    ask("joinWaitlist", quantity=2)
+    assert web.cancel(sale.holders[0], sale.holds[0]).status == 200
+    ask("getWaitlistPosition")
+    ask("joinWaitlist", quantity=1)  # there is an offer
+    offer = waitlist.place(web, BUYER, sale.event)["offer"]["reservationId"]
+    for step in ("begin-payment", "fail-payment"):
+        assert web.post(f"/internal/reservations/{offer}/{step}", headers=INTERNAL).status == 200
+        if step == "begin-payment":
+            ask("leaveWaitlist")
+    for status in ("sold", "locked"):
+        world.rows("UPDATE seats SET status = %s WHERE id = %s", status, sale.seats[0])
+        ask("leaveWaitlist")
+    ask("joinWaitlist", quantity=1)  # a place is free
+    for change in ("has_waitlist = false", "sale_end_date = now()"):
+        world.rows(f"UPDATE events SET {change} WHERE id = %s", sale.event)
+        ask("joinWaitlist", quantity=1)
 
 
 def reach_limits(asker: Asker, web: Api, world: Database) -> None:
