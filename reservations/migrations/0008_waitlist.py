@@ -43,12 +43,28 @@ LANGUAGE sql STABLE AS $$
     ) picked
 $$;
 
-CREATE FUNCTION offer_places(event uuid, named_seats uuid[], named_types uuid[], terms jsonb)
-RETURNS TABLE (entry_id bigint, reservation reservations, items jsonb, seats jsonb, stock jsonb)
-LANGUAGE plpgsql VOLATILE ROWS 10 COST 10000 SET enable_seqscan = off AS $$
+-- Whether somebody waits, to whom places of the event may be due.
+CREATE FUNCTION is_waited_for(event uuid) RETURNS boolean LANGUAGE plpgsql VOLATILE SET enable_seqscan = off AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM events e JOIN waitlist_entries w ON w.event_id = e.id AND w.status = 'waiting'
+        WHERE e.id = event AND e.has_waitlist
+    );
+END $$;
+
+-- The offers that it has made, {reservation, items, seats, stock}; NULL if there is none. `has_released`: the places were
+-- released by the calling statement, which waits for its turn even if nobody seems to wait yet.
+CREATE FUNCTION offer_places(event uuid, named_seats uuid[], named_types uuid[], terms jsonb, has_released boolean)
+RETURNS jsonb LANGUAGE plpgsql VOLATILE COST 10000 SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
-    most_offers constant bigint := CASE WHEN named_seats IS NULL THEN 100 END;  -- of one call
+    reservation reservations;
+    items jsonb;
+    seats jsonb;
+    stock jsonb;
+    made jsonb[] := '{}';
+    subscribed text[] := ARRAY(SELECT unnest(s.kinds) FROM outbox_subscribers s WHERE s.is_active);
+    most_offers constant integer := CASE WHEN named_seats IS NULL THEN 100 END;  -- of one call
     hold_seconds constant double precision := terms->>'hold_seconds';
     relock_seconds constant double precision := terms->>'relock_seconds';
     window_seconds constant double precision := terms->>'window_seconds';
@@ -64,8 +80,10 @@ DECLARE
     chosen ticket_types;
     total bigint;
     buyer record;
-    offers bigint := 0;
 BEGIN
+    IF NOT has_released AND NOT is_waited_for(event) THEN
+        RETURN NULL;
+    END IF;
     IF named_seats IS NULL THEN
         PERFORM FROM ticket_types t WHERE t.event_id = event AND t.available_quantity > 0 ORDER BY t.id FOR UPDATE;
         named_types := ARRAY(SELECT t.id FROM ticket_types t WHERE t.event_id = event AND t.available_quantity > 0);
@@ -89,7 +107,7 @@ BEGIN
     END IF;
 
     FOR wish IN SELECT * FROM waitlist_entries w WHERE w.event_id = event AND w.status = 'waiting' ORDER BY w.id LOOP
-        EXIT WHEN offers >= most_offers OR free = '{}' AND named_types = '{}';
+        EXIT WHEN cardinality(made) >= most_offers OR free = '{}' AND named_types = '{}';
         wanted := coalesce('seats ' || wish.section, 'tickets ' || wish.ticket_type_id, 'any');
         CONTINUE WHEN wish.quantity >= (fruitless->>wanted)::integer;
         closed := '{}';
@@ -181,17 +199,29 @@ BEGIN
 
             UPDATE waitlist_entries SET status = 'offered', reservation_id = reservation.id, updated_at = now()
             WHERE id = wish.id;
-            entry_id := wish.id;
-            offers := offers + 1;
-            RETURN NEXT;
+            -- As `outbox.sql.record` and `reservation_data` do it.
+            INSERT INTO outbox_messages (kind, subject_id, event_id, data)
+            SELECT told.kind, reservation.id, event, jsonb_build_object(
+                'reservationId', reservation.id, 'reservationNumber', reservation.reservation_number,
+                'userId', reservation.user_id, 'eventId', event, 'status', reservation.status,
+                'paymentStatus', reservation.payment_status, 'totalAmount', reservation.total_amount,
+                'paymentId', reservation.payment_id, 'deadline', reservation.deadline, 'items', items
+            )
+            FROM unnest(ARRAY['reservation.created', 'waitlist.offered']) WITH ORDINALITY AS told (kind, place)
+            WHERE told.kind = ANY(subscribed) ORDER BY told.place;
+            made := array_append(made, jsonb_build_object(
+                'reservation', to_jsonb(reservation), 'items', items, 'seats', seats, 'stock', stock
+            ));
             EXIT;
         END LOOP;
     END LOOP;
+    RETURN CASE WHEN made <> '{}' THEN to_jsonb(made) END;
 END $$;
 """
 
 BACKWARD = """
 DROP FUNCTION offer_places;
+DROP FUNCTION is_waited_for;
 DROP FUNCTION pick_seats;
 DROP FUNCTION new_reservation_number;
 """

@@ -69,9 +69,8 @@ WITH target AS MATERIALIZED (
     FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
 ),
 event AS MATERIALIZED (
-    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS}, {
-    offering.EVENT_COLUMNS
-} FROM events e WHERE e.id = %(event_id)s
+    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS}, {offering.EVENT_COLUMN}
+    FROM events e WHERE e.id = %(event_id)s
 ),
 item AS MATERIALIZED (
     SELECT i.id, i.seat_id, i.unit_price, i.subtotal FROM reservation_items i JOIN target t ON t.id = i.reservation_id
@@ -107,8 +106,8 @@ verdict AS MATERIALIZED (
 {
     offering.asked_for(
         seats="ARRAY(SELECT id FROM picked WHERE is_wanted AND NOT is_own AND status = 'available')",
-        condition="EXISTS (SELECT FROM target WHERE may_change)",
-        only_if="e.has_waitlist",
+        condition="event e WHERE e.has_waitlist AND e.is_on_sale AND EXISTS (SELECT FROM target WHERE may_change)",
+        also_releases=True,
     )
 },
 {
@@ -155,7 +154,7 @@ SELECT (SELECT to_jsonb(target) FROM target) AS target, e.is_on_sale, v.all_foun
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p WHERE p.is_wanted) AS seats,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM released) AS released,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM locked) AS locked, {buyer_limits.RECORD},
-       (SELECT jsonb_agg(to_jsonb(o)) FROM (TABLE offered UNION ALL TABLE offered_dropped) o) AS offers,
+       (SELECT jsonb_agg(offers) FROM (TABLE offered UNION ALL TABLE offered_dropped) o WHERE offers IS NOT NULL) AS offers,
        NOT v.all_available AND EXISTS (
            SELECT FROM reservation_items i JOIN reservations h ON h.id = i.reservation_id
            WHERE i.seat_id IN (SELECT id FROM taken) AND i.is_live AND h.status = 'pending' AND h.deadline <= now()
@@ -272,7 +271,7 @@ def _publish(
     released, locked = (
         {UUID(seat_id): change for seat_id, change in row[name].items()} for name in ("released", "locked")
     )
-    offered = offering.seats_of(row["offers"])
+    offered = offering.seats_of(offering.offers_of(row))
     left = {seat_id: change for seat_id, change in released.items() if seat_id not in offered}
     after_commit(effects.seats_were_swapped, event_id=event_id, released=left, locked=locked, locks=locks)
     offering.publish_offers(row)

@@ -56,19 +56,14 @@ earlier AS MATERIALIZED (
 target AS MATERIALIZED (
     SELECT id, event_id, user_id, reservation_number, status, total_amount, {IS_OVERDUE} AS is_overdue,
            status IN ('pending', 'expired') AND deadline <= now()
-               AND deadline > now() - make_interval(secs => %(late_seconds)s) AS is_late
+               AND deadline > now() - make_interval(secs => %(late_seconds)s) AS is_late,
+           CASE WHEN status = 'pending' AND deadline <= now() THEN is_waited_for(event_id) ELSE false END AS is_waited_for
     FROM reservations WHERE id = %(reservation_id)s FOR UPDATE
-),
-waited_for AS MATERIALIZED (
-    SELECT FROM target t JOIN events e ON e.id = t.event_id
-    WHERE t.status = 'pending' AND t.is_late AND {IS_ON_SALE} AND {offering.IS_WAITED_FOR}
 ),
 payable AS MATERIALIZED (
     SELECT t.id, t.status, t.is_late, t.user_id, t.event_id FROM target t
     WHERE t.total_amount = %(amount)s AND NOT EXISTS (SELECT FROM known)
-      AND ((t.status = 'pending' AND NOT t.is_overdue) OR (t.is_late AND {
-    MAY_RETAKE
-} AND NOT EXISTS (SELECT FROM waited_for)))
+      AND ((t.status = 'pending' AND NOT t.is_overdue) OR (t.is_late AND {MAY_RETAKE} AND NOT t.is_waited_for))
 ),
 item AS MATERIALIZED (
     SELECT i.seat_id, i.ticket_type_id, i.quantity FROM reservation_items i JOIN payable p ON p.id = i.reservation_id
@@ -92,11 +87,10 @@ retaken AS MATERIALIZED (
 ),
 {
     offering.asked_for(
-        event='''(
-        SELECT e.id, e.has_waitlist, true AS is_on_sale FROM payable p JOIN events e ON e.id = p.event_id WHERE p.is_late
-    ) e''',
+        event="p.event_id",
         seats="ARRAY(SELECT id FROM locked_seat WHERE status = 'available')",
         types="ARRAY(SELECT id FROM retaken)",
+        condition="payable p WHERE p.is_late",
     )
 },
 buyer AS MATERIALIZED (
@@ -135,7 +129,7 @@ SELECT (SELECT to_jsonb(target) FROM target) AS target, (SELECT to_jsonb(earlier
        EXISTS (SELECT FROM confirmed) AS is_new,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM sold) AS changes,
        (SELECT coalesce(jsonb_agg(to_jsonb(stock)), '[]') FROM stock) AS stock,
-       EXISTS (SELECT FROM waited_for) AS is_waited_for, {offering.OFFERS}
+       (SELECT is_late AND is_waited_for FROM target) AS is_waited_for, {offering.OFFERS}
 """
 
 _REFUND_DUE = outbox.record(

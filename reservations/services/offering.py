@@ -13,26 +13,18 @@ from django.conf import settings
 
 from events.selectors import IS_ON_SALE
 from kernel.db.sql import after_commit, fetch_all, fetch_one
-from outbox import sql as outbox
-from outbox.models import MessageKind
 from reservations import effects
 
-# Columns of an event `e`, for the CTE `event`.
-EVENT_COLUMNS = "e.id, e.has_waitlist"
-
-# Whether somebody waits for an event `e`; cheap for one without a waiting list.
-IS_WAITED_FOR = (
-    "(e.has_waitlist AND EXISTS (SELECT FROM waitlist_entries w WHERE w.event_id = e.id AND w.status = 'waiting'))"
-)
+# A column of an event `e`, for the CTE `event`.
+EVENT_COLUMN = "e.has_waitlist"
 
 
 def released(*, seats: str | None, types: str | None, after: Sequence[str], name: str = "offered") -> str:
-    """The CTE that offers what the statement has released, and the one that records it.
+    """The CTE that offers what the statement has released.
 
     `seats` and `types` are CTEs of `id` and `event_id`, `after` those that must be complete: whatever writes the same rows,
     or reads them as they were.
     """
-    # Whether somebody waits is left to the function: it sees also those who have joined since the statement began.
     sources = [one for one in (seats, types) if one is not None]
     events = " UNION ALL ".join(f"SELECT event_id FROM {one}" for one in sources)
     complete = " AND ".join(f"(SELECT count(*) FROM {one}) IS NOT NULL" for one in after)
@@ -40,51 +32,39 @@ def released(*, seats: str | None, types: str | None, after: Sequence[str], name
     def ids(source: str | None) -> str:
         return f"ARRAY(SELECT id FROM {source} WHERE event_id = e.id)" if source else "'{}'"
 
+    # Whether somebody waits is left to the function: it sees also those who have joined since the statement began.
     return f"""{name} AS MATERIALIZED (
-    SELECT o.* FROM (
-        SELECT e.id FROM events e WHERE e.id IN ({events}) AND e.has_waitlist AND {IS_ON_SALE} ORDER BY e.id
-    ) e CROSS JOIN LATERAL offer_places(e.id, {ids(seats)}, {ids(types)}, %(offer_terms)s::jsonb) o
-    WHERE {complete}
-),
-{_recorded(name)}"""
+    SELECT offer_places(e.id, {ids(seats)}, {ids(types)}, %(offer_terms)s::jsonb, true) AS offers FROM (
+        SELECT e.id FROM events e
+        WHERE e.has_waitlist AND {IS_ON_SALE} AND e.id IN ({events}) AND {complete} ORDER BY e.id
+    ) e
+)"""
 
 
 def asked_for(
     *,
     seats: str = "'{}'",
     types: str = "'{}'",
-    condition: str = "true",
-    event: str = "event e",
-    only_if: str = IS_WAITED_FOR,
+    condition: str,
+    event: str = "%(event_id)s",
+    also_releases: bool = False,
 ) -> str:
     """The CTE `offered` of a statement that gives places to somebody: those who wait for them come first, whoever asks.
 
-    `seats` and `types` are arrays of ids, whose rows the statement has locked, `event` has EVENT_COLUMNS and `is_on_sale`.
-    `only_if` is "e.has_waitlist" for a statement that has `released`, too: it takes its turn before the buyer's lock.
-    A statement that has made an offer gives nothing (NONE_OFFERED): it is executed again.
+    `seats` and `types` are arrays of ids, whose rows the statement has locked. `condition` begins with what is false for an
+    event without a waiting list, and follows FROM. With `also_releases` the statement has `released`, too: it takes its
+    turn here, before the buyer's lock. A statement that has made an offer gives nothing (NONE_OFFERED), and is executed
+    again.
     """
     return f"""offered AS MATERIALIZED (
-    SELECT o.* FROM {event} CROSS JOIN LATERAL offer_places(e.id, {seats}, {types}, %(offer_terms)s::jsonb) o
-    WHERE e.is_on_sale AND {only_if} AND {condition}
-),
-{_recorded("offered")}"""
+    SELECT offer_places({event}, {seats}, {types}, %(offer_terms)s::jsonb, {also_releases}) AS offers FROM {condition}
+)"""
 
 
-def _recorded(name: str) -> str:
-    return outbox.record(
-        f"{name} o",
-        kinds=outbox.kinds(MessageKind.RESERVATION_CREATED, MessageKind.WAITLIST_OFFERED),
-        subject="(o.reservation).id",
-        event="(o.reservation).event_id",
-        data=outbox.reservation_data("(o.reservation)", items="o.items"),
-        name=f"outbox_{name}",
-    )
+NONE_OFFERED = "NOT EXISTS (SELECT FROM offered WHERE offers IS NOT NULL)"
 
-
-NONE_OFFERED = "NOT EXISTS (SELECT FROM offered)"
-
-# Columns of the result, for `publish_offers`.
-OFFERS = "(SELECT jsonb_agg(to_jsonb(o)) FROM offered o) AS offers"
+# A column of the result, for `publish_offers`: a list of what the function has returned for each event.
+OFFERS = "(SELECT jsonb_agg(offers) FROM offered WHERE offers IS NOT NULL) AS offers"
 
 
 def parameters() -> dict[str, Any]:
@@ -99,14 +79,19 @@ def parameters() -> dict[str, Any]:
     return {"offer_terms": orjson.dumps(terms).decode()}
 
 
-def seats_of(offers: Sequence[Mapping[str, Any]] | None) -> frozenset[UUID]:
+def offers_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a statement has offered: {reservation, items, seats, stock} of each, `seats` being the changes by id."""
+    return [offer for of_event in row["offers"] or () for offer in of_event]
+
+
+def seats_of(offers: Sequence[Mapping[str, Any]]) -> frozenset[UUID]:
     """The seats that are in these offers."""
-    return frozenset(UUID(seat_id) for offer in offers or () for seat_id in offer["seats"])
+    return frozenset(UUID(seat_id) for offer in offers for seat_id in offer["seats"] or ())
 
 
 def publish_offers(row: Mapping[str, Any]) -> int:
-    """After the commit everybody learns of the offers of a statement, `row["offers"]`. Returns how many they are."""
-    offers: list[dict[str, Any]] = row["offers"] or []
+    """After the commit everybody learns of the offers of a statement. Returns how many they are."""
+    offers = offers_of(row)
     by_event: dict[str, list[dict[str, Any]]] = {}
     for offer in offers:
         by_event.setdefault(offer["reservation"]["event_id"], []).append(offer)
@@ -118,8 +103,10 @@ def publish_offers(row: Mapping[str, Any]) -> int:
 # --- Places that no statement has released ----------------------------------------------------------------------------
 
 _OFFER_FREE = f"""
-WITH event AS MATERIALIZED (SELECT e.id, e.has_waitlist, {IS_ON_SALE} AS is_on_sale FROM events e WHERE e.id = %(event_id)s),
-{asked_for(seats="NULL", types="NULL")}
+WITH offered AS MATERIALIZED (
+    SELECT offer_places(e.id, NULL, NULL, %(offer_terms)s::jsonb, false) AS offers
+    FROM events e WHERE e.id = %(event_id)s AND {IS_ON_SALE}
+)
 SELECT {OFFERS}
 """
 

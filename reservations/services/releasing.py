@@ -424,7 +424,7 @@ def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Rele
 def publish_released(row: Mapping[str, Any]) -> None:
     """`row`: the `seats` {id, event_id, change} and the `stock` that are available again, and the `offers` of them."""
     # Nobody sees as available what is somebody else's already.
-    offered = offering.seats_of(row["offers"])
+    offered = offering.seats_of(offering.offers_of(row))
     for event_id, seats in _by_event(row["seats"]):
         changes = {UUID(seat["id"]): seat["change"] for seat in seats}
         if left := {seat_id: change for seat_id, change in changes.items() if seat_id not in offered}:

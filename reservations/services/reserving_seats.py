@@ -65,7 +65,7 @@ _RESERVE = f"""
 WITH {idempotency.EARLIER},
 event AS MATERIALIZED (
     SELECT {IS_ON_SALE} AS is_on_sale, coalesce(e.max_seats_per_reservation, %(max_seats)s) AS max_seats,
-           {buyer_limits.MAX_TICKETS}, {offering.EVENT_COLUMNS}
+           {buyer_limits.MAX_TICKETS}, {offering.EVENT_COLUMN}
     FROM events e WHERE e.id = %(event_id)s
 ),
 picked AS MATERIALIZED (
@@ -81,7 +81,8 @@ verdict AS MATERIALIZED (
 {
     offering.asked_for(
         seats="ARRAY(SELECT id FROM picked WHERE status = 'available')",
-        condition="EXISTS (SELECT FROM picked WHERE status = 'available') AND NOT EXISTS (SELECT FROM earlier)",
+        condition="event e WHERE e.has_waitlist AND e.is_on_sale AND NOT EXISTS (SELECT FROM earlier)"
+        " AND EXISTS (SELECT FROM picked WHERE status = 'available')",
     )
 },
 {

@@ -58,7 +58,7 @@ _CREATED = outbox.record(
 _RESERVE = f"""
 WITH {idempotency.EARLIER},
 event AS MATERIALIZED (
-    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS}, {offering.EVENT_COLUMNS}
+    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS}, {offering.EVENT_COLUMN}
     FROM events e WHERE e.id = %(event_id)s
 ),
 picked AS MATERIALIZED (
@@ -77,7 +77,8 @@ verdict AS MATERIALIZED (
 {
     offering.asked_for(
         types="ARRAY(SELECT id FROM picked)",
-        condition="EXISTS (SELECT FROM picked WHERE available_quantity > 0) AND NOT EXISTS (SELECT FROM earlier)",
+        condition="event e WHERE e.has_waitlist AND e.is_on_sale AND NOT EXISTS (SELECT FROM earlier)"
+        " AND EXISTS (SELECT FROM picked WHERE available_quantity > 0)",
     )
 },
 {

@@ -39,6 +39,7 @@ def test_other_services_learn_of_the_reservation_and_of_the_offer(world: Databas
         }
         assert data["items"] == [{"seatId": sale.seats[0], "ticketTypeId": None, "quantity": 1, "unitPrice": 1000}]
         assert data["deadline"][:19] == offer["expiresAt"][:19]
+    assert messages[1][1].keys() == told()[0][1].keys()  # as any buyer's reservation is told
     # What ended still tells its own items.
     assert messages[0][1]["items"] == [
         {"seatId": sale.seats[0], "ticketTypeId": None, "quantity": 1, "unitPrice": 1000}
