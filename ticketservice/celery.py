@@ -67,6 +67,7 @@ app.conf.update(
             "schedule": 3600.0,
             "options": {"expires": 3500},
         },
+        "index-search": {"task": "events.tasks.index_search", "schedule": 5.0, "options": {"expires": 4.5}},
         "audit": {"task": "reservations.tasks.audit", "schedule": 600.0, "options": {"expires": 550}},
     },
 )

@@ -91,7 +91,7 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
 def sell(asker: Asker, web: Api, world: Database) -> None:
     """Everything that goes well, and what the states of a reservation refuse."""
     ask = partial(asker.ask, web)
-    for page in (*SAFE, "getMetrics", "listEvents", "listLayouts", "rescheduleEventStatus"):
+    for page in (*SAFE, "getMetrics", "listEvents", "suggestEvents", "listLayouts", "rescheduleEventStatus"):
         ask(page)
     for page in ("getEvent", "listTicketTypes", "getAvailability", "getSeatMap", "getSale"):
         ask(page, IDS[page])
@@ -272,6 +272,7 @@ def reach_limits(asker: Asker, web: Api, world: Database) -> None:
 def refuse_strangers(asker: Asker, web: Api) -> None:
     """What depends on the operation's kind only: who asks, and how the request is made."""
     asker.ask(web, "listEvents", query="?page=0")
+    asker.ask(web, "suggestEvents", query="?q=a&q=b")
     asker.ask(web, "getSeatMap", STANDING)  # no seats
     for operation in asker.described.operations.values():
         ask = partial(asker.ask, web, operation.id, *ids(operation.path, operation.id))
@@ -326,6 +327,7 @@ def ask_too_often(asker: Asker, web: Api, redis) -> None:
         asker.ask(web, *args, **options)
 
     ask_again("listEvents", query="?q=once+more")
+    ask_again("suggestEvents", query="?q=once+more")
     for operation in asker.described.operations.values():
         ask = partial(ask_again, operation.id, *ids(operation.path, operation.id))
         if operation.is_signed_in:
