@@ -110,6 +110,7 @@ INSTALLED_APPS = [
     "outbox",  # below all others in the house; here for the order of the admin
     "legacy_import",
     "demo",
+    "shop",
     *(["devtools"] if DEBUG else []),
 ]
 MIDDLEWARE = [
