@@ -211,6 +211,14 @@ class NotPaid(PaymentRefused):
     code = "NOT_PAID"
 
 
+class NotFree(DomainError):
+    kind = Kind.CONFLICT
+    message = _("결제가 필요한 예매입니다.")
+    code = "NOT_FREE"
+    result_envelope = True
+    shows_code = True
+
+
 class IdempotencyKeyReused(DomainError):
     kind = Kind.UNPROCESSABLE
     message = "Idempotency-Key가 다른 요청에 사용되었습니다."

@@ -14,7 +14,8 @@ from events.models import Event
 from kernel.db.sql import fetch_all
 from kernel.wire import timestamp
 from queueing.selectors import join_challenge_parameters
-from reservations.errors import RefundNotFound, ReservationNotFound, SeatReservationNotFound
+from reservations import entry_codes as codes
+from reservations.errors import NotPaid, RefundNotFound, ReservationNotFound, SeatReservationNotFound
 from reservations.models import Refund, Reservation, ReservationItem
 
 # Whether a row of `reservations` is a hold past its deadline. It has expired to every operation, swept or not.
@@ -176,6 +177,35 @@ def _seat_of(item: ReservationItem) -> dict[str, Any]:
     return {
         "seatLabel": item.seat.seat_label if item.seat else None,
         "section": item.seat.section if item.seat else None,
+    }
+
+
+def entry_codes(*, user_id: UUID, reservation_id: UUID) -> list[dict[str, Any]]:
+    """An entry code for each seat and ticket of a paid reservation. Raises ReservationNotFound, NotPaid."""
+    found = _with_items(Reservation.objects.filter(id=reservation_id, user_id=user_id, event__isnull=False)).first()
+    if found is None:
+        raise ReservationNotFound
+    if found.status != Reservation.Status.CONFIRMED:
+        raise NotPaid
+    return [
+        _entry_code(found, item, number)
+        for item in found.items.all()
+        if item.is_live
+        for number in range(1, item.quantity + 1)
+    ]
+
+
+def _entry_code(found: Reservation, item: ReservationItem, number: int) -> dict[str, Any]:
+    name = _item(item)["ticketTypeName"]
+    claims = {"sub": f"{item.id}.{number}", "event": str(found.event_id), "for": name, "nr": found.reservation_number}
+    code = codes.sign(claims)
+    return {
+        "code": code,
+        "qr": codes.qr_path(code),
+        "seatId": item.seat_id,
+        "seatLabel": item.seat.seat_label if item.seat else None,
+        "ticketTypeId": item.ticket_type_id,
+        "ticketTypeName": item.ticket_type.name if item.ticket_type else None,
     }
 
 

@@ -14,7 +14,7 @@ from kernel.http.urls import fast_path
 from kernel.wire import parse_id
 from queueing import services as queueing
 from queueing.services import Visitor
-from reservations import selectors, serializers, services
+from reservations import entry_codes, selectors, serializers, services
 from seats.models import Seat
 
 FOR_BUYERS: dict[str, Any] = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
@@ -52,6 +52,22 @@ class SeatReservationViewSet(ViewSet):
     def reservation(self, request: Request, reservation_id: str) -> Response:
         wanted = parse_id(reservation_id, "Invalid reservation ID format")
         return Response({"reservation": selectors.seat_reservation(user_id=buyer(request), reservation_id=wanted)})
+
+
+class EntryCodeViewSet(ViewSet):
+    """Below /reservations: what a buyer shows at the door, and what it is verified with."""
+
+    lookup_value_regex = "[^/]+"
+
+    @action(detail=False, url_path="entry-keys")
+    def entry_keys(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
+        return Response({"keys": entry_codes.public_keys()})
+
+    @action(detail=True, url_path="entry-codes", **FOR_BUYERS)
+    def entry_codes(self, request: Request, pk: str) -> Response:
+        wanted = parse_id(pk, "Invalid id format")
+        found = selectors.entry_codes(user_id=buyer(request), reservation_id=wanted)
+        return Response({"entryCodes": found}, headers={"Cache-Control": "no-store"})
 
 
 class ReservationViewSet(ViewSet):

@@ -328,6 +328,23 @@ TURNSTILE_VERIFY_URL: str = env.address(
     "TURNSTILE_VERIFY_URL", "https", "http", default="https://challenges.cloudflare.com/turnstile/v0/siteverify"
 )
 
+# --- The shop: see docs/shop.md and docs/auth.md ------------------------------------------------------------------------
+SHOP_ENABLED: bool = env.bool("SHOP_ENABLED", default=True)
+# Origins of its pages besides the one that a request is sent to, for sockets on another port: http://localhost:8000.
+SHOP_ORIGINS: list[str] = env.list("SHOP_ORIGINS", default=[])
+# The page of the Auth Service where people sign in, and its endpoints for tokens.
+SHOP_LOGIN_URL: str = env.address("SHOP_LOGIN_URL", "https", "http", default="")
+SHOP_TOKEN_URL: str = env.address("SHOP_TOKEN_URL", "https", "http", default="") or f"{AUTH_SERVICE_URL}/auth/token"
+SHOP_REVOKE_URL: str = env.address("SHOP_REVOKE_URL", "https", "http", default="") or f"{AUTH_SERVICE_URL}/auth/revoke"
+SHOP_CLIENT_ID: str = env.str("SHOP_CLIENT_ID", default="ticket-shop")
+SHOP_CLIENT_SECRET: str = env.str("SHOP_CLIENT_SECRET", default="")
+# The page of the payment service. With DEBUG there is one to try it with.
+PAYMENT_URL: str = env.address(
+    "PAYMENT_URL", "https", "http", default="/shop/demo/payment" if DEBUG and SHOP_ENABLED else ""
+)
+# Hosts that posters may come from. Others are drawn from title and artist.
+SHOP_POSTER_HOSTS: list[str] = env.list("SHOP_POSTER_HOSTS", default=[])
+
 # --- Webhooks --------------------------------------------------------------------------------------------------------
 # For how long an attempt may take, from the first byte to the last.
 WEBHOOK_TIMEOUT_SECONDS: float = env.float("WEBHOOK_TIMEOUT_SECONDS", default=10.0)

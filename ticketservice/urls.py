@@ -1,5 +1,6 @@
 """Every path, with and without the prefix /api."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
@@ -12,6 +13,7 @@ from kernel.http.problems import bad_request, not_found, server_error
 from outbox.views import FeedViewSet
 from queueing.views import QueueAdminViewSet, QueueChallengeViewSet, QueueViewSet
 from reservations.views import (
+    EntryCodeViewSet,
     InternalEventViewSet,
     InternalRefundViewSet,
     InternalReservationViewSet,
@@ -20,6 +22,7 @@ from reservations.views import (
     SeatReservationViewSet,
 )
 from seats.views import EventStatusViewSet, SeatMapViewSet
+from shop.views import front_page
 from tickets.views import TicketViewSet
 from ticketservice import api_docs
 from ticketservice.realtime_urls import probes
@@ -34,6 +37,7 @@ router.register("seats", SeatReservationViewSet, basename="seat")
 router.register("queue/admin", QueueAdminViewSet, basename="queue-admin")
 router.register("queue", QueueViewSet, basename="queue")
 router.register("queue", QueueChallengeViewSet, basename="queue-challenge")
+router.register("reservations", EntryCodeViewSet, basename="entry-code")
 router.register("reservations", ReservationViewSet, basename="reservation")
 router.register("internal/events", FeedViewSet, basename="feed")
 router.register("internal/events", InternalEventViewSet, basename="internal-event")
@@ -46,7 +50,7 @@ service = [*router.urls, *probes]
 admin.autodiscover()
 urlpatterns = [
     *service,
-    path("", api_docs.Root.as_view()),
+    path("", front_page(api_docs.Root.as_view()) if settings.SHOP_ENABLED else api_docs.Root.as_view()),
     path("api/", include(service)),
     path("admin/language/", set_language, name="set_language"),
     re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),
@@ -54,6 +58,7 @@ urlpatterns = [
     re_path(r"^api-docs/?$", api_docs.DocsPage.as_view()),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    *([path("shop/", include("shop.urls"))] if settings.SHOP_ENABLED else []),
     re_path("", not_found),  # a JSON 404, also with DEBUG
 ]
 

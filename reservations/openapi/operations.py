@@ -204,6 +204,27 @@ class Reservations(ViewDescription):
     }
 
 
+class EntryCodes(ViewDescription):
+    target_class = "reservations.views.EntryCodeViewSet"
+    tag = "Reservations"
+    examples = EXAMPLES
+    operations = {
+        "entry_codes": extend_schema(
+            operation_id="listEntryCodes",
+            summary="Get the entry codes of a paid reservation",
+            description="One for each seat and ticket. A scanner verifies them without a connection, with the keys of"
+            " `getEntryKeys`. `sub` is the same for a seat or ticket each time.",
+            responses={200: shapes.EntryCodesSerializer},
+            extensions=raises(InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid),
+        ),
+        "entry_keys": extend_schema(
+            operation_id="getEntryKeys",
+            summary="Get the keys that entry codes are verified with",
+            responses={200: shapes.EntryKeysSerializer},
+        ),
+    }
+
+
 class Sales(ViewDescription):
     target_class = "reservations.views.SaleViewSet"
     tag = "Events"

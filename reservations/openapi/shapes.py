@@ -196,6 +196,42 @@ class SaleSerializer(serializers.Serializer[Any]):
     )
 
 
+# --- Shapes: entry codes -----------------------------------------------------------------------------------------------
+
+
+class QrSerializer(serializers.Serializer[Any]):
+    size = serializers.IntegerField(help_text="Width and height in modules, with the quiet zone.")
+    path = serializers.CharField(help_text="The dark modules, as the `d` of an SVG path.")
+
+
+class EntryCodeSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="A JWT, signed with Ed25519.")
+    qr = QrSerializer(help_text="The same as a QR code.")
+    seatId = serializers.UUIDField(allow_null=True, help_text="null, as the label, of tickets without seats.")
+    seatLabel = serializers.CharField(allow_null=True)
+    ticketTypeId = serializers.UUIDField(allow_null=True, help_text="null, as the name, of seats.")
+    ticketTypeName = serializers.CharField(allow_null=True)
+
+
+@extend_schema_serializer(many=False)
+class EntryCodesSerializer(serializers.Serializer[Any]):
+    entryCodes = EntryCodeSerializer(many=True)
+
+
+class EntryKeySerializer(serializers.Serializer[Any]):
+    kty = serializers.ChoiceField(["OKP"])
+    crv = serializers.ChoiceField(["Ed25519"])
+    alg = serializers.ChoiceField(["EdDSA"])
+    use = serializers.ChoiceField(["sig"])
+    kid = serializers.CharField()
+    x = serializers.CharField(help_text="The public key, in base64url.")
+
+
+@extend_schema_serializer(many=False)
+class EntryKeysSerializer(serializers.Serializer[Any]):
+    keys = EntryKeySerializer(many=True, help_text="The current one first.")
+
+
 # --- Shapes: reservations ---------------------------------------------------------------------------------------------
 
 

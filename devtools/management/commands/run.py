@@ -92,6 +92,9 @@ class Command(BaseCommand):
         try:
             if "realtime" in ports:
                 environment = {"REALTIME_URL": f":{ports['realtime']}"} | environment
+            # Sockets have another port than the pages, so that nothing but this says which pages may open them.
+            own = ",".join(f"http://{host}:{ports.get('web')}" for host in ("localhost", "127.0.0.1"))
+            environment = {"SHOP_ORIGINS": own} | environment
             processes.start(commands, {name: environment | {"PORT": str(ports[name])} for name in commands})
             while not self.stop_requested.wait(0.2):
                 if ended := processes.first_exit():
@@ -198,7 +201,7 @@ def _process_environment(directory: Path) -> dict[str, str]:
 
 def _addresses(base: str, ports: dict[str, int]) -> Iterator[str]:
     """Yield a line for each address that a browser or a client can open."""
-    yield f"{base}/          redirects to /api-docs"
+    yield f"{base}/          the shop: open it in a browser"
     yield f"{base}/api-docs  every operation, to read and to try"
     yield f"{base}/admin/    for organisers: user demo, password demo"
     if "realtime" in ports:
