@@ -1,7 +1,7 @@
 """Entry codes: signed proof of a paid seat or ticket, which a scanner at the door can verify without a connection.
 
-A code is a JWT, signed with Ed25519 (`EdDSA`). The key is derived from SECRET_KEY; those of SECRET_KEY_FALLBACKS stay published, so
-that codes that were printed before a change are still good.
+A code is a JWT, signed with Ed25519 (`EdDSA`). The key is derived from SECRET_KEY; those of SECRET_KEY_FALLBACKS stay
+published, so that codes that were printed before a change are still good.
 """
 
 import base64
@@ -29,7 +29,14 @@ def public_keys() -> list[dict[str, str]]:
     """Return the keys that codes can be verified with, the current one first, as JWKs (RFC 8037)."""
     keys = [_private_key(secret) for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)]
     return [
-        {"kty": "OKP", "crv": "Ed25519", "alg": ALGORITHM, "use": "sig", "kid": _key_id(key), "x": _encoded(_public(key))}
+        {
+            "kty": "OKP",
+            "crv": "Ed25519",
+            "alg": ALGORITHM,
+            "use": "sig",
+            "kid": _key_id(key),
+            "x": _encoded(_public(key)),
+        }
         for key in keys
     ]
 

@@ -13,7 +13,7 @@ from django.http.cookie import parse_cookie
 
 from shop import demo_buyers
 
-TOKEN, RENEWAL, LOGIN = "shop_token", "shop_renewal", "shop_login"  # noqa: S105 - names
+TOKEN, RENEWAL, LOGIN = "shop_token", "shop_renewal", "shop_login"
 MAX_BYTES = 4000  # browsers drop what is longer
 RENEWAL_SECONDS = 30 * 86_400
 _VALUE = re.compile(r"(\d{1,12})\.(\S+)", re.ASCII)

@@ -19,7 +19,9 @@ _NUMBER = re.compile(r"[1-9]\d?", re.ASCII)
 
 def exist() -> bool:
     """Whether there are demo buyers here. False wherever people really sign in."""
-    return bool(settings.DEBUG and settings.JWT_SECRET and not settings.AUTH_SERVICE_URL and not settings.SHOP_LOGIN_URL)
+    return bool(
+        settings.DEBUG and settings.JWT_SECRET and not settings.AUTH_SERVICE_URL and not settings.SHOP_LOGIN_URL
+    )
 
 
 def cookie(buyer: str) -> str:

@@ -55,7 +55,7 @@ def _act(request: HttpRequest, reservation: UUID) -> HttpResponse:
     action = request.POST.get("action")
     if action == "begin":
         held = services.begin_payment(reservation_id=reservation)
-        return JsonResponse({"amount": held.total_amount, "number": held.reservation_number})
+        return JsonResponse({"amount": held.total_amount, "number": held.number})
     if action == "pay":
         with suppress(DomainError):  # a payment that comes too late is a refund; the reservation's page tells it
             services.confirm_reservation(

@@ -20,7 +20,7 @@ StartResponse = Callable[..., Any]
 Application = Callable[[Environment, StartResponse], Iterable[bytes]]
 
 PREFIX = "/shop/api/"
-APPS = {"events", "tickets", "seats", "queue", "reservations"}
+APPS = {"events", "tickets", "seats", "queue", "reservations", "waitlist"}
 READS = {"GET", "HEAD"}
 
 

@@ -92,8 +92,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "sold_out_title": ("지금은 매진입니다", "Sold out for now"),
     "sold_out_body": (
         "결제되지 않은 좌석은 늦어도 {minutes}분 안에 다시 나옵니다. {until}까지는 취소된 좌석도 나올 수 있습니다.",
-        "Seats that are held and not paid come back within {minutes} minutes. Until {until}, cancelled seats may come"
-        " back, too.",
+        "What is held and not paid comes back within {minutes} minutes. Until {until}, cancelled places may, too.",
     ),
     "sold_out_watch": ("이 페이지를 열어 두면 자리가 나올 때 바로 보입니다.", "Keep this page open: it shows at once when something comes back."),
     "came_back": ("자리가 다시 나왔습니다.", "Something has come back."),

@@ -77,6 +77,9 @@ def _config(request: HttpRequest, language: str, ids: dict[str, UUID]) -> dict[s
         "posterHosts": settings.SHOP_POSTER_HOSTS,
         "timeZone": settings.VENUE_TIME_ZONE,
         "hasDemoBuyers": demo_buyers.exist(),
+        "demoNames": [names[texts.LANGUAGES.index(language)] for names in demo_buyers.NAMES]
+        if demo_buyers.exist()
+        else [],
         "canSignIn": bool(settings.SHOP_LOGIN_URL),
         "isDebug": settings.DEBUG,
         **{name: str(value) for name, value in ids.items()},

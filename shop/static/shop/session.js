@@ -6,7 +6,7 @@
 import {config} from "./config.js";
 
 const RENEW_BEFORE_SECONDS = 60;
-const MOST_BUYERS = 99;
+const MAX_BUYER = 99;
 
 class Session {
     constructor() {
@@ -90,7 +90,7 @@ class Session {
 function buyerOfThisTab() {
     const own = Number(sessionStorage.getItem("shop-buyer"));
     if (own) return own;
-    const next = (Number(localStorage.getItem("shop-last-buyer")) % MOST_BUYERS) + 1;
+    const next = (Number(localStorage.getItem("shop-last-buyer")) % MAX_BUYER) + 1;
     localStorage.setItem("shop-last-buyer", String(next));
     sessionStorage.setItem("shop-buyer", String(next));
     return next;
