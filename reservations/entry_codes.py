@@ -22,7 +22,7 @@ def sign(claims: dict[str, Any]) -> str:
     import jwt  # here, as below: it imports cryptography (8 MB), which most processes do not need
 
     key = _private_key(settings.SECRET_KEY)
-    return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": _key_id(key)})
+    return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": _key_id(key), "typ": None})
 
 
 def public_keys() -> list[dict[str, str]]:

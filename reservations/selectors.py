@@ -197,7 +197,7 @@ def entry_codes(*, user_id: UUID, reservation_id: UUID) -> list[dict[str, Any]]:
 
 def _entry_code(found: Reservation, item: ReservationItem, number: int) -> dict[str, Any]:
     name = _item(item)["ticketTypeName"]
-    claims = {"sub": f"{item.id}.{number}", "event": str(found.event_id), "for": name, "nr": found.reservation_number}
+    claims = {"sub": f"{item.id}.{number}", "event": str(found.event_id), "for": name}
     code = codes.sign(claims)
     return {
         "code": code,

@@ -58,13 +58,14 @@ export function show(element, isShown = true) {
 
 const locale = config.language === "ko" ? "ko-KR" : "en-GB";
 const zone = {timeZone: config.timeZone};
-const dateFormat = new Intl.DateTimeFormat(locale, {...zone, year: "numeric", month: "long", day: "numeric", weekday: "short"});
+const dateFormat = new Intl.DateTimeFormat(locale, {...zone, year: "numeric", month: "long", day: "numeric"});
+const weekdayFormat = new Intl.DateTimeFormat(locale, {...zone, weekday: "short"});
 const timeFormat = new Intl.DateTimeFormat(locale, {...zone, hour: "numeric", minute: "2-digit"});
 const shortFormat = new Intl.DateTimeFormat(locale, {...zone, month: "short", day: "numeric", weekday: "short"});
 const numberFormat = new Intl.NumberFormat(locale);
 
 export const number = (value) => numberFormat.format(value);
-export const day = (text) => dateFormat.format(new Date(text));
+export const day = (text) => `${dateFormat.format(new Date(text))} (${weekdayFormat.format(new Date(text))})`;
 export const shortDay = (text) => shortFormat.format(new Date(text));
 export const clock = (text) => timeFormat.format(new Date(text));
 export const moment = (text) => `${day(text)} ${clock(text)}`;

@@ -10,7 +10,8 @@ const SUGGESTIONS = 6;
 
 const search = $("q");
 const list = $("suggestions");
-let wanted = {q: "", status: "", page: 1};
+const DEFAULT = "on_sale"; // without a search; with one, all
+let wanted = {q: "", status: "", page: 1}; // `status` as it was chosen; empty: not yet
 let asked = 0;
 
 // --- Events ---
@@ -33,7 +34,7 @@ async function load() {
     const number_ = ++asked;
     $("events").setAttribute("aria-busy", "true");
     try {
-        const {events, pagination} = await client.events({q: wanted.q || undefined, status: wanted.status || undefined, page: wanted.page, limit: PAGE_SIZE});
+        const {events, pagination} = await client.events({q: wanted.q || undefined, status: shownStatus() === "all" ? undefined : shownStatus(), page: wanted.page, limit: PAGE_SIZE});
         if (number_ !== asked) return;
         const cards = events.map(card);
         if (wanted.page === 1) $("events").replaceChildren(...cards);
@@ -48,8 +49,16 @@ async function load() {
     if (number_ === asked) $("events").setAttribute("aria-busy", "false");
 }
 
+const shownStatus = () => wanted.status || (wanted.q ? "all" : DEFAULT);
+
+function showFilter() {
+    const filter = $("filters").querySelector(`[value="${CSS.escape(shownStatus())}"]`);
+    if (filter) filter.checked = true;
+}
+
 function want(changed) {
     wanted = {...wanted, page: 1, ...changed};
+    showFilter();
     const query = new URLSearchParams();
     if (wanted.q) query.set("q", wanted.q);
     if (wanted.status) query.set("status", wanted.status);
@@ -158,8 +167,7 @@ $("search").addEventListener("submit", (event) => {
 $("filters").addEventListener("change", (event) => want({status: event.target.value}));
 $("clear").addEventListener("click", () => {
     search.value = "";
-    $("filters").querySelector('[value=""]').checked = true;
-    want({q: "", status: ""});
+    want({q: "", status: "all"});
     search.focus();
 });
 $("more").addEventListener("click", () => {
@@ -170,6 +178,5 @@ $("more").addEventListener("click", () => {
 const given = new URLSearchParams(location.search);
 wanted = {q: given.get("q") ?? "", status: given.get("status") ?? "", page: 1};
 search.value = wanted.q;
-const filter = $("filters").querySelector(`[value="${CSS.escape(wanted.status)}"]`);
-if (filter) filter.checked = true;
+showFilter();
 load();
