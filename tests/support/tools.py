@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # The programs that must be found, by the name of what brings them (a package of Debian; npm installs what needs it).
 PROGRAMS = {
+    "axe": ["node", "npm"],
     "chromium": ["chromium"],
     "nginx": ["nginx"],
     "node": ["node"],
@@ -31,6 +32,8 @@ WEBHOOKS_SOURCES = ROOT / "tests" / "webhooks"
 WEBHOOKS_MODULES = ROOT / ".local" / "webhooks"
 TYPESCRIPT_SOURCES = ROOT / "tests" / "typescript"
 TYPESCRIPT_MODULES = ROOT / ".local" / "typescript"
+AXE_SOURCES = ROOT / "tests" / "axe"
+AXE_MODULES = ROOT / ".local" / "axe"
 
 
 class MissingTool(Exception):
@@ -56,6 +59,8 @@ def _provide(tool: str) -> None:
         install_webhooks_client()
     if tool == "typescript":
         install_typescript()
+    if tool == "axe":
+        install_axe()
 
 
 def install_socketio_client() -> None:
@@ -68,6 +73,10 @@ def install_webhooks_client() -> None:
 
 def install_typescript() -> None:
     _install(TYPESCRIPT_SOURCES, TYPESCRIPT_MODULES)
+
+
+def install_axe() -> None:
+    _install(AXE_SOURCES, AXE_MODULES)
 
 
 def _install(sources: Path, modules: Path) -> None:
@@ -96,3 +105,4 @@ if __name__ == "__main__":
     install_socketio_client()
     install_webhooks_client()
     install_typescript()
+    install_axe()

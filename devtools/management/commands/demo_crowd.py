@@ -1,6 +1,7 @@
 """`manage.py demo_crowd`: a thousand simulated buyers at a demo event, so that there is a queue and a map that changes."""
 
 import asyncio
+import logging
 import os
 import signal
 from argparse import ArgumentParser
@@ -58,6 +59,7 @@ class Command(BaseCommand):
             habits=Habits(pace=options["pace"]),
             seed=options["seed"] if options["seed"] is not None else int.from_bytes(os.urandom(4)),
         )
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # not a line for each request
         base = options["base"] or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
         with suppress(asyncio.CancelledError):
             asyncio.run(self.send(base, plan))

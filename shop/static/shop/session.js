@@ -90,8 +90,11 @@ class Session {
 function buyerOfThisTab() {
     const own = Number(sessionStorage.getItem("shop-buyer"));
     if (own) return own;
-    const next = (Number(localStorage.getItem("shop-last-buyer")) % MAX_BUYER) + 1;
-    localStorage.setItem("shop-last-buyer", String(next));
+    // By chance, since another browser beside this one is somebody else, too; and nobody who was here before.
+    const before = new Set(JSON.parse(localStorage.getItem("shop-buyers") ?? "[]").slice(-MAX_BUYER / 2));
+    let next = 0;
+    while (!next || before.has(next)) next = 1 + Math.floor(Math.random() * MAX_BUYER);
+    localStorage.setItem("shop-buyers", JSON.stringify([...before, next]));
     sessionStorage.setItem("shop-buyer", String(next));
     return next;
 }
