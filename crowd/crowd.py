@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from crowd.api import Api, buyer_id
 from crowd.buyers import Buyer, Habits, State, Tally
@@ -19,7 +19,7 @@ class Plan:
     event: str
     buyers: int = 1000
     arrive_within: float = 30.0
-    habits: Habits = Habits()
+    habits: Habits = field(default_factory=Habits)
     seed: int = 0
 
 

@@ -96,7 +96,14 @@ class Visitor:
     """Somebody with a browser of their own: what they see, and what their browser complained about."""
 
     def __init__(
-        self, browser: Browser, shop: Shop, *, language: str = "ko", width: str = "desktop", dark: bool = False, **options: Any
+        self,
+        browser: Browser,
+        shop: Shop,
+        *,
+        language: str = "ko",
+        width: str = "desktop",
+        dark: bool = False,
+        **options: Any,
     ) -> None:
         self.shop = shop
         self.context: BrowserContext = browser.new_context(

@@ -51,7 +51,9 @@ class Command(BaseCommand):
             return
         limits = {"threshold": THRESHOLD, "admissions_per_second": PER_SECOND, "burst": PER_SECOND}
         queueing.change_policy(event_id=UUID(event), changes=limits)
-        self.write(f"{options['buyers']} people are on their way. Ctrl-C stops them; --reset gives back what they bought.")
+        self.write(
+            f"{options['buyers']} people are on their way. Ctrl-C stops them; --reset gives back what they bought."
+        )
         plan = crowd.Plan(
             event=event,
             buyers=options["buyers"],

@@ -77,9 +77,10 @@ export function money(amount) {
 
 /** Seconds, as people say them: "3 min", "40 s". */
 export function duration(seconds) {
-    if (seconds < 60) return `${Math.max(1, Math.ceil(seconds))} ${t("seconds")}`;
-    if (seconds < 5400) return `${Math.round(seconds / 60)} ${t("minutes")}`;
-    return `${(seconds / 3600).toFixed(1)} ${t("hours")}`;
+    const space = config.language === "ko" ? "" : " ";
+    if (seconds < 60) return `${Math.max(1, Math.ceil(seconds))}${space}${t("seconds")}`;
+    if (seconds < 5400) return `${Math.round(seconds / 60)}${space}${t("minutes")}`;
+    return `${(seconds / 3600).toFixed(1)}${space}${t("hours")}`;
 }
 
 /** Seconds, as a clock shows them: "4:05". */
