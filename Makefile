@@ -9,6 +9,9 @@ help: ## show this
 run: .venv/installed ## start the whole service on this machine, on port $PORT (8000)
 	@exec $(BIN)/python manage.py run
 
+demo-crowd: .venv/installed ## send simulated buyers to a demo event of `make run`; CROWD=--reset gives back what they bought, CROWD=--help tells more
+	@exec $(BIN)/python manage.py demo_crowd $(CROWD)
+
 TEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 test-fast: .venv/installed ## run the tests that start no processes and do not wait, for the edit loop
 	$(TEST) -m 'not slow and not long'
@@ -83,4 +86,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test test-fast test-long coverage check lock messages screenshots clean bench bench-live bench-growth
+.PHONY: help run test test-fast test-long coverage check lock messages screenshots clean bench bench-live bench-growth demo-crowd

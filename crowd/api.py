@@ -23,7 +23,7 @@ def buyer_id(number: int) -> uuid.UUID:
     return uuid.UUID(int=FIRST_BUYER.int + number)
 
 
-class Refused(Exception):
+class ErrorResponse(Exception):
     """The service has said no: `status` and `code` as in docs/errors.md."""
 
     def __init__(self, status: int, code: str) -> None:
@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 class Api:
-    """The API at an address. Raises Refused for an error response; connections that break are tried again."""
+    """The API at an address. Raises ErrorResponse for an error response; connections that break are tried again."""
 
     def __init__(self, base: str, *, jwt_secret: str, internal_token: str) -> None:
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
@@ -62,7 +62,7 @@ class Api:
         return await self.post(f"/internal/reservations/{reservation}/{call}", body, self._internal)
 
     async def seat_map(self, event: str) -> dict[str, Any]:
-        """Return the seat map, at most MAP_SECONDS old: a thousand maps would cost more than the crowd that looks at them."""
+        """Return the seat map, at most MAP_SECONDS old: a thousand maps would cost more than the crowd that looks."""
         async with self._reading:
             if time.monotonic() - self._map_read_at > MAP_SECONDS:
                 self._map = await self.get(f"/seats/events/{event}")
@@ -77,9 +77,9 @@ class Api:
                 break
             except httpx.TransportError:
                 if attempt == ATTEMPTS - 1:
-                    raise Refused(0, "NO_ANSWER") from None
+                    raise ErrorResponse(0, "NO_ANSWER") from None
                 await asyncio.sleep(1)
         found = response.json() if response.content else {}
         if response.is_error:
-            raise Refused(response.status_code, found.get("code", ""))
+            raise ErrorResponse(response.status_code, found.get("code", ""))
         return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from crowd.api import Api, Refused
+from crowd.api import Api, ErrorResponse
 
 
 class State(StrEnum):
@@ -26,7 +26,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
-    """How people behave. Times are seconds, as (least, most); chances are between 0 and 1. `pace` 10 is ten times as fast."""
+    """How people behave. Times are seconds, as (least, most); chances are from 0 to 1. `pace` 10 is ten times as fast."""
 
     pace: float = 1.0
     look: tuple[float, float] = (4, 20)  # at the map, before a choice
@@ -50,9 +50,8 @@ class Tally:
     conflicts: int = 0
     errors: Counter[str] = field(default_factory=Counter)
 
-    def move(self, before: State | None, after: State) -> None:
-        if before:
-            self.states[before] -= 1
+    def move(self, before: State, after: State) -> None:
+        self.states[before] -= 1
         self.states[after] += 1
 
 
@@ -64,16 +63,15 @@ class Buyer:
     ) -> None:
         self._api, self._event, self._habits, self._tally, self._chance = api, event, habits, tally, chance
         self._bearer = api.bearer(user)
-        self._state: State | None = None
-        self._become(State.COMING)
+        self._state = State.COMING
+        tally.states[State.COMING] += 1
 
     async def run(self) -> State:
         try:
             await self._buy()
-        except Refused as refusal:
+        except ErrorResponse as refusal:
             self._tally.errors[str(refusal)] += 1
             self._become(State.GAVE_UP)
-        assert self._state is not None
         return self._state
 
     async def _buy(self) -> None:
@@ -120,7 +118,7 @@ class Buyer:
                 return None
             try:
                 answer = await self._api.post(*request, self._bearer)
-            except Refused as refusal:
+            except ErrorResponse as refusal:
                 if refusal.status != 400:
                     raise
                 self._tally.conflicts += 1
