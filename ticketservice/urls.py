@@ -1,7 +1,10 @@
 """Every path, with and without the prefix /api."""
 
+from collections.abc import Callable
+
 from django.conf import settings
 from django.contrib import admin
+from django.http import HttpResponse
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
@@ -26,6 +29,14 @@ from shop.views import front_page
 from tickets.views import TicketViewSet
 from ticketservice import api_docs
 from ticketservice.realtime_urls import probes
+
+
+def demo_crowd_page() -> Callable[..., HttpResponse]:
+    """Return the view of /admin/demo-crowd/. Imported here: production has neither the page nor what it needs."""
+    from shop import demo_crowd
+
+    return admin.site.admin_view(demo_crowd.page)
+
 
 router = SimpleRouter()
 router.trailing_slash = "/?"
@@ -56,6 +67,7 @@ urlpatterns = [
     re_path(r"^api/schema/?$", api_docs.Document.as_view(), name="api-document"),
     re_path(r"^api/asyncapi/?$", api_docs.AsyncDocument.as_view()),
     re_path(r"^api-docs/?$", api_docs.DocsPage.as_view()),
+    *([path("admin/demo-crowd/", demo_crowd_page())] if settings.DEBUG and settings.SHOP_ENABLED else []),
     path("admin", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     *([path("shop/", include("shop.urls"))] if settings.SHOP_ENABLED else []),

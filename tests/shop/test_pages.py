@@ -283,3 +283,42 @@ def test_entry_codes_of_tickets_are_one_for_each(shop: Shop, world: Database) ->
     assert len({code["code"] for code in first}) == 2
     assert first == again
     assert first[0]["qr"]["path"].startswith("M")
+
+
+# --- The demo crowd's buttons ------------------------------------------------------------------------------------------
+
+
+def test_only_an_organiser_at_this_machine_may_send_a_crowd(world: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    from shop import demo_crowd
+
+    monkeypatch.setattr(demo_crowd.settings, "DEBUG", True)
+    started: list[Any] = []
+    monkeypatch.setattr(demo_crowd, "_start", lambda *arguments: started.append(arguments))
+    User.objects.filter(username__in=("chief", "clerk")).delete()
+    chief = User.objects.create_superuser("chief", password="x")
+    clerk = User.objects.create_user("clerk", password="x", is_staff=True)
+    form = {"action": "start", "event": "moonlit-garden", "buyers": "100"}
+    path = "/admin/demo-crowd/"
+
+    def post(user: User, **meta: str) -> int:
+        client = Client(**meta)  # type: ignore[arg-type]
+        client.force_login(user)
+        return client.post(path, form).status_code
+
+    assert Client().post(path, form).status_code == HTTPStatus.FOUND, "the sign-in page"
+    assert post(clerk) == HTTPStatus.FORBIDDEN
+    assert post(chief, REMOTE_ADDR="192.0.2.7") == HTTPStatus.FORBIDDEN
+    assert post(chief, HTTP_X_FORWARDED_FOR="192.0.2.7") == HTTPStatus.FORBIDDEN
+    assert started == []
+    assert post(chief, HTTP_SEC_FETCH_SITE="same-origin") == HTTPStatus.FOUND
+    assert started == [("--event", "moonlit-garden", "--buyers", "100")]
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(chief)
+    assert strict.post(path, form).status_code == HTTPStatus.FORBIDDEN, "another site"
+    monkeypatch.setattr(demo_crowd.settings, "DEBUG", False)
+    assert post(chief) == HTTPStatus.NOT_FOUND
+    chief.delete()
+    clerk.delete()
