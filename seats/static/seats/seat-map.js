@@ -96,6 +96,7 @@ export class SeatMap extends HTMLElement {
         for (const {seatId, status} of changes) {
             const index = this.seats.change(seatId, status);
             if (index < 0) continue;
+            if (this.seats.state[index] === AVAILABLE && this.heldIds.delete(seatId)) this.setMark(index, MINE, false); // the hold has ended
             this.changed.add(index);
             this.flash(index);
             this.list?.refresh(index);

@@ -196,11 +196,11 @@ export class QueueFeed extends Emitter {
 
     /** @param {any} message */
     positioned({state, position, queueSize, estimatedWait, expiresAt}) {
-        const before = this.view.state;
+        const {state: before, isLive: wasLive} = this.view;
         if (state === "none" && before === "joining") return; // the check is under way
         const passExpiresAt = state === "active" ? (expiresAt ?? this.view.passExpiresAt) : null;
         this.change({state, position: state === "waiting" ? position : null, queueSize, estimatedWait, passExpiresAt, isLive: true});
-        if (state !== before) this.plan();
+        if (state !== before || !wasLive) this.plan();
     }
 
     /**

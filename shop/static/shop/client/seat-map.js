@@ -59,7 +59,8 @@ export class SeatMapFeed extends Emitter {
         /** @type {FeedConnection} */
         this.connection = "stopped";
         this.isLive = false; // a `hello` has come over this connection
-        this.heardAt = 0;
+        this.heardAt = 0; // when the socket last said something
+        this.isChecking = false;
         /** @type {ReturnType<typeof setTimeout> | undefined} */
         this.refetchTimer = undefined;
         /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -221,9 +222,10 @@ export class SeatMapFeed extends Emitter {
     async poll() {
         if (!this.isLive) {
             if (!globalThis.document?.hidden) this.fetchMap();
-        } else if (Date.now() - this.heardAt > this.options.silenceMs) {
-            this.heardAt = Date.now();
+        } else if (Date.now() - this.heardAt > this.options.silenceMs && !this.isChecking) {
+            this.isChecking = true;
             await this.checkSocket();
+            this.isChecking = false;
         }
     }
 
@@ -231,9 +233,10 @@ export class SeatMapFeed extends Emitter {
     async checkSocket() {
         const {version, heardAt} = this;
         await this.fetchMap();
-        if (this.version === version) return;
-        await sleep(2_000); // for what is on its way
-        if (this.heardAt === heardAt) this.socket.restart();
+        if (this.version > version) await sleep(2_000); // for what is on its way
+        if (this.heardAt !== heardAt) return;
+        if (this.version > version) this.socket.restart();
+        this.heardAt = Date.now();
     }
 
     /** @param {FeedConnection} connection */

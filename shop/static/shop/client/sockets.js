@@ -91,7 +91,9 @@ export class ReconnectingSocket {
         this.socket = socket;
         socket.onopen = () => this.setState("open", "");
         socket.onmessage = (event) => this.receive(event.data);
-        socket.onclose = (event) => this.closed(event.code);
+        const closed = (/** @type {number} */ code) => this.socket === socket && this.closed(code);
+        socket.onclose = (event) => closed(event.code);
+        socket.onerror = () => closed(1006); // Node says no more than this of a handshake that has failed
     }
 
     /** @param {string} text */
@@ -143,7 +145,7 @@ export class ReconnectingSocket {
         const {socket} = this;
         this.socket = null;
         if (!socket) return;
-        socket.onopen = socket.onmessage = socket.onclose = null;
+        socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
         socket.close();
     }
 
