@@ -70,8 +70,9 @@ lock: .venv/installed ## after a change of requirements*.in: pin all they need i
 	PATH=$(BIN):$$PATH $(COMPILE) --output-file requirements.txt requirements.in $(LOCK)
 	PATH=$(BIN):$$PATH $(COMPILE) --output-file requirements-dev.txt requirements-dev.in $(LOCK)
 
-screenshots: .venv/installed ## take the pictures of docs/admin.md with Chromium
+screenshots: .venv/installed ## take the pictures of docs/admin.md and of the shop with Chromium
 	$(BIN)/python docs/screenshots.py
+	$(BIN)/python docs/shop_pictures.py
 
 clean: ## stop the development servers; delete their data and the virtual environment
 	-@for directory in .local .local/test .local/test-gw* .local/bench; do \
