@@ -189,6 +189,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "not_admitted": ("먼저 대기실을 지나야 합니다.", "The waiting room comes first."),
     "to_waiting_room": ("대기실로", "To the waiting room"),
     "admission_ends": ("{time} 안에 골라 주세요", "Choose within {time}"),
+    "without_seat": ("좌석을 고르지 않는 티켓", "Tickets without a seat"),
     "no_seats": ("좌석을 고르는 공연이 아닙니다.", "This event has no seats to choose."),
     "stage": ("무대", "Stage"),
     "available": ("선택 가능", "available"),

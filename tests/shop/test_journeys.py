@@ -2,13 +2,14 @@
 
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
 
 from tests.support.harness import HALL, STANDING, THEATRE, Database, assert_books_agree, new_user, seat
-from tests.support.shop import Shop, Visitor, violations, wait_for
+from tests.support.shop import Shop, Visitor, running_shop, violations, wait_for
 from tests.support.waiting_room import set_policy
 
 pytestmark = [pytest.mark.long, pytest.mark.tool("chromium"), pytest.mark.timeout(240)]
@@ -227,6 +228,14 @@ def test_before_a_draw_it_says_how_to_check_it(sale: Database, visitor: Come, sh
     commitment = shop.web.get(f"/queue/draw/{THEATRE}").json["commitment"]
     assert commitment in page.inner_text("#draw-facts")
     assert violations(page) == []
+
+
+def test_solves_the_join_challenge_by_itself(sale: Database, browser: Any, database_url: str, logs: Path) -> None:
+    with running_shop(logs, "challenge", DATABASE_URL=database_url, JOIN_CHALLENGE="proof-of-work") as shop:
+        somebody = Visitor(browser, shop)
+        somebody.open(f"/shop/events/{HALL}/queue")
+        somebody.page.wait_for_url("**/seats", timeout=60_000)
+        somebody.close()
 
 
 # --- Deadlines ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The shop as a browser reaches it: `web` and `realtime` that know each other, and Chromium."""
 
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -82,6 +83,8 @@ def ticking(*events: str) -> Iterator[None]:
 def chromium() -> Iterator[tuple[Playwright, Browser]]:
     """Debian's Chromium, without a window."""
     program = tools.shutil.which("chromium")
+    # Playwright runs an event loop in this thread, and Django then takes every query for one of a coroutine.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
@@ -90,6 +93,7 @@ def chromium() -> Iterator[tuple[Playwright, Browser]]:
             yield playwright, browser
         finally:
             browser.close()
+            del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 class Visitor:
@@ -115,7 +119,7 @@ class Visitor:
             **options,
         )
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(12_000)
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -77,9 +77,10 @@ const panel = (title, ...lines) => h("div", {class: "panel"}, h("p", {class: "bi
 
 /** Nothing is left, whatever the status says: it may be a second late. */
 function isSoldOut() {
-    if (event.status === "sold_out") return !(availableSeats > 0 || ticketTypes.some((type) => type.available_quantity > 0));
-    if (event.status !== "on_sale") return false;
-    return ticketTypes.length ? ticketTypes.every((type) => type.available_quantity === 0) : availableSeats === 0;
+    const hasTickets = ticketTypes.some((type) => type.available_quantity > 0);
+    if (event.status === "sold_out") return !(availableSeats > 0 || hasTickets);
+    const hasSeats = availableSeats === null ? Boolean(event.seat_layout_id) || !ticketTypes.length : availableSeats > 0; // null: not known yet
+    return event.status === "on_sale" && !hasTickets && !hasSeats;
 }
 
 function upcoming() {

@@ -1,6 +1,7 @@
 // The waiting room: join, see the line move, and be taken on when it is one's turn.
 
 import {$, client, config, duration, explain, h, moment, now, number, session, show, signInPanel, speak, t, ask} from "../page.js";
+import {solve} from "../proof-of-work.js";
 
 const SPEAK_EVERY_MS = 30_000;
 const STAY_MS = 1500; // long enough to read that it is one's turn
@@ -11,6 +12,7 @@ const firstKey = `shop-first-position:${eventId}`;
 let next = `/shop/events/${eventId}/seats`;
 let spokenAt = 0;
 let shownState = "";
+let hasSolved = false;
 
 // --- The line ---
 
@@ -84,10 +86,22 @@ function changeState(view) {
         cleared: () => say(h("p", {}, t("queue_cleared")), again),
         replaced: () => say(h("p", {}, t("lost")), again),
         closed: () => say(h("p", {}, t("queue_closed")), back),
-        challenge: () => say(h("p", {}, t("challenge_unsupported")), back),
+        challenge: () => solveChallenge(back),
         "signed-out": () => say(signInPanel()),
     };
     says[view.state]?.();
+}
+
+/** What a newcomer has to prove, if the operator wants it. Once: a solution that is refused is not tried again. */
+async function solveChallenge(back) {
+    say(h("p", {}, t("challenge_needed")));
+    try {
+        if (hasSolved) throw new Error("refused");
+        hasSolved = true;
+        await feed.join(await solve(await client.challenge(eventId)));
+    } catch {
+        say(h("p", {}, t("challenge_unsupported")), back);
+    }
 }
 
 function admitted() {
@@ -129,7 +143,7 @@ async function showDraw() {
 async function begin() {
     const known = client.event(eventId).then(({event, ticketTypes}) => {
         $("event-name").textContent = event.title;
-        if (ticketTypes.length) next = `/shop/events/${eventId}/tickets`;
+        if (!event.seat_layout_id && ticketTypes.length) next = `/shop/events/${eventId}/tickets`;
     });
     $("next-2").textContent = t("next_2", {minutes: 10});
     if (!(await session.ready)) return say(signInPanel());

@@ -145,7 +145,10 @@ function isBetter([a], [b]) {
 
 async function begin() {
     if (!(await session.ready)) return $("main").replaceChildren(signInPanel());
-    client.event(eventId).then(({event}) => ($("event-name").textContent = event.title));
+    client.event(eventId).then(({event, ticketTypes}) => {
+        $("event-name").textContent = event.title;
+        if (ticketTypes.length) $("event-name").append(" · ", h("a", {href: `/shop/events/${eventId}/tickets`}, t("without_seat")));
+    });
     const terms = await client.sale(eventId);
     most = Math.min(terms.limits.maxSeatsPerReservation, terms.limits.maxTicketsPerBuyer);
     map.limit = most;

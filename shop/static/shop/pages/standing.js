@@ -76,6 +76,7 @@ async function begin() {
     if (!(await session.ready)) return $("main").replaceChildren(signInPanel());
     const [{event, ticketTypes}, terms] = await Promise.all([client.event(eventId), client.sale(eventId)]);
     $("event-name").textContent = event.title;
+    if (event.seat_layout_id) $("event-name").append(" · ", h("a", {href: `/shop/events/${eventId}/seats`}, t("choose_seats")));
     if (!ticketTypes.length) return elsewhere(eventId, t("found_none"));
     most = terms.limits.maxTicketsPerBuyer;
     $("types").replaceChildren(...ticketTypes.map(row));
