@@ -72,7 +72,7 @@ lock: .venv/installed ## after a change of requirements*.in: pin all they need i
 
 screenshots: .venv/installed ## take the pictures of docs/admin.md and of the shop with Chromium
 	$(BIN)/python docs/screenshots.py
-	$(BIN)/python docs/shop_pictures.py
+	$(BIN)/python -m docs.shop_pictures
 
 clean: ## stop the development servers; delete their data and the virtual environment
 	-@for directory in .local .local/test .local/test-gw* .local/bench; do \

@@ -14,14 +14,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from screenshots import IMAGES, LARGEST, ROOT, running_service
+from docs.screenshots import IMAGES, LARGEST, ROOT, running_service
 
 EVENT = "moonlit-garden"
 PHONE, DESK = {"width": 390, "height": 780}, {"width": 1280, "height": 800}
