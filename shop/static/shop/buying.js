@@ -43,5 +43,12 @@ export function leadsElsewhere(error, eventId) {
 
 /** A link back, for an event that sells something else than this page does. */
 export function elsewhere(eventId, message) {
-    $("main").replaceChildren(h("div", {class: "panel"}, h("p", {}, message), h("a", {class: "button", href: `/shop/events/${eventId}`}, t("back"))));
+    $("main").replaceChildren(
+        h(
+            "div",
+            {class: "panel"},
+            h("p", {}, message),
+            h("a", {class: "button", href: `/shop/events/${eventId}`}, t("back")),
+        ),
+    );
 }

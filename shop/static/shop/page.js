@@ -148,7 +148,12 @@ export function ask(question, yes, no) {
             "dialog",
             {"aria-labelledby": "question"},
             h("h2", {id: "question"}, question),
-            h("form", {method: "dialog", class: "row"}, h("button", {class: "primary", value: "yes"}, yes), h("button", {value: "no", autofocus: true}, no)),
+            h(
+                "form",
+                {method: "dialog", class: "row"},
+                h("button", {class: "primary", value: "yes"}, yes),
+                h("button", {value: "no", autofocus: true}, no),
+            ),
         );
         dialog.addEventListener("close", () => {
             dialog.remove();
@@ -163,7 +168,12 @@ export function ask(question, yes, no) {
 export function signInPanel() {
     const then = encodeURIComponent(location.pathname + location.search);
     const link = h("a", {class: "button primary", href: `/shop/session/login?then=${then}`}, t("sign_in"));
-    return h("div", {class: "panel"}, h("p", {}, t("sign_in_first")), config.canSignIn ? link : h("p", {class: "quiet"}, t("sign_in_unavailable")));
+    return h(
+        "div",
+        {class: "panel"},
+        h("p", {}, t("sign_in_first")),
+        config.canSignIn ? link : h("p", {class: "quiet"}, t("sign_in_unavailable")),
+    );
 }
 
 // --- The top of the page ---
@@ -210,7 +220,9 @@ async function showAccount() {
         $("account").replaceChildren(demoMenu(session.demoName()));
     } else if (user) {
         const leave = h("button", {type: "button", onclick: () => session.signOut()}, t("sign_out"));
-        $("account").replaceChildren(h("details", {}, h("summary", {}, user.name || user.email), h("div", {class: "menu"}, leave)));
+        $("account").replaceChildren(
+            h("details", {}, h("summary", {}, user.name || user.email), h("div", {class: "menu"}, leave)),
+        );
     } else if (config.canSignIn) {
         const then = encodeURIComponent(location.pathname + location.search);
         $("account").replaceChildren(h("a", {class: "button", href: `/shop/session/login?then=${then}`}, t("sign_in")));

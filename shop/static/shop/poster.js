@@ -35,7 +35,11 @@ export function poster(event) {
 function allowed(address) {
     try {
         const url = new URL(address, location.href);
-        if (!address || (url.origin !== location.origin && (url.protocol !== "https:" || !config.posterHosts.includes(url.host)))) return null;
+        if (
+            !address ||
+            (url.origin !== location.origin && (url.protocol !== "https:" || !config.posterHosts.includes(url.host)))
+        )
+            return null;
         return url.href;
     } catch {
         return null;
@@ -43,11 +47,16 @@ function allowed(address) {
 }
 
 export function drawing({id, title, artist_name: artist}) {
-    const random = randomOf(`${id}${title}`);
+    const random = randomOf(`ten${id}${title}`);
     random(); // the first number of similar texts is similar
     const [ground, first, second, ink] = PALETTES[Math.floor(random() * PALETTES.length)];
     const compose = COMPOSITIONS[Math.floor(random() * COMPOSITIONS.length)];
-    const picture = svg("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, "aria-hidden": "true", focusable: "false", preserveAspectRatio: "xMidYMid slice"});
+    const picture = svg("svg", {
+        viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+        "aria-hidden": "true",
+        focusable: "false",
+        preserveAspectRatio: "xMidYMid slice",
+    });
     picture.append(svg("rect", {width: WIDTH, height: HEIGHT, fill: ground}));
     const {lines, size} = fit(title);
     const bottom = MARGIN + lines.length * size * 1.12;
@@ -63,7 +72,14 @@ export function drawing({id, title, artist_name: artist}) {
 
 function letters(lines, {size, ink, y, weight}) {
     return lines.map((line, index) => {
-        const attributes = {x: MARGIN, y: y + index * size * 1.12, fill: ink, "font-size": size, "font-weight": weight, "letter-spacing": size > 20 ? "-0.03em" : "0"};
+        const attributes = {
+            x: MARGIN,
+            y: y + index * size * 1.12,
+            fill: ink,
+            "font-size": size,
+            "font-weight": weight,
+            "letter-spacing": size > 20 ? "-0.03em" : "0",
+        };
         return svg("text", attributes, line);
     });
 }
@@ -103,7 +119,9 @@ function wrap(text, width) {
 /** In units of the font's size, roughly: fonts differ, and nobody has to know them before the first drawing. */
 function widthOf(text) {
     let width = 0;
-    for (const letter of text) width += letter > "\u2e80" ? 0.95 : /[A-Z0-9WM@]/.test(letter) ? 0.68 : /[ .,:;'’il|!\-[\]()]/.test(letter) ? 0.32 : 0.56;
+    for (const letter of text)
+        width +=
+            letter > "\u2e80" ? 0.95 : /[A-Z0-9WM@]/.test(letter) ? 0.68 : /[ .,:;'’il|!\-[\]()]/.test(letter) ? 0.32 : 0.56;
     return width;
 }
 
@@ -113,9 +131,20 @@ function moon({art, random, first, second, ground, top}) {
     const radius = 78 + random() * 34;
     const x = WIDTH * (0.35 + random() * 0.3);
     const y = Math.max(top + radius * 0.75, 272);
-    art.append(svg("circle", {cx: x, cy: y, r: radius, fill: second}), svg("circle", {cx: x + radius * 0.42, cy: y - radius * 0.16, r: radius * 0.86, fill: ground}));
+    art.append(
+        svg("circle", {cx: x, cy: y, r: radius, fill: second}),
+        svg("circle", {cx: x + radius * 0.42, cy: y - radius * 0.16, r: radius * 0.86, fill: ground}),
+    );
     for (let line = 0; line < 7; line++) {
-        art.append(svg("rect", {x: 0, y: HEIGHT - 8 - line * (9 + line * 1.6), width: WIDTH, height: Math.max(1.5, 7 - line), fill: first}));
+        art.append(
+            svg("rect", {
+                x: 0,
+                y: HEIGHT - 8 - line * (9 + line * 1.6),
+                width: WIDTH,
+                height: Math.max(1.5, 7 - line),
+                fill: first,
+            }),
+        );
     }
 }
 
@@ -133,8 +162,17 @@ function bars({art, random, first, second, top}) {
     const width = WIDTH / count;
     const phase = random() * 6;
     for (let bar = 0; bar < count; bar++) {
-        const height = (HEIGHT - top) * (0.25 + 0.72 * Math.abs(Math.sin(phase + bar * 0.75) * Math.cos(phase / 2 + bar * 0.31)));
-        art.append(svg("rect", {x: bar * width + 2, y: HEIGHT - height, width: width - 4, height, fill: bar % 4 === 2 ? second : first}));
+        const height =
+            (HEIGHT - top) * (0.25 + 0.72 * Math.abs(Math.sin(phase + bar * 0.75) * Math.cos(phase / 2 + bar * 0.31)));
+        art.append(
+            svg("rect", {
+                x: bar * width + 2,
+                y: HEIGHT - height,
+                width: width - 4,
+                height,
+                fill: bar % 4 === 2 ? second : first,
+            }),
+        );
     }
 }
 
@@ -144,7 +182,11 @@ function tiles({art, random, first, second, top}) {
         for (let x = 0; x < WIDTH; x += size) {
             const fill = random() < 0.3 ? second : first;
             const turn = Math.floor(random() * 4) * 90;
-            const quarter = svg("path", {d: `M0 0h${size}a${size} ${size} 0 0 1-${size} ${size}z`, fill, transform: `translate(${x} ${y}) rotate(${turn} ${size / 2} ${size / 2})`});
+            const quarter = svg("path", {
+                d: `M0 0h${size}a${size} ${size} 0 0 1-${size} ${size}z`,
+                fill,
+                transform: `translate(${x} ${y}) rotate(${turn} ${size / 2} ${size / 2})`,
+            });
             const kind = random();
             if (kind < 0.62) art.append(quarter);
             else if (kind < 0.82) art.append(svg("circle", {cx: x + size / 2, cy: y + size / 2, r: size / 2, fill}));
@@ -159,8 +201,17 @@ function waves({art, random, first, second, ground, top}) {
     for (let row = 0; row < rows; row++) {
         const phase = random() * 6;
         const height = 10 + random() * 14;
-        const points = Array.from({length: 16}, (_, index) => `${(index * WIDTH) / 15} ${top + 8 + row * step + Math.sin(phase + index * 0.62) * height}`);
-        art.append(svg("path", {d: `M${points.join("L")}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}z`, fill: colours[row % 4], "stroke-linejoin": "round"}));
+        const points = Array.from(
+            {length: 16},
+            (_, index) => `${(index * WIDTH) / 15} ${top + 8 + row * step + Math.sin(phase + index * 0.62) * height}`,
+        );
+        art.append(
+            svg("path", {
+                d: `M${points.join("L")}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}z`,
+                fill: colours[row % 4],
+                "stroke-linejoin": "round",
+            }),
+        );
     }
 }
 
@@ -173,7 +224,12 @@ function rays({art, random, first, second, ground, top}) {
     fan.append(svg("rect", {y: top, width: WIDTH, height: HEIGHT - top, fill: first}));
     for (let ray = 0; ray < count; ray += 2) {
         const [from, to] = [ray, ray + 1].map((each) => Math.PI + (each * Math.PI) / count);
-        fan.append(svg("path", {d: `M${x} ${HEIGHT}L${x + 500 * Math.cos(from)} ${HEIGHT + 500 * Math.sin(from)}L${x + 500 * Math.cos(to)} ${HEIGHT + 500 * Math.sin(to)}z`, fill: ground}));
+        fan.append(
+            svg("path", {
+                d: `M${x} ${HEIGHT}L${x + 500 * Math.cos(from)} ${HEIGHT + 500 * Math.sin(from)}L${x + 500 * Math.cos(to)} ${HEIGHT + 500 * Math.sin(to)}z`,
+                fill: ground,
+            }),
+        );
     }
     art.append(fan, svg("circle", {cx: x, cy: HEIGHT, r: 62, fill: second}));
 }
@@ -184,10 +240,26 @@ function keys({art, random, first, second, top}) {
     const lit = Math.floor(random() * count);
     for (let key = 0; key < count; key++) {
         const drop = random() * 26;
-        art.append(svg("rect", {x: key * width + 1, y: top + drop, width: width - 2, height: HEIGHT, fill: key === lit ? second : first}));
+        art.append(
+            svg("rect", {
+                x: key * width + 1,
+                y: top + drop,
+                width: width - 2,
+                height: HEIGHT,
+                fill: key === lit ? second : first,
+            }),
+        );
     }
     for (const key of [0, 1, 3, 4, 5]) {
-        art.append(svg("rect", {x: (key + 1) * width - width * 0.28, y: top - 6, width: width * 0.56, height: (HEIGHT - top) * 0.52, fill: second}));
+        art.append(
+            svg("rect", {
+                x: (key + 1) * width - width * 0.28,
+                y: top - 6,
+                width: width * 0.56,
+                height: (HEIGHT - top) * 0.52,
+                fill: second,
+            }),
+        );
     }
 }
 
@@ -199,7 +271,14 @@ function orbits({art, random, first, second, top}) {
         art.append(svg("circle", {cx: x, cy: y, r: (most * ring) / 5, fill: "none", stroke: first, "stroke-width": 2.5}));
         const angle = random() * 6.3;
         const radius = 5 + random() * 13;
-        art.append(svg("circle", {cx: x + ((most * ring) / 5) * Math.cos(angle), cy: y + ((most * ring) / 5) * Math.sin(angle), r: radius, fill: ring % 2 ? second : first}));
+        art.append(
+            svg("circle", {
+                cx: x + ((most * ring) / 5) * Math.cos(angle),
+                cy: y + ((most * ring) / 5) * Math.sin(angle),
+                r: radius,
+                fill: ring % 2 ? second : first,
+            }),
+        );
     }
     art.append(svg("circle", {cx: x, cy: y, r: 17, fill: second}));
 }

@@ -13,7 +13,9 @@ export async function solve(challenge) {
     const settings = {name: "PBKDF2", hash: algorithm.slice("PBKDF2/".length), salt: bytes(salt), iterations: cost};
     for (let first = 0; ; first += BATCH) {
         const counters = Array.from({length: BATCH}, (_, index) => first + index);
-        const keys = await Promise.all(counters.map((counter) => derive(settings, password(bytes(nonce), counter), keyLength)));
+        const keys = await Promise.all(
+            counters.map((counter) => derive(settings, password(bytes(nonce), counter), keyLength)),
+        );
         const found = keys.findIndex((key) => key.startsWith(keyPrefix.toLowerCase()));
         if (found < 0) continue;
         const solution = {counter: counters[found], derivedKey: keys[found]};

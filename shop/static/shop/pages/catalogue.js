@@ -17,7 +17,12 @@ let asked = 0;
 // --- Events ---
 
 function card(event) {
-    const prices = event.min_price === null ? null : event.min_price === event.max_price ? money(event.min_price) : t("price_from", {price: money(event.min_price)});
+    const prices =
+        event.min_price === null
+            ? null
+            : event.min_price === event.max_price
+              ? money(event.min_price)
+              : t("price_from", {price: money(event.min_price)});
     const isOver = event.status === "ended" || event.status === "cancelled";
     return h(
         "li",
@@ -26,7 +31,9 @@ function card(event) {
         statusPill(event.status),
         h("h2", {}, h("a", {href: `/shop/events/${event.id}`}, event.title)),
         h("p", {class: "meta"}, shortDay(event.event_date), " · ", event.venue),
-        event.status === "upcoming" ? h("p", {class: "meta"}, t("sale_opens", {when: shortDay(event.sale_start_date)})) : prices && h("p", {class: "price"}, prices),
+        event.status === "upcoming"
+            ? h("p", {class: "meta"}, t("sale_opens", {when: shortDay(event.sale_start_date)}))
+            : prices && h("p", {class: "price"}, prices),
     );
 }
 
@@ -34,7 +41,12 @@ async function load() {
     const number_ = ++asked;
     $("events").setAttribute("aria-busy", "true");
     try {
-        const {events, pagination} = await client.events({q: wanted.q || undefined, status: shownStatus() === "all" ? undefined : shownStatus(), page: wanted.page, limit: PAGE_SIZE});
+        const {events, pagination} = await client.events({
+            q: wanted.q || undefined,
+            status: shownStatus() === "all" ? undefined : shownStatus(),
+            page: wanted.page,
+            limit: PAGE_SIZE,
+        });
         if (number_ !== asked) return;
         const cards = events.map(card);
         if (wanted.page === 1) $("events").replaceChildren(...cards);
@@ -109,7 +121,18 @@ function open(found) {
     chosen = -1;
     list.replaceChildren(
         ...found.map((one, index) =>
-            h("div", {role: "option", id: `suggestion-${index}`, "aria-selected": "false", onmousedown: (event) => event.preventDefault(), onclick: () => take(index)}, one.text, one.hint && h("small", {}, one.hint)),
+            h(
+                "div",
+                {
+                    role: "option",
+                    id: `suggestion-${index}`,
+                    "aria-selected": "false",
+                    onmousedown: (event) => event.preventDefault(),
+                    onclick: () => take(index),
+                },
+                one.text,
+                one.hint && h("small", {}, one.hint),
+            ),
         ),
     );
     show(list, found.length > 0);
@@ -124,7 +147,8 @@ function close() {
 function move(step) {
     if (!options.length) return;
     chosen = (chosen + step + options.length + (chosen < 0 && step < 0 ? 1 : 0)) % options.length;
-    for (const [index, option] of [...list.children].entries()) option.setAttribute("aria-selected", String(index === chosen));
+    for (const [index, option] of [...list.children].entries())
+        option.setAttribute("aria-selected", String(index === chosen));
     search.setAttribute("aria-activedescendant", `suggestion-${chosen}`);
 }
 

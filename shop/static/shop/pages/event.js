@@ -2,7 +2,25 @@
 
 import {ApiError, NotSupported} from "../client/index.js";
 import {poster} from "../poster.js";
-import {$, client, clock, config, day, everySecondUntil, explain, h, moment, money, now, number, session, show, speak, t, toast} from "../page.js";
+import {
+    $,
+    client,
+    clock,
+    config,
+    day,
+    everySecondUntil,
+    explain,
+    h,
+    moment,
+    money,
+    now,
+    number,
+    session,
+    show,
+    speak,
+    t,
+    toast,
+} from "../page.js";
 
 const EARLY_SECONDS = 3600; // before the sale, from when on the waiting room is offered
 const FEW = 20;
@@ -34,7 +52,17 @@ function showTypes() {
     show($("ticket-types"), ticketTypes.length > 0);
     $("ticket-types")
         .querySelector("ul")
-        .replaceChildren(...ticketTypes.map((type) => h("li", {}, h("b", {}, type.name, " ", h("small", {}, type.description ?? "")), h("small", {}, left(type.available_quantity)), h("span", {class: "price"}, money(type.price)))));
+        .replaceChildren(
+            ...ticketTypes.map((type) =>
+                h(
+                    "li",
+                    {},
+                    h("b", {}, type.name, " ", h("small", {}, type.description ?? "")),
+                    h("small", {}, left(type.available_quantity)),
+                    h("span", {class: "price"}, money(type.price)),
+                ),
+            ),
+        );
 }
 
 function left(count) {
@@ -68,12 +96,24 @@ function showCall() {
     if (shownCall === state) return;
     shownCall = state;
     stopCountdown();
-    const calls = {on_sale: onSale, upcoming, sold_out: soldOut, ended: () => [panel("ended_title")], cancelled: () => [panel("cancelled_title", t("cancelled_body"))]};
+    const calls = {
+        on_sale: onSale,
+        upcoming,
+        sold_out: soldOut,
+        ended: () => [panel("ended_title")],
+        cancelled: () => [panel("cancelled_title", t("cancelled_body"))],
+    };
     $("call").replaceChildren(...calls[state]());
 }
 
 const onSale = () => [h("a", {class: "button primary", href: room}, t("buy"))];
-const panel = (title, ...lines) => h("div", {class: "panel"}, h("p", {class: "big"}, t(title)), ...lines.map((line) => (line instanceof Node ? line : h("p", {}, line))));
+const panel = (title, ...lines) =>
+    h(
+        "div",
+        {class: "panel"},
+        h("p", {class: "big"}, t(title)),
+        ...lines.map((line) => (line instanceof Node ? line : h("p", {}, line))),
+    );
 
 /** Nothing is left, whatever the status says: it may be a second late. */
 function isSoldOut() {
@@ -98,7 +138,15 @@ function upcoming() {
         showCall();
         return false;
     });
-    return [h("div", {role: "timer", "aria-label": t("opens_in")}, h("p", {class: "label"}, t("opens_in")), h("div", {class: "countdown"}, parts)), early];
+    return [
+        h(
+            "div",
+            {role: "timer", "aria-label": t("opens_in")},
+            h("p", {class: "label"}, t("opens_in")),
+            h("div", {class: "countdown"}, parts),
+        ),
+        early,
+    ];
 }
 
 function soldOut() {
@@ -106,7 +154,9 @@ function soldOut() {
     const until = moment(terms?.payment.cancellableUntil ?? event.event_date);
     const list = h("div", {});
     showWaitlist(list);
-    return [panel("sold_out_title", t("sold_out_body", {minutes, until}), h("p", {class: "quiet"}, t("sold_out_watch")), list)];
+    return [
+        panel("sold_out_title", t("sold_out_body", {minutes, until}), h("p", {class: "quiet"}, t("sold_out_watch")), list),
+    ];
 }
 
 /** The waiting list, where the service has one. */
@@ -117,7 +167,11 @@ async function showWaitlist(place) {
     const leave = h("button", {type: "button"}, t("waitlist_leave"));
     const draw = (mine) => {
         const offer = mine?.offer;
-        if (offer) place.replaceChildren(h("p", {}, t("waitlist_offer", {when: clock(offer.expiresAt)})), h("a", {class: "button primary", href: `/shop/reservations/${offer.reservationId}`}, t("show")));
+        if (offer)
+            place.replaceChildren(
+                h("p", {}, t("waitlist_offer", {when: clock(offer.expiresAt)})),
+                h("a", {class: "button primary", href: `/shop/reservations/${offer.reservationId}`}, t("show")),
+            );
         else if (mine?.state === "waiting") place.replaceChildren(h("p", {}, t("waitlist_joined")), leave);
         else place.replaceChildren(join);
     };
@@ -128,8 +182,14 @@ async function showWaitlist(place) {
             toast(explain(error));
         }
     };
-    join.addEventListener("click", act(() => client.joinWaitlist(eventId, {quantity: 1, ticketTypeId: ticketTypes[0]?.id})));
-    leave.addEventListener("click", act(async () => void (await client.leaveWaitlist(eventId))));
+    join.addEventListener(
+        "click",
+        act(() => client.joinWaitlist(eventId, {quantity: 1, ticketTypeId: ticketTypes[0]?.id})),
+    );
+    leave.addEventListener(
+        "click",
+        act(async () => void (await client.leaveWaitlist(eventId))),
+    );
     try {
         draw(await client.waitlist(eventId));
     } catch (error) {

@@ -1,6 +1,22 @@
 // The waiting room: join, see the line move, and be taken on when it is one's turn.
 
-import {$, client, config, duration, explain, h, moment, now, number, session, show, signInPanel, speak, t, ask} from "../page.js";
+import {
+    $,
+    client,
+    config,
+    duration,
+    explain,
+    h,
+    moment,
+    now,
+    number,
+    session,
+    show,
+    signInPanel,
+    speak,
+    t,
+    ask,
+} from "../page.js";
 import {solve} from "../proof-of-work.js";
 
 const SPEAK_EVERY_MS = 30_000;
@@ -30,7 +46,11 @@ function showLine(view) {
     const {position, queueSize} = view;
     const isDrawn = position !== null;
     $("position").textContent = isDrawn ? number(position) : "?";
-    $("ahead").textContent = isDrawn ? (position === 1 ? t("ahead_none") : t("ahead", {count: number(position - 1)})) : t("draw_title");
+    $("ahead").textContent = isDrawn
+        ? position === 1
+            ? t("ahead_none")
+            : t("ahead", {count: number(position - 1)})
+        : t("draw_title");
     $("size").textContent = queueSize ? t("of_total", {count: number(queueSize)}) : "";
     showProgress(position);
     showWait(view);
@@ -131,11 +151,17 @@ async function showDraw() {
         return; // most events have none
     }
     show($("draw"));
-    $("draw-when").textContent = draw.drawnAt ? t("draw_participants", {count: number(draw.participantCount)}) : t("draw_when", {when: moment(draw.opensAt)});
+    $("draw-when").textContent = draw.drawnAt
+        ? t("draw_participants", {count: number(draw.participantCount)})
+        : t("draw_when", {when: moment(draw.opensAt)});
     const facts = [["draw_commitment", draw.commitment], draw.seed && ["draw_seed", draw.seed]].filter(Boolean);
-    $("draw-facts").replaceChildren(...facts.map(([key, value]) => h("div", {}, h("dt", {}, t(key)), h("dd", {class: "code"}, value))), h("div", {}, h("dd", {class: "code", lang: "en"}, draw.howToCheck)));
+    $("draw-facts").replaceChildren(
+        ...facts.map(([key, value]) => h("div", {}, h("dt", {}, t(key)), h("dd", {class: "code"}, value))),
+        h("div", {}, h("dd", {class: "code", lang: "en"}, draw.howToCheck)),
+    );
     if (draw.seed) $("draw-facts").append(h("a", {href: `/queue/draw/${eventId}?participants=all`}, t("draw_list")));
-    else if (Date.parse(draw.opensAt) > now()) setTimeout(showDraw, Math.min(Date.parse(draw.opensAt) - now() + 3000, 2 ** 31 - 1));
+    else if (Date.parse(draw.opensAt) > now())
+        setTimeout(showDraw, Math.min(Date.parse(draw.opensAt) - now() + 3000, 2 ** 31 - 1));
 }
 
 // --- Begin ---

@@ -1,7 +1,27 @@
 // One reservation through its whole life: held with a timer, being paid, paid with entry codes, or over.
 
 import {ApiError, NotSupported, newKey} from "../client/index.js";
-import {$, ask, client, config, countdown, duration, everySecondUntil, explain, h, money, moment, session, shortDay, show, signInPanel, speak, svg, t, toast} from "../page.js";
+import {
+    $,
+    ask,
+    client,
+    config,
+    countdown,
+    duration,
+    everySecondUntil,
+    explain,
+    h,
+    money,
+    moment,
+    session,
+    shortDay,
+    show,
+    signInPanel,
+    speak,
+    svg,
+    t,
+    toast,
+} from "../page.js";
 
 const POLL_MS = 2000;
 const SOON_SECONDS = 60;
@@ -33,7 +53,13 @@ async function load() {
 
 function draw() {
     const state = stateOf(reservation);
-    const signature = JSON.stringify([state, isBeingPaid, reservation.expires_at, reservation.total_amount, reservation.seats.length]);
+    const signature = JSON.stringify([
+        state,
+        isBeingPaid,
+        reservation.expires_at,
+        reservation.total_amount,
+        reservation.seats.length,
+    ]);
     if (signature === shown) return;
     shown = signature;
     stopTimer();
@@ -62,7 +88,11 @@ const nameOf = (item) => item.seatLabel ?? `${item.ticketTypeName}${item.quantit
 const priceOf = (item) => item.price * (item.quantity ?? 1);
 
 function items() {
-    return h("ul", {class: "items"}, reservation.seats.map((item) => h("li", {}, h("span", {}, nameOf(item)), h("span", {}, money(priceOf(item))))));
+    return h(
+        "ul",
+        {class: "items"},
+        reservation.seats.map((item) => h("li", {}, h("span", {}, nameOf(item)), h("span", {}, money(priceOf(item))))),
+    );
 }
 
 const sum = () => h("p", {class: "sum"}, h("span", {}, t("total")), h("strong", {}, money(reservation.total_amount)));
@@ -73,11 +103,25 @@ function drawHeld() {
     heading(t("held_for_you"), wasSentBack() && !isBeingPaid ? t("payment_failed") : "");
     const time = h("strong", {});
     const soon = h("p", {class: "notice", hidden: true}, t("time_soon"));
-    const timer = h("div", {class: "timer", role: "timer", "aria-live": "off"}, h("span", {class: "label"}, t("time_left")), time);
+    const timer = h(
+        "div",
+        {class: "timer", role: "timer", "aria-live": "off"},
+        h("span", {class: "label"}, t("time_left")),
+        time,
+    );
     const extend = h("button", {type: "button", onclick: askForTime}, t("extend"));
     const giveBack = h("button", {type: "button", class: "plain", onclick: cancelHold}, t("give_back"));
     $("body").replaceChildren(
-        h("div", {class: "block"}, h("div", {class: "row"}, timer, extend), soon, items(), sum(), isBeingPaid ? h("p", {class: "notice"}, t("being_paid")) : null, h("div", {class: "actions"}, payButton(), giveBack)),
+        h(
+            "div",
+            {class: "block"},
+            h("div", {class: "row"}, timer, extend),
+            soon,
+            items(),
+            sum(),
+            isBeingPaid ? h("p", {class: "notice"}, t("being_paid")) : null,
+            h("div", {class: "actions"}, payButton(), giveBack),
+        ),
     );
     const warned = new Set();
     stopTimer = everySecondUntil(reservation.expires_at, (seconds) => {
@@ -97,7 +141,8 @@ function drawHeld() {
 }
 
 function payButton() {
-    if (reservation.total_amount === 0) return h("button", {type: "button", class: "primary", onclick: confirmFree}, t("confirm_free"));
+    if (reservation.total_amount === 0)
+        return h("button", {type: "button", class: "primary", onclick: confirmFree}, t("confirm_free"));
     if (!config.paymentUrl) return h("p", {class: "notice"}, t("payment_unavailable"));
     return h("a", {class: "button primary", href: paymentAddress()}, t("pay", {amount: money(reservation.total_amount)}));
 }
@@ -144,7 +189,9 @@ async function drawPaid() {
     heading(t("confirmed_title"), t("confirmed_body"));
     const stubs = h("div", {class: "stubs", "aria-busy": "true"});
     const refund = h("details", {}, h("summary", {}, t("give_back")), h("div", {class: "block"}));
-    $("body").replaceChildren(h("div", {class: "block"}, stubs, h("p", {class: "quiet"}, t("entry_code_help")), facts(), refund));
+    $("body").replaceChildren(
+        h("div", {class: "block"}, stubs, h("p", {class: "quiet"}, t("entry_code_help")), facts(), refund),
+    );
     let codes = [];
     try {
         codes = (await client.http.request("GET", `/reservations/${id}/entry-codes`)).data.entryCodes;
@@ -158,13 +205,36 @@ async function drawPaid() {
 
 function facts() {
     const fact = (key, value) => h("div", {}, h("dt", {}, t(key)), h("dd", {}, value));
-    return h("dl", {class: "facts two"}, fact("when", moment(reservation.event_date)), fact("where", reservation.venue), fact("number", reservation.reservation_number), fact("amount", money(reservation.total_amount)));
+    return h(
+        "dl",
+        {class: "facts two"},
+        fact("when", moment(reservation.event_date)),
+        fact("where", reservation.venue),
+        fact("number", reservation.reservation_number),
+        fact("amount", money(reservation.total_amount)),
+    );
 }
 
 function stub({qr, seatLabel, ticketTypeName}) {
     const name = seatLabel ?? ticketTypeName;
-    const code = svg("svg", {viewBox: `0 0 ${qr.size} ${qr.size}`, class: "qr", role: "img", "aria-label": t("entry_code", {name})}, svg("path", {d: qr.path, fill: "#000", "shape-rendering": "crispEdges"}));
-    return h("section", {class: "stub entry"}, h("div", {class: "body"}, h("p", {class: "label"}, reservation.event_title), h("p", {class: "for"}, name), h("p", {}, moment(reservation.event_date)), h("p", {class: "quiet"}, reservation.venue)), h("div", {class: "tear"}, code));
+    const code = svg(
+        "svg",
+        {viewBox: `0 0 ${qr.size} ${qr.size}`, class: "qr", role: "img", "aria-label": t("entry_code", {name})},
+        svg("path", {d: qr.path, fill: "#000", "shape-rendering": "crispEdges"}),
+    );
+    return h(
+        "section",
+        {class: "stub entry"},
+        h(
+            "div",
+            {class: "body"},
+            h("p", {class: "label"}, reservation.event_title),
+            h("p", {class: "for"}, name),
+            h("p", {}, moment(reservation.event_date)),
+            h("p", {class: "quiet"}, reservation.venue),
+        ),
+        h("div", {class: "tear"}, code),
+    );
 }
 
 // --- Cancelling what is paid ---
@@ -172,7 +242,9 @@ function stub({qr, seatLabel, ticketTypeName}) {
 /** The parts that can be cancelled by themselves: each seat, and each ticket. */
 function parts(codes) {
     return codes.map(({seatId, seatLabel, ticketTypeId, ticketTypeName}) => {
-        const item = reservation.seats.find((each) => (seatId ? each.seatId === seatId : each.ticketTypeName === ticketTypeName));
+        const item = reservation.seats.find((each) =>
+            seatId ? each.seatId === seatId : each.ticketTypeName === ticketTypeName,
+        );
         return {seatId, ticketTypeId, name: seatLabel ?? ticketTypeName, price: item?.price ?? 0};
     });
 }
@@ -192,7 +264,11 @@ function drawCancelling(place, codes) {
     button.addEventListener("click", async () => {
         if (await ask(t("cancel_sure"), t("cancel_yes"), t("keep"))) cancelParts(chosen(), all.length);
     });
-    const list = h("ul", {class: "items"}, boxes.map(({part, box}) => h("li", {}, h("label", {}, box, part.name), h("span", {}, money(part.price)))));
+    const list = h(
+        "ul",
+        {class: "items"},
+        boxes.map(({part, box}) => h("li", {}, h("label", {}, box, part.name), h("span", {}, money(part.price)))),
+    );
     place.replaceChildren(h("p", {}, t("cancel_part_help")), list, button);
     update();
 }
@@ -200,7 +276,10 @@ function drawCancelling(place, codes) {
 function cancelParts(chosen, count) {
     const tickets = new Map();
     for (const {ticketTypeId} of chosen) if (ticketTypeId) tickets.set(ticketTypeId, (tickets.get(ticketTypeId) ?? 0) + 1);
-    const items_ = [...chosen.filter(({seatId}) => seatId).map(({seatId}) => ({seatId})), ...[...tickets].map(([ticketTypeId, quantity]) => ({ticketTypeId, quantity}))];
+    const items_ = [
+        ...chosen.filter(({seatId}) => seatId).map(({seatId}) => ({seatId})),
+        ...[...tickets].map(([ticketTypeId, quantity]) => ({ticketTypeId, quantity})),
+    ];
     const amount = money(chosen.reduce((total, {price}) => total + price, 0));
     return attempt(async () => {
         await client.cancel(id, chosen.length === count ? {} : {items: items_, idempotencyKey: newKey()});
@@ -211,7 +290,10 @@ function cancelParts(chosen, count) {
 // --- Over ---
 
 function drawCancelled() {
-    heading(t("cancelled_reservation"), reservation.payment_status === "refunded" || reservation.payment_status === "completed" ? t("refund_body") : "");
+    heading(
+        t("cancelled_reservation"),
+        reservation.payment_status === "refunded" || reservation.payment_status === "completed" ? t("refund_body") : "",
+    );
     $("body").replaceChildren(h("div", {class: "block"}, items(), again()));
 }
 

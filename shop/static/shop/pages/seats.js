@@ -47,22 +47,37 @@ map.addEventListener("seatconflict", ({detail}) => showConflict(detail));
 function showChoice(chosen, total) {
     key = newKey();
     sessionStorage.setItem(chosenKey, JSON.stringify(chosen.map(({id}) => id)));
-    $("chosen").replaceChildren(...(chosen.length ? chosen.map(chosenSeat) : [h("li", {class: "hint"}, t("choice_empty", {count: most}))]));
+    $("chosen").replaceChildren(
+        ...(chosen.length ? chosen.map(chosenSeat) : [h("li", {class: "hint"}, t("choice_empty", {count: most}))]),
+    );
     $("total").textContent = chosen.length ? money(total) : "–";
     $("hold").disabled = chosen.length === 0;
 }
 
 function chosenSeat(seat) {
     const remove = () => map.select(map.selection.map(({id}) => id).filter((id) => id !== seat.id));
-    return h("li", {}, h("b", {}, seat.label), h("span", {}, money(seat.price)), h("button", {type: "button", "aria-label": t("remove_seat", {seat: seat.label}), onclick: remove}, "×"));
+    return h(
+        "li",
+        {},
+        h("b", {}, seat.label),
+        h("span", {}, money(seat.price)),
+        h("button", {type: "button", "aria-label": t("remove_seat", {seat: seat.label}), onclick: remove}, "×"),
+    );
 }
 
 const labels = (group) => group.map(({label}) => label).join(", ");
 
 /** Somebody was faster. What is near is offered, and one click takes it. */
 function showConflict({lost, alternatives}) {
-    const offers = alternatives.slice(0, 2).map((group) => h("button", {type: "button", onclick: () => take(group)}, t("take_neighbours", {seats: labels(group)})));
-    $("conflict").replaceChildren(h("span", {}, t("taken", {seat: labels(lost)})), ...(offers.length ? [h("div", {class: "row"}, offers)] : []));
+    const offers = alternatives
+        .slice(0, 2)
+        .map((group) =>
+            h("button", {type: "button", onclick: () => take(group)}, t("take_neighbours", {seats: labels(group)})),
+        );
+    $("conflict").replaceChildren(
+        h("span", {}, t("taken", {seat: labels(lost)})),
+        ...(offers.length ? [h("div", {class: "row"}, offers)] : []),
+    );
     show($("conflict"));
 }
 
@@ -91,7 +106,8 @@ $("hold").addEventListener("click", async () => {
         map.hold([]);
         map.select(ids);
         key = newKey();
-        if (error instanceof SeatConflict && error.code !== "SEAT_RECENTLY_RELEASED") map.refuse(error.label ? [error.label] : ids);
+        if (error instanceof SeatConflict && error.code !== "SEAT_RECENTLY_RELEASED")
+            map.refuse(error.label ? [error.label] : ids);
         else refused(error);
     }
     $("hold").textContent = t("hold_seats");
@@ -112,7 +128,8 @@ $("best").addEventListener("submit", async (event) => {
         return toReservation(await client.reserveBestSeats({eventId, quantity}));
     } catch (error) {
         if (leadsElsewhere(error, eventId)) return;
-        const isUnknown = error instanceof NotSupported || (error instanceof ApiError && (error.status === 404 || error.status === 405));
+        const isUnknown =
+            error instanceof NotSupported || (error instanceof ApiError && (error.status === 404 || error.status === 405));
         if (!isUnknown) return refused(error);
     }
     const group = neighbours(quantity); // this service does not choose: the page does
@@ -128,7 +145,10 @@ function neighbours(count) {
     let run = [];
     for (const seat of seats) {
         const last = run.at(-1);
-        const follows = last?.section === seat.section && last.row_number === seat.row_number && last.seat_number + 1 === seat.seat_number;
+        const follows =
+            last?.section === seat.section &&
+            last.row_number === seat.row_number &&
+            last.seat_number + 1 === seat.seat_number;
         run = seat.status !== "available" ? [] : follows ? [...run, seat] : [seat];
         if (run.length < count) continue;
         const group = run.slice(-count);
@@ -147,12 +167,17 @@ async function begin() {
     if (!(await session.ready)) return $("main").replaceChildren(signInPanel());
     client.event(eventId).then(({event, ticketTypes}) => {
         $("event-name").textContent = event.title;
-        if (ticketTypes.length) $("event-name").append(" · ", h("a", {href: `/shop/events/${eventId}/tickets`}, t("without_seat")));
+        if (ticketTypes.length)
+            $("event-name").append(" · ", h("a", {href: `/shop/events/${eventId}/tickets`}, t("without_seat")));
     });
     const terms = await client.sale(eventId);
     most = Math.min(terms.limits.maxSeatsPerReservation, terms.limits.maxTicketsPerBuyer);
     map.limit = most;
-    $("people").replaceChildren(...Array.from({length: most}, (_, index) => h("option", {value: index + 1, selected: index === Math.min(1, most - 1)}, index + 1)));
+    $("people").replaceChildren(
+        ...Array.from({length: most}, (_, index) =>
+            h("option", {value: index + 1, selected: index === Math.min(1, most - 1)}, index + 1),
+        ),
+    );
     $("map").append(map);
     showChoice([], 0);
     feed.start();

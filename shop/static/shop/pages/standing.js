@@ -21,7 +21,15 @@ function row(type) {
     entry.element = h(
         "li",
         {},
-        h("div", {class: "what"}, h("b", {}, type.name), type.description && h("div", {class: "quiet"}, type.description), h("span", {class: "price"}, money(type.price)), " ", left),
+        h(
+            "div",
+            {class: "what"},
+            h("b", {}, type.name),
+            type.description && h("div", {class: "quiet"}, type.description),
+            h("span", {class: "price"}, money(type.price)),
+            " ",
+            left,
+        ),
         h("div", {class: "stepper", role: "group", "aria-label": type.name}, less, count, more),
     );
     entry.draw = () => {
@@ -29,7 +37,8 @@ function row(type) {
         count.textContent = entry.count;
         less.disabled = entry.count === 0;
         more.disabled = entry.count >= available || chosen() >= most;
-        left.textContent = available === 0 ? t("left_none") : t(available <= FEW ? "left_few" : "left", {count: number(available)});
+        left.textContent =
+            available === 0 ? t("left_none") : t(available <= FEW ? "left_few" : "left", {count: number(available)});
     };
     rows.set(type.id, entry);
     return entry.element;
@@ -55,7 +64,9 @@ function draw() {
 }
 
 $("hold").addEventListener("click", async () => {
-    const items = [...rows.values()].filter(({count}) => count > 0).map(({type, count}) => ({ticketTypeId: type.id, quantity: count}));
+    const items = [...rows.values()]
+        .filter(({count}) => count > 0)
+        .map(({type, count}) => ({ticketTypeId: type.id, quantity: count}));
     $("hold").disabled = true;
     $("hold").textContent = t("holding");
     show($("conflict"), false);
@@ -76,7 +87,8 @@ async function begin() {
     if (!(await session.ready)) return $("main").replaceChildren(signInPanel());
     const [{event, ticketTypes}, terms] = await Promise.all([client.event(eventId), client.sale(eventId)]);
     $("event-name").textContent = event.title;
-    if (event.seat_layout_id) $("event-name").append(" · ", h("a", {href: `/shop/events/${eventId}/seats`}, t("choose_seats")));
+    if (event.seat_layout_id)
+        $("event-name").append(" · ", h("a", {href: `/shop/events/${eventId}/seats`}, t("choose_seats")));
     if (!ticketTypes.length) return elsewhere(eventId, t("found_none"));
     most = terms.limits.maxTicketsPerBuyer;
     $("types").replaceChildren(...ticketTypes.map(row));
