@@ -91,10 +91,10 @@ async function suggestionsFor(q) {
     if (canSuggest) {
         try {
             const {suggestions} = await client.suggest(q);
-            return suggestions.slice(0, SUGGESTIONS).map((one) => ({
-                text: one.text,
-                hint: one.kind && one.kind !== "event" ? one.kind : "",
-                href: one.eventId ? `/shop/events/${one.eventId}` : null,
+            return suggestions.slice(0, SUGGESTIONS).map(({text, field, eventId}) => ({
+                text,
+                hint: field === "title" ? "" : t(`field_${field}`),
+                href: field === "title" ? `/shop/events/${eventId}` : null, // of an artist or a place there may be several
             }));
         } catch (error) {
             if (!(error instanceof NotSupported)) throw error;

@@ -161,13 +161,13 @@ function soldOut() {
 
 /** The waiting list, where the service has one. */
 async function showWaitlist(place) {
-    if (!terms?.waitlist?.isOpen && !terms?.waitlist) return;
+    if (!terms?.waitlist?.isOpen) return;
     if (!(await session.ready)) return;
     const join = h("button", {type: "button", class: "primary"}, t("waitlist_join"));
     const leave = h("button", {type: "button"}, t("waitlist_leave"));
     const draw = (mine) => {
         const offer = mine?.offer;
-        if (offer)
+        if (mine?.state === "offered" && offer)
             place.replaceChildren(
                 h("p", {}, t("waitlist_offer", {when: clock(offer.expiresAt)})),
                 h("a", {class: "button primary", href: `/shop/reservations/${offer.reservationId}`}, t("show")),

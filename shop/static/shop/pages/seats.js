@@ -115,7 +115,15 @@ $("hold").addEventListener("click", async () => {
 });
 
 function refused(error) {
-    $("conflict").textContent = explain(error);
+    // Where no single seat may be left over, the service names a choice that works.
+    const offer = error.body?.details?.suggestedSeats ?? [];
+    const group = offer.map(({id, seat_label: label}) => ({id, label}));
+    const takeIt = () => {
+        map.select(group.map(({id}) => id));
+        show($("conflict"), false);
+    };
+    const button = h("button", {type: "button", onclick: takeIt}, t("take_neighbours", {seats: labels(group)}));
+    $("conflict").replaceChildren(h("span", {}, explain(error)), ...(group.length ? [button] : []));
     show($("conflict"));
 }
 
