@@ -199,6 +199,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "available": ("선택 가능", "available"),
     "locked": ("다른 분이 선택 중", "held by somebody"),
     "sold": ("판매됨", "sold"),
+    "seat_name": ("%s 구역 %s열 %s 번", "Section %s, row %s, seat %s"),
     "section": ("구역", "Section"),
     "row": ("열", "Row"),
     "seat": ("좌석", "Seat"),

@@ -53,6 +53,8 @@ def running_shop(logs: Path, name: str = "shop", **environment: str) -> Iterator
 @contextmanager
 def ticking(*events: str) -> Iterator[None]:
     """Admission rounds and sweeps twice a second, as the workers do them."""
+    from django.db import connections
+
     from queueing import services as queueing
     from queueing import store
     from reservations.services import sweep
@@ -66,6 +68,7 @@ def ticking(*events: str) -> Iterator[None]:
                     store.activate_event(UUID(event))
                 queueing.admit_next()
                 sweep()
+        connections.close_all()  # of this thread: the test database is deleted at the end
 
     thread = threading.Thread(target=tick, daemon=True)
     thread.start()
