@@ -128,7 +128,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "not_admitting": ("곧 다시 움직입니다. 순서는 그대로입니다.", "The line will move again soon. You keep your place."),
     "next_title": ("이렇게 진행됩니다", "What happens next"),
     "next_1": ("차례가 되면 이 화면이 저절로 넘어갑니다.", "When it is your turn, this page moves on by itself."),
-    "next_2": ("그때부터 {minutes}분 안에 좌석을 고릅니다.", "From then on you have {minutes} minutes to choose."),
+    "next_2": ("그때부터 얼마 동안 고를 수 있는지 시계가 보여 줍니다.", "Then you choose, and a clock shows how long you have."),
     "next_3": ("고른 좌석을 잡아 두고, 결제하면 끝입니다.", "What you choose is held for you. Pay, and it is yours."),
     "next_keep": (
         "이 탭을 열어 두세요. 새로고침하거나 다른 탭을 봐도 순서는 그대로입니다.",

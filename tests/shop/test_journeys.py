@@ -349,6 +349,31 @@ def all_states(world: Database) -> dict[str, str]:
     return {row["status"]: row["id"] for row in world.rows("SELECT DISTINCT ON (status) status, id::text FROM events")}
 
 
+def test_another_tab_is_another_person(sale: Database, visitor: Come, shop: Shop) -> None:
+    somebody = visitor(language="en")
+    tabs = [somebody.open("/"), somebody.context.new_page()]
+    tabs[1].goto(shop.base)
+    ask = """async () => {
+        const headers = {"Shop-Buyer": sessionStorage.getItem("shop-buyer")};
+        return (await (await fetch("/shop/session", {headers})).json()).user.id;
+    }"""
+    for tab in tabs:
+        tab.wait_for_selector("#account summary")
+    first, second = (tab.evaluate(ask) for tab in tabs)
+    assert first != second
+    # Somebody reloads, and stays; becomes another, and is.
+    tabs[0].reload()
+    tabs[0].wait_for_selector("#account summary")
+    assert tabs[0].evaluate(ask) == first
+    tabs[0].click("#account summary")
+    name = tabs[0].locator("#account option:not(:checked)").first.inner_text()
+    with tabs[0].expect_navigation():
+        tabs[0].select_option("#account select", label=name)
+    tabs[0].wait_for_selector("#account summary")
+    assert tabs[0].inner_text("#account summary") == name
+    assert tabs[0].evaluate(ask) not in (first, second)
+
+
 # --- What a visit costs ------------------------------------------------------------------------------------------------
 
 

@@ -307,7 +307,7 @@ def test_only_an_organiser_at_this_machine_may_send_a_crowd(world: Database, mon
         return demo_crowd.page(request).status_code
 
     chief, clerk = User(username="chief", is_superuser=True), User(username="clerk", is_staff=True, pk=0)
-    monkeypatch.setattr(clerk, "has_perm", lambda permission: False)
+    monkeypatch.setattr(clerk, "has_perm", lambda _: False)
     for user, meta in (
         (clerk, {}),
         (chief, {"REMOTE_ADDR": "192.0.2.7"}),

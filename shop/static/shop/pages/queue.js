@@ -171,7 +171,6 @@ async function begin() {
         $("event-name").textContent = event.title;
         if (!event.seat_layout_id && ticketTypes.length) next = `/shop/events/${eventId}/tickets`;
     });
-    $("next-2").textContent = t("next_2", {minutes: 10});
     if (!(await session.ready)) return say(signInPanel());
     await known.catch(() => {}); // the queue says whether there is such an event
     showDraw();
