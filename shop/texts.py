@@ -39,6 +39,7 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "새 탭은 새로운 사람입니다. 두 탭을 나란히 놓고 같은 좌석을 골라 보세요.",
         "Every new tab is a new person. Put two side by side, and reach for the same seat.",
     ),
+    "demo_crowd": ("모의 구매자 천 명 보내기 (관리자 demo, 암호 demo)", "Send a thousand simulated buyers (admin: demo, demo)"),
     # --- Catalogue
     "headline": ("오늘 밤, 어디에 앉을까요?", "Where will you sit tonight?"),
     "headline_sub": (

@@ -210,6 +210,7 @@ function demoMenu(name) {
             select,
             h("a", {class: "button", href: location.href, target: "_blank", rel: "noopener"}, t("demo_other_tab")),
             h("p", {class: "quiet"}, t("demo_hint")),
+            h("a", {href: "/admin/demo-crowd/"}, t("demo_crowd")),
         ),
     );
 }
