@@ -15,7 +15,12 @@ from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from bench.browser.servers import Changes, seat_map, serving
 
-PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 3, "is_mobile": True, "has_touch": True}
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "device_scale_factor": 3,
+    "is_mobile": True,
+    "has_touch": True,
+}
 SLOWDOWN = 4
 CHANGES_PER_SECOND = 50
 

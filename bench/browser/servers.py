@@ -27,7 +27,7 @@ def seat_map(*, seats: int, taken: float = 0.3) -> dict[str, Any]:
     generator = random.Random(7)
     count = seats // 1_000
     per_price = max(1, count // len(PRICES))
-    sections = [
+    sections: list[dict[str, Any]] = [
         {
             "name": f"{'ABCDE'[number // per_price % 5]}{number % per_price + 1}", "rows": 25, "seatsPerRow": 40,
             "price": PRICES[number // per_price % 5], "startRow": 1 + 25 * (number // per_price), "aisles": [10, 30],
