@@ -37,6 +37,9 @@ bench-live: .venv/installed ## measure what a delivery to open sockets costs, be
 bench-growth: .venv/installed ## measure how costs grow with seats, events and people in line
 	@$(BIN)/python -m bench.growth
 
+bench-seat-map: .venv/installed ## measure how fast the seat map draws, in Chromium as on a slow phone
+	@$(BIN)/python -m bench.browser $(BENCH)
+
 # Settings as in production, so that `check --deploy` judges those. There is no database behind them: what
 # makemigrations says about that is shown only when it fails.
 check: export DATABASE_URL := postgresql://ticketservice@127.0.0.1:1/ticketservice
@@ -87,4 +90,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test test-fast test-long coverage check lock messages screenshots clean bench bench-live bench-growth demo-crowd
+.PHONY: help run test test-fast test-long coverage check lock messages screenshots clean bench bench-live bench-growth demo-crowd bench-seat-map

@@ -1,6 +1,6 @@
 // What part of the plan is shown: `scale` pixels for a seat, and the place of the plan that is at the top left.
 
-const LARGEST_SEAT = 48; // CSS pixels
+const MAX_SEAT_SIZE = 48; // CSS pixels
 
 export class Camera {
     constructor() {
@@ -15,7 +15,7 @@ export class Camera {
 
     /** The scale that shows everything. */
     get fitting() {
-        return Math.min(this.width / this.planWidth, this.height / this.planHeight, LARGEST_SEAT / 2);
+        return Math.min(this.width / this.planWidth, this.height / this.planHeight, MAX_SEAT_SIZE / 2);
     }
 
     get isFitted() {
@@ -67,7 +67,7 @@ export class Camera {
 
     /** @param {number} scale */
     bounded(scale) {
-        return Math.min(Math.max(LARGEST_SEAT, this.fitting), Math.max(this.fitting, scale));
+        return Math.min(Math.max(MAX_SEAT_SIZE, this.fitting), Math.max(this.fitting, scale));
     }
 
     keepInside() {

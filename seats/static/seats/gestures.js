@@ -33,11 +33,12 @@ export function listen(surface, picture, to) {
 function listenToPointers(picture, to) {
     /** @type {Map<number, {x: number, y: number}>} */
     const pointers = new Map();
-    let slipped = 0;
+    let start = {x: 0, y: 0};
+    let slipped = 0; // how far from there
     let wasPinch = false;
     picture.addEventListener("pointerdown", (event) => {
         if (event.button > 0) return;
-        if (!pointers.size) [slipped, wasPinch] = [0, false];
+        if (!pointers.size) [start, slipped, wasPinch] = [place(event, picture), 0, false];
         pointers.set(event.pointerId, place(event, picture));
         wasPinch ||= pointers.size > 1;
         picture.setPointerCapture?.(event.pointerId);
@@ -49,7 +50,7 @@ function listenToPointers(picture, to) {
             if (event.pointerType === "mouse") to.hover(now.x, now.y);
             return;
         }
-        slipped += Math.hypot(now.x - before.x, now.y - before.y);
+        slipped = Math.max(slipped, Math.hypot(now.x - start.x, now.y - start.y));
         const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];
         pointers.set(event.pointerId, now);
         if (other) pinch(before, now, other, to);

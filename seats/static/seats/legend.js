@@ -57,7 +57,7 @@ function swatch({name, priceClass, look, byState}) {
     const canvas = document.createElement("canvas");
     canvas.setAttribute("aria-hidden", "true");
     canvas.width = canvas.height = SIZE * ratio;
-    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", {willReadFrequently: true}));
     drawSprite(pen, {name, size: SIZE * ratio, priceClass, look, byState});
     return canvas;
 }

@@ -1,7 +1,7 @@
 // The same seats as a list: section, row, seats. For keyboards and screen readers, and for whoever prefers it.
 
 import {AVAILABLE, Seats} from "./seats.js";
-import {MINE, SELECTED} from "./painter.js";
+import {MINE, SELECTED} from "./selection.js";
 
 /**
  * @typedef {object} Row
@@ -34,13 +34,15 @@ export class SeatList {
         this.texts = {};
         /** @type {(won: number) => string} */
         this.money = String;
-        this.heading = document.createElement("h3");
+        this.heading = document.createElement("p");
+        this.heading.className = "seat-map-heading";
         const fields = document.createElement("div");
         fields.className = "seat-map-fields";
         fields.append(this.section.label, this.row.label);
         parent.append(this.heading, fields, this.buttons);
         this.section.field.addEventListener("change", () => this.showRows());
         this.row.field.addEventListener("change", () => this.showSeats());
+        for (const {field} of [this.section, this.row]) field.addEventListener("focus", () => this.recount());
         this.buttons.addEventListener("keydown", (event) => this.moveFocus(event));
         this.buttons.addEventListener("click", (event) => {
             const button = /** @type {HTMLElement} */ (event.target).closest("button");
@@ -57,51 +59,70 @@ export class SeatList {
      * @param {Uint8Array} marks
      * @param {{texts: Record<string, string>, money: (won: number) => string}} words
      */
-    load(seats, marks, {texts, money}) {
+    load(seats, marks, words) {
+        const isAsBefore = words.texts === this.texts && isSame(seats, this.seats);
         this.seats = seats;
         this.marks = marks;
-        this.texts = texts;
-        this.money = money;
-        this.heading.textContent = texts.list;
-        this.section.name.textContent = texts.section;
-        this.row.name.textContent = texts.row;
-        this.buttons.setAttribute("aria-label", texts.seats);
-        this.sections = new Map();
-        for (let index = 0; index < seats.size; index++) {
-            const {section, row_number: number} = seats.rows[index];
-            const rows = this.sections.get(section) ?? [];
-            if (!rows.length) this.sections.set(section, rows);
-            let row = rows.at(-1);
-            if (row?.number !== number) row = rows.find((one) => one.number === number);
-            if (!row) {
-                row = {number, seats: []};
-                rows.push(row);
-            }
-            row.seats.push(index);
-        }
+        this.texts = words.texts;
+        this.money = words.money;
+        if (isAsBefore) return this.byIndex.forEach((_button, index) => this.refresh(index)); // the focus stays where it is
+        this.heading.textContent = this.texts.list;
+        this.heading.parentElement?.setAttribute("aria-label", this.texts.list);
+        this.section.name.textContent = this.texts.section;
+        this.row.name.textContent = this.texts.row;
+        this.buttons.setAttribute("aria-label", this.texts.seats);
+        this.group();
         fill(this.section.field, [...this.sections].map(([name, rows]) => [name, this.describe(name, rows)])); // prettier-ignore
         this.showRows();
+    }
+
+    /** Sections as they stand in the hall, with their rows. */
+    group() {
+        /** @type {Map<string, Map<number, Row>>} */
+        const found = new Map(this.seats.sections.map(({name}) => [name, new Map()]));
+        for (let index = 0; index < this.seats.size; index++) {
+            const {section, row_number: number} = this.seats.rows[index];
+            const rows = found.get(section) ?? new Map();
+            const row = rows.get(number) ?? {number, seats: []};
+            row.seats.push(index);
+            found.set(section, rows.set(number, row));
+        }
+        this.sections = new Map([...found].filter(([, rows]) => rows.size).map(([name, rows]) => [name, [...rows.values()]]));
+    }
+
+    /** What the lists say is available, when somebody looks. */
+    recount() {
+        const rows = this.sections.get(this.section.field.value) ?? [];
+        for (const option of this.section.field.options) option.textContent = this.describe(option.value, this.sections.get(option.value) ?? []);
+        [...this.row.field.options].forEach((option, place) => (option.textContent = this.describeRow(rows[place])));
     }
 
     /** A section with its prices and what is available. @param {string} name @param {Row[]} rows */
     describe(name, rows) {
         const {seats} = this;
-        const indexes = rows.flatMap((row) => row.seats);
-        const available = indexes.reduce((count, index) => count + (seats.state[index] === AVAILABLE ? 1 : 0), 0);
-        const prices = indexes.map((index) => seats.rows[index].price);
-        const [least, most] = [prices.reduce((one, other) => Math.min(one, other)), prices.reduce((one, other) => Math.max(one, other))];
+        let [available, least, most] = [0, Infinity, 0];
+        for (const row of rows) {
+            for (const index of row.seats) {
+                const {price} = seats.rows[index];
+                if (seats.state[index] === AVAILABLE) available++;
+                least = Math.min(least, price);
+                most = Math.max(most, price);
+            }
+        }
         const price = least === most ? this.money(least) : `${this.money(least)}–${this.money(most)}`;
-        return `${name} · ${price} · ${this.texts.left.replace("%s", available.toLocaleString())}`;
+        return `${name} · ${price} · ${this.texts.left.replace("%s", String(available))}`;
     }
 
     showRows() {
         const rows = this.sections.get(this.section.field.value) ?? [];
-        const describe = (/** @type {Row} */ row) => {
-            const available = row.seats.filter((index) => this.seats.state[index] === AVAILABLE).length;
-            return `${this.texts.rowNumber.replace("%s", String(row.number))} · ${this.texts.left.replace("%s", String(available))}`;
-        };
-        fill(this.row.field, rows.map((row) => [String(row.number), describe(row)])); // prettier-ignore
+        fill(this.row.field, rows.map((row) => [String(row.number), this.describeRow(row)])); // prettier-ignore
         this.showSeats();
+    }
+
+    /** @param {Row} row */
+    describeRow(row) {
+        const available = row.seats.filter((index) => this.seats.state[index] === AVAILABLE).length;
+        return `${this.texts.rowNumber.replace("%s", String(row.number))} · ${this.texts.left.replace("%s", String(available))}`;
     }
 
     showSeats() {
@@ -167,6 +188,11 @@ export class SeatList {
         this.makeReachable(button);
         button.focus();
     }
+}
+
+/** @param {import("./seats.js").Seats} seats @param {import("./seats.js").Seats} others */
+function isSame({rows}, {rows: others}) {
+    return rows.length === others.length && rows.every(({id}, index) => id === others[index].id);
 }
 
 function select() {

@@ -5,15 +5,17 @@
 import {Camera} from "./camera.js";
 import {listen} from "./gestures.js";
 import {legendOf, lookOf} from "./legend.js";
-import {MINE, OFFERED, Painter, SELECTED} from "./painter.js";
+import {Painter} from "./painter.js";
 import {SeatList} from "./seat-list.js";
-import {AVAILABLE, Seats} from "./seats.js";
+import {Seats} from "./seats.js";
+import {MINE, SELECTED, Selection} from "./selection.js";
 import {ENGLISH, KOREAN} from "./texts.js";
 
-const SMALLEST_TARGET = {finger: 24, mouse: 10}; // CSS pixels: a smaller seat is zoomed to, not chosen
+const MIN_TARGET = {finger: 24, mouse: 10}; // CSS pixels: a smaller seat is zoomed to, not chosen
 const NEAR = 32; // CSS pixels of a seat after that
 const MIN_HEIGHT = 280;
 const ANNOUNCE_MS = 800;
+const LIST_AFTER_MS = 60; // the first picture is drawn before the list is made
 
 /**
  * @typedef {import("./seats.js").Seat} Seat
@@ -26,13 +28,9 @@ export class SeatMap extends HTMLElement {
     constructor() {
         super();
         this.seats = new Seats({}, []);
-        this.marks = new Uint8Array(0);
+        this.chosen = new Selection((index) => this.touched(index));
         this.camera = new Camera();
         this.isLoaded = false;
-        /** @type {Set<string>} */
-        this.heldIds = new Set();
-        /** How many seats may be selected. */
-        this.limit = Infinity;
         /** @type {Partial<typeof ENGLISH>} */
         this.givenTexts = {};
         this.words = {texts: ENGLISH, money: (/** @type {number} */ won) => String(won)};
@@ -41,6 +39,10 @@ export class SeatMap extends HTMLElement {
         this.changed = new Set(); // seats, since the last frame
         this.isStale = false; // everything
         this.frame = 0;
+        this.isDescribed = false;
+        /** @type {ReturnType<typeof setTimeout> | undefined} */
+        this.listTimer = undefined;
+        this.calm = matchMedia("(prefers-reduced-motion: reduce)");
         // What is to be said.
         this.announcement = "";
         /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -74,21 +76,25 @@ export class SeatMap extends HTMLElement {
         if (this.isBuilt) this.speak();
     }
 
+    /** How many seats may be selected. @param {number} limit */
+    set limit(limit) {
+        this.chosen.limit = limit;
+    }
+
+    get limit() {
+        return this.chosen.limit;
+    }
+
     /** A new snapshot. What is selected stays, as far as it is still available. @param {{layout?: unknown, seats: any[]}} snapshot */
     load({layout, seats}) {
-        const chosen = this.selection.map(({id}) => id);
-        const before = this.seats;
-        const isFirst = !this.isLoaded;
-        const seen = isFirst ? null : new Map(before.rows.map((row, index) => [row.id, before.state[index]]));
+        const before = this.isLoaded ? this.seats : null;
         this.seats = new Seats(layout, seats);
-        this.marks = new Uint8Array(seats.length);
+        this.chosen.moveTo(this.seats);
         this.isLoaded = true;
-        for (const id of chosen) this.mark(id, SELECTED);
-        for (const id of this.heldIds) this.mark(id, MINE);
-        if (isFirst || before.plan.width !== this.seats.plan.width || before.plan.height !== this.seats.plan.height) this.measure();
+        this.measure();
         this.show();
-        if (seen) this.seats.rows.forEach((row, index) => seen.get(row.id) !== this.seats.state[index] && this.flash(index));
-        this.dropLost();
+        if (before) this.flashDifferences(before);
+        this.drop(this.chosen.lost());
     }
 
     /** Changes of seats, as the feed tells them. @param {Iterable<{seatId: string, status: string}>} changes */
@@ -96,12 +102,11 @@ export class SeatMap extends HTMLElement {
         for (const {seatId, status} of changes) {
             const index = this.seats.change(seatId, status);
             if (index < 0) continue;
-            if (this.seats.state[index] === AVAILABLE && this.heldIds.delete(seatId)) this.setMark(index, MINE, false); // the hold has ended
-            this.changed.add(index);
+            this.chosen.settle(index);
+            this.touched(index);
             this.flash(index);
-            this.list?.refresh(index);
         }
-        this.dropLost();
+        this.drop(this.chosen.lost());
         this.plan();
     }
 
@@ -113,18 +118,12 @@ export class SeatMap extends HTMLElement {
 
     /** What is selected and not yet held. @returns {Seat[]} */
     get selection() {
-        const chosen = [];
-        for (let index = 0; index < this.marks.length; index++) if (this.marks[index] & SELECTED) chosen.push(this.seats.seat(index));
-        return chosen;
+        return this.chosen.with(SELECTED).map((index) => this.seats.seat(index));
     }
 
     /** @param {Iterable<string>} ids seats that are available; others are ignored */
     select(ids) {
-        this.clearMarks(SELECTED | OFFERED);
-        for (const id of ids) {
-            const index = this.seats.indexes.get(id) ?? -1;
-            if (index >= 0 && this.mayTake(index)) this.setMark(index, SELECTED, true);
-        }
+        this.chosen.replace(ids);
         this.selectionChanged();
     }
 
@@ -134,28 +133,17 @@ export class SeatMap extends HTMLElement {
      * @param {Iterable<string>} ids
      */
     hold(ids) {
-        this.heldIds = new Set(ids);
-        this.clearMarks(MINE);
-        for (const id of this.heldIds) {
-            const index = this.mark(id, MINE);
-            if (index >= 0) this.setMark(index, SELECTED, false);
-        }
-        this.dropLost();
+        this.chosen.hold(ids);
         this.plan();
     }
 
     /**
      * Seats that the service says are another buyer's, though no change has told so yet.
      *
-     * @param {Iterable<string>} labelsOrIds
+     * @param {Iterable<string | null>} labelsOrIds
      */
     refuse(labelsOrIds) {
-        const refused = new Set(labelsOrIds);
-        const lost = this.indexesOf(SELECTED | MINE).filter((index) => {
-            const {id, seat_label: label} = this.seats.rows[index];
-            return refused.has(id) || refused.has(label);
-        });
-        this.lose(lost);
+        this.drop(this.chosen.named(/** @type {Set<string>} */ (new Set(labelsOrIds))));
     }
 
     /** Brings a seat into view, large enough to be chosen. @param {string} id */
@@ -177,32 +165,16 @@ export class SeatMap extends HTMLElement {
 
     /** @param {number} index */
     toggle(index) {
-        if (this.isReadOnly) return;
-        if (this.marks[index] & SELECTED) {
-            this.setMark(index, SELECTED, false);
-            this.say(this.words.texts.deselected, index);
-            return this.selectionChanged();
-        }
-        if (!this.mayTake(index)) return this.say(this.words.texts.notAvailable, index);
-        if (this.limit === 1) this.clearMarks(SELECTED);
-        const count = this.indexesOf(SELECTED).length;
-        if (count >= this.limit) {
-            this.announce(this.words.texts.limit.replace("%s", String(this.limit)));
+        if (this.hasAttribute("readonly")) return;
+        const {texts} = this.words;
+        const result = this.chosen.toggle(index);
+        if (result === "unavailable") return this.say(texts.notAvailable, index);
+        if (result === "limit") {
+            this.announce(texts.limit.replace("%s", String(this.limit)));
             return this.tell("seatlimit", {limit: this.limit});
         }
-        this.clearMarks(OFFERED);
-        this.setMark(index, SELECTED, true);
-        this.say(this.words.texts.nowSelected, index);
+        this.say(result === "selected" ? texts.nowSelected : texts.deselected, index);
         this.selectionChanged();
-    }
-
-    get isReadOnly() {
-        return this.hasAttribute("readonly");
-    }
-
-    /** @param {number} index */
-    mayTake(index) {
-        return this.seats.state[index] === AVAILABLE && !(this.marks[index] & MINE);
     }
 
     selectionChanged() {
@@ -211,55 +183,20 @@ export class SeatMap extends HTMLElement {
         this.plan();
     }
 
-    /** What was selected and is another's now is not selected any more. */
-    dropLost() {
-        const lost = this.indexesOf(SELECTED).filter((index) => this.seats.state[index] !== AVAILABLE);
-        if (lost.length) this.lose(lost);
-    }
-
-    /** @param {number[]} lost */
-    lose(lost) {
+    /** Seats that were this buyer's, as it seemed, and are another's. @param {number[]} lost */
+    drop(lost) {
         if (!lost.length) return;
-        for (const index of lost) {
-            this.heldIds.delete(this.seats.rows[index].id);
-            this.setMark(index, SELECTED | MINE, false);
-        }
-        const gone = new Set(lost);
-        const groups = this.seats.alternatives(lost[0], lost.length, (index) => !gone.has(index) && !(this.marks[index] & (SELECTED | MINE)));
-        this.clearMarks(OFFERED);
-        for (const index of groups.flat()) this.setMark(index, OFFERED, true);
+        const groups = this.chosen.lose(lost);
         const seats = (/** @type {number[]} */ indexes) => indexes.map((index) => this.seats.seat(index));
         this.say(this.words.texts.conflict, lost[0]);
         this.selectionChanged();
         this.tell("seatconflict", {lost: seats(lost), alternatives: groups.map(seats)});
     }
 
-    // --- Marks ---
-
-    /** @param {number} mark */
-    indexesOf(mark) {
-        const found = [];
-        for (let index = 0; index < this.marks.length; index++) if (this.marks[index] & mark) found.push(index);
-        return found;
-    }
-
-    /** @param {string} id @param {number} mark */
-    mark(id, mark) {
-        const index = this.seats.indexes.get(id) ?? -1;
-        if (index >= 0) this.setMark(index, mark, true);
-        return index;
-    }
-
-    /** @param {number} index @param {number} mark @param {boolean} isOn */
-    setMark(index, mark, isOn) {
-        this.marks[index] = isOn ? this.marks[index] | mark : this.marks[index] & ~mark;
+    /** @param {number} index a seat that looks different now */
+    touched(index) {
         this.changed.add(index);
         this.list?.refresh(index);
-    }
-
-    /** @param {number} mark */
-    clearMarks(mark) {
-        for (const index of this.indexesOf(mark)) this.setMark(index, mark, false);
     }
 
     // --- Building ---
@@ -273,7 +210,8 @@ export class SeatMap extends HTMLElement {
         live.setAttribute("role", "status");
         picture.append(canvas, tip);
         const frame = element("div", "seat-map-frame");
-        frame.append(picture, tools, legend);
+        frame.append(picture, tools);
+        if (!this.hasAttribute("without-legend")) frame.append(legend);
         const body = element("div", "seat-map-body");
         body.append(frame);
         this.replaceChildren(body, live);
@@ -313,7 +251,7 @@ export class SeatMap extends HTMLElement {
             isFitted: () => this.camera.isFitted,
         });
         picture.addEventListener("blur", () => this.setCursor(-1));
-        new ResizeObserver(() => this.measure()).observe(picture);
+        new ResizeObserver(() => this.measure() && this.draw(performance.now())).observe(picture); // at once: a canvas of another size is empty
         new MutationObserver(() => this.restyle()).observe(document.documentElement, {attributeFilter: ["data-theme", "class", "style"]});
         matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle());
     }
@@ -333,38 +271,47 @@ export class SeatMap extends HTMLElement {
         this.show();
     }
 
-    /** Everything anew: other seats, another language. */
+    /** Everything anew: other seats, another language. The picture first. */
     show() {
         if (!this.isBuilt) return;
         this.painter.flashes.clear();
         this.painter.cursor = -1;
-        this.list?.load(this.seats, this.marks, this.words);
         this.restyle();
+        if (!this.isDescribed && this.isLoaded) this.listTimer ??= setTimeout(() => this.describe(), LIST_AFTER_MS);
+    }
+
+    /** What is beside the picture. */
+    describe() {
+        const {seats, words, painter} = this;
+        this.isDescribed = this.isLoaded;
+        this.list?.load(seats, this.chosen.marks, words);
+        legendOf(this.legend, {seats, look: painter.look, words, byState: painter.colourBy === "state"});
     }
 
     /** Other colours. */
     restyle() {
-        const {seats, words, painter} = this;
-        const look = lookOf(this);
-        painter.show(seats, this.camera, this.marks, look);
-        legendOf(this.legend, {seats, look, words, byState: painter.colourBy === "state"});
+        this.painter.show(this.seats, this.camera, this.chosen.marks, lookOf(this));
+        if (this.isDescribed) this.describe();
         this.redraw();
     }
 
     // --- Looking ---
 
+    /** Fits the picture to the page. @returns {boolean} whether that has changed it */
     measure() {
-        const {picture, canvas} = this;
+        const {picture, canvas, camera} = this;
         const {plan} = this.seats;
         const width = picture.clientWidth;
         const most = Math.max(MIN_HEIGHT, 0.7 * innerHeight);
         const height = Math.round(Math.min(most, Math.max(MIN_HEIGHT, (width * plan.height) / plan.width)));
-        if (!width || !this.isLoaded) return;
+        const isSamePlan = camera.planWidth === plan.width && camera.planHeight === plan.height;
+        if (!width || !this.isLoaded || (isSamePlan && camera.width === width && camera.height === height)) return false;
         canvas.style.height = `${height}px`;
-        Object.assign(this.camera, {planWidth: plan.width, planHeight: plan.height});
-        this.camera.resize(width, height);
+        if (!isSamePlan) Object.assign(camera, {planWidth: plan.width, planHeight: plan.height, width: 0}); // shown as a whole again
+        camera.resize(width, height);
         this.painter.fit();
         this.moved();
+        return true;
     }
 
     /** @param {number} factor @param {number} [x] @param {number} [y] */
@@ -388,7 +335,7 @@ export class SeatMap extends HTMLElement {
     /** @param {number} x @param {number} y @param {boolean} isFinger */
     tap(x, y, isFinger) {
         const point = this.camera.toPlan(x, y);
-        const isNear = this.painter.showsSeats && this.camera.scale >= SMALLEST_TARGET[isFinger ? "finger" : "mouse"];
+        const isNear = this.painter.showsSeats && this.camera.scale >= MIN_TARGET[isFinger ? "finger" : "mouse"];
         const index = this.seats.at(point.x, point.y);
         if (isNear) return index >= 0 ? this.toggle(index) : undefined;
         const section = this.seats.sectionAt(point.x, point.y);
@@ -439,8 +386,8 @@ export class SeatMap extends HTMLElement {
         const [left, top] = [(seats.x[index] - camera.x) * camera.scale, (seats.y[index] - camera.y) * camera.scale];
         const edge = camera.scale;
         const isInside = left > edge && top > edge && left < camera.width - 2 * edge && top < camera.height - 2 * edge;
-        if (isInside && camera.scale >= SMALLEST_TARGET.mouse) return;
-        camera.center(seats.x[index] + 0.5, seats.y[index] + 0.5, Math.max(camera.scale, SMALLEST_TARGET.finger));
+        if (isInside && camera.scale >= MIN_TARGET.mouse) return;
+        camera.center(seats.x[index] + 0.5, seats.y[index] + 0.5, Math.max(camera.scale, MIN_TARGET.finger));
         this.moved();
     }
 
@@ -458,6 +405,7 @@ export class SeatMap extends HTMLElement {
 
     /** @param {number} now */
     draw(now) {
+        cancelAnimationFrame(this.frame);
         this.frame = 0;
         if (!this.camera.width) return;
         if (this.isStale) this.painter.draw();
@@ -467,9 +415,17 @@ export class SeatMap extends HTMLElement {
         if (this.painter.flashes.size) this.plan();
     }
 
+    /** @param {Seats} before */
+    flashDifferences(before) {
+        this.seats.rows.forEach(({id}, index) => {
+            const earlier = before.indexes.get(id);
+            if (earlier !== undefined && before.state[earlier] !== this.seats.state[index]) this.flash(index);
+        });
+    }
+
     /** @param {number} index */
     flash(index) {
-        if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.painter.flashes.set(index, performance.now());
+        if (!this.calm.matches) this.painter.flashes.set(index, performance.now());
     }
 
     // --- Saying ---
@@ -478,7 +434,7 @@ export class SeatMap extends HTMLElement {
     nameOf(index) {
         const {texts, money} = this.words;
         const seat = this.seats.seat(index);
-        const mark = this.marks[index];
+        const mark = this.chosen.marks[index];
         const state = mark & MINE ? texts.mine : mark & SELECTED ? texts.selected : texts[seat.status];
         return `${seat.label} · ${money(seat.price)} · ${state}`;
     }

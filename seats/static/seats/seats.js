@@ -105,8 +105,8 @@ export class Seats {
         for (const section of this.sections) {
             const row = Math.floor(y - section.y);
             if (row < 0 || row >= section.rows || x < section.x || x >= section.x + section.width) continue;
-            const column = columnAt(section, x - section.x);
-            if (column >= 0) return section.grid[row * section.seatsPerRow + column];
+            const column = columnBefore(section, x - section.x);
+            if (x - section.x < section.columns[column] + 1) return section.grid[row * section.seatsPerRow + column]; // no aisle
         }
         return -1;
     }
@@ -185,12 +185,11 @@ export class Seats {
 }
 
 /**
- * @param {Section} section
+ * @param {{columns: number[]}} section
  * @param {number} x from its left side
- * @returns {number} -1 in an aisle
+ * @returns {number} the last column that begins there or before; the first one, if none does
  */
-export function columnAt(section, x) {
-    const {columns} = section;
+export function columnBefore({columns}, x) {
     let low = 0;
     let high = columns.length - 1;
     while (low < high) {
@@ -198,7 +197,7 @@ export function columnAt(section, x) {
         if (columns[middle] <= x) low = middle;
         else high = middle - 1;
     }
-    return x < columns[low] + 1 ? low : -1;
+    return low;
 }
 
 /**

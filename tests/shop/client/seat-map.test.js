@@ -214,14 +214,31 @@ test("codes that are final are final", async () => {
     }
 });
 
-test("an event without seats is told, and not asked again", async () => {
+test("an event without seats is told, and not asked for them again; its stock goes on", async () => {
     const server = await serve({[PATH]: () => ({status: 404, body: {code: "NO_SEAT_SELECTION", detail: ""}})});
     const feed = new TicketClient({base: server.base}).seatMap(EVENT, {...QUICK, pollMs: 30});
     const shown = watch(feed);
     feed.start();
+    const socket = await server.socket(0);
     await until(() => shown.errors.length);
+    socket.send({type: "hello", eventId: EVENT, version: 1});
+    socket.send({type: "ticket-updated", availableQuantity: 3});
+    await until(() => shown.stock.length);
     await pause(150);
-    assert.deepEqual(shown.errors, ["NO_SEAT_SELECTION"]);
+    assert.deepEqual([shown.errors, shown.connections.at(-1)], [["NO_SEAT_SELECTION"], "live"]);
+    assert.equal(server.asked(PATH).length, 1);
+    feed.stop();
+    server.stop();
+});
+
+test("an event that does not exist ends it", async () => {
+    const server = await serve({[PATH]: () => ({status: 404, body: {code: "EVENT_NOT_FOUND", detail: ""}})});
+    const feed = new TicketClient({base: server.base}).seatMap(EVENT, {...QUICK, pollMs: 30});
+    const shown = watch(feed);
+    feed.start();
+    await until(() => shown.errors.length);
+    await pause(100);
+    assert.deepEqual([shown.errors, feed.connection], [["EVENT_NOT_FOUND"], "stopped"]);
     assert.equal(server.asked(PATH).length, 1);
     server.stop();
 });

@@ -54,6 +54,7 @@ export class SeatMapFeed extends Emitter {
         this.knownVersion = -1; // the highest that the server is known to have
         /** @type {Map<number, SeatChange>} */
         this.early = new Map(); // changes that cannot be applied yet, by version
+        this.hasMap = true; // until the service says that there is none
         this.isFetching = false;
         this.fruitless = 0; // fetches since the map was complete
         /** @type {FeedConnection} */
@@ -79,11 +80,13 @@ export class SeatMapFeed extends Emitter {
         this.setConnection("connecting");
         this.socket.start();
         this.fetchMap();
-        this.pollTimer = setInterval(() => this.poll(), this.options.pollMs);
+        globalThis.document?.addEventListener("visibilitychange", this.poll);
+        this.pollTimer = setInterval(this.poll, this.options.pollMs);
         return this;
     }
 
     stop() {
+        globalThis.document?.removeEventListener("visibilitychange", this.poll);
         clearInterval(this.pollTimer);
         clearTimeout(this.refetchTimer);
         this.refetchTimer = undefined;
@@ -159,7 +162,7 @@ export class SeatMapFeed extends Emitter {
 
     /** Fetches the map soon, once. @param {number} pauseMs */
     refetch(pauseMs) {
-        if (this.isFetching || this.refetchTimer !== undefined || this.connection === "stopped") return;
+        if (this.isFetching || this.refetchTimer !== undefined || !this.hasMap || this.connection === "stopped") return;
         const {refetchMs} = this.options;
         const pause = this.fruitless ? backoff(this.fruitless - 1, {baseMs: 2 * refetchMs, maxMs: 20_000}) : pauseMs * (1 + Math.random());
         this.refetchTimer = setTimeout(() => {
@@ -169,7 +172,7 @@ export class SeatMapFeed extends Emitter {
     }
 
     async fetchMap() {
-        if (this.isFetching) return;
+        if (this.isFetching || !this.hasMap) return;
         this.isFetching = true;
         try {
             const path = this.options.path ?? `/seats/events/${this.options.eventId}`;
@@ -199,12 +202,13 @@ export class SeatMapFeed extends Emitter {
 
     /** @param {unknown} error */
     fetchFailed(error) {
-        if (error instanceof ApiError && error.status === 404) {
-            this.stop();
-            this.emit("error", error);
-        } else if (!this.isLive) {
-            this.setConnection("lost");
+        if (!(error instanceof ApiError && error.status === 404)) {
+            if (!this.isLive) this.setConnection("lost");
+            return;
         }
+        this.hasMap = false;
+        if (error.code !== "NO_SEAT_SELECTION") this.stop(); // an event without seats has stock and a status
+        this.emit("error", error);
     }
 
     async fetchEvent() {
@@ -212,22 +216,25 @@ export class SeatMapFeed extends Emitter {
         try {
             const {data} = await this.http.request("GET", `/events/${this.options.eventId}`, {cache: "no-cache"});
             this.emit("event", data);
+            if (!this.isLive && this.connection === "lost") this.setConnection("polled");
         } catch {
-            // the next hello asks again
+            // the next hello or poll asks again
         }
     }
 
     // --- Without news ---
 
-    async poll() {
+    poll = async () => {
         if (!this.isLive) {
-            if (!globalThis.document?.hidden) this.fetchMap();
+            if (globalThis.document?.hidden || this.connection === "stopped") return;
+            this.fetchMap();
+            this.fetchEvent();
         } else if (Date.now() - this.heardAt > this.options.silenceMs && !this.isChecking) {
             this.isChecking = true;
             await this.checkSocket();
             this.isChecking = false;
         }
-    }
+    };
 
     /** Nothing has changed, or the connection is dead and nobody has noticed: then the map has a version that it did not tell. */
     async checkSocket() {
