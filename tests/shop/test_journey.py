@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.harness import HALL, Database, assert_books_agree, seat
-from tests.support.shop import Visitor
+from tests.support.harness import HALL, Database, seat
+from tests.support.shop import Visitor, assert_books_agree_beside_a_browser
 
 pytestmark = [pytest.mark.slow, pytest.mark.tool("chromium"), pytest.mark.timeout(120)]
 
@@ -30,4 +30,4 @@ def test_from_the_catalogue_to_a_ticket(sale: Database, visitor: Callable[..., V
     somebody.open("/shop/tickets")
     page.wait_for_selector(".stub .pill.confirmed")
     assert {url for url in somebody.requests if not url.startswith(somebody.shop.base)} == set(), "another host"
-    assert_books_agree(HALL)
+    assert_books_agree_beside_a_browser(HALL)

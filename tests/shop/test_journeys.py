@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from tests.support.harness import HALL, STANDING, THEATRE, Database, assert_books_agree, new_user, seat
-from tests.support.shop import Shop, Visitor, running_shop, violations, wait_for
+from tests.support.harness import HALL, STANDING, THEATRE, Database, new_user, seat
+from tests.support.shop import Shop, Visitor, assert_books_agree_beside_a_browser, running_shop, violations, wait_for
 from tests.support.waiting_room import set_policy
 
 pytestmark = [pytest.mark.long, pytest.mark.tool("chromium"), pytest.mark.timeout(240)]
@@ -54,7 +54,7 @@ def test_buys_in_each_language_on_each_screen(sale: Database, visitor: Come, lan
     assert status_of(sale, reservation) == "confirmed"
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0, "the page is wider than the screen"
-    assert_books_agree(HALL)
+    assert_books_agree_beside_a_browser(HALL)
 
 
 def test_buys_with_the_keyboard_alone(sale: Database, visitor: Come) -> None:
@@ -110,7 +110,7 @@ def test_buys_standing_tickets_and_gives_one_back(sale: Database, visitor: Come)
         sale.one("SELECT sum(quantity) FROM reservation_items WHERE reservation_id = %s AND is_live", reservation) == 1
     )
     assert sale.one("SELECT reason FROM refunds WHERE reservation_id = %s", reservation) == "buyer"
-    assert_books_agree(STANDING)
+    assert_books_agree_beside_a_browser(STANDING)
 
 
 # --- Others ------------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_two_browsers_race_for_one_seat(sale: Database, visitor: Come) -> None:
         HALL,
     )
     assert len(sold) == len({row["seat_label"] for row in sold})
-    assert_books_agree(HALL)
+    assert_books_agree_beside_a_browser(HALL)
 
 
 def test_a_seat_that_is_taken_changes_in_the_other_browser(sale: Database, visitor: Come, shop: Shop) -> None:

@@ -1,9 +1,9 @@
 """The shop as a browser reaches it: `web` and `realtime` that know each other, and Chromium."""
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from uuid import UUID
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from tests.support import tools
-from tests.support.harness import Api, free_port, is_up, running_process, wait_until
+from tests.support.harness import Api, assert_books_agree, free_port, is_up, running_process, wait_until
 
 WIDTHS = {"phone": 390, "desktop": 1280}
 AXE = tools.AXE_MODULES / "node_modules" / "axe-core" / "axe.min.js"
@@ -79,6 +79,20 @@ def ticking(*events: str) -> Iterator[None]:
         thread.join(10)
 
 
+def assert_books_agree_beside_a_browser(*events: str) -> None:
+    """`assert_books_agree` in a thread of its own: Playwright runs an event loop in this one, where Django refuses to query."""
+    from django.db import connections
+
+    def judge() -> None:
+        try:
+            assert_books_agree(*events)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(judge).result()
+
+
 # --- Chromium ---------------------------------------------------------------------------------------------------------
 
 
@@ -86,8 +100,6 @@ def ticking(*events: str) -> Iterator[None]:
 def chromium() -> Iterator[tuple[Playwright, Browser]]:
     """Debian's Chromium, without a window."""
     program = tools.shutil.which("chromium")
-    # Playwright runs an event loop in this thread, and Django then takes every query for one of a coroutine.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
@@ -96,7 +108,6 @@ def chromium() -> Iterator[tuple[Playwright, Browser]]:
             yield playwright, browser
         finally:
             browser.close()
-            del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 class Visitor:
