@@ -80,7 +80,7 @@ def ticking(*events: str) -> Iterator[None]:
 
 
 def assert_books_agree_beside_a_browser(*events: str) -> None:
-    """`assert_books_agree` in a thread of its own: Playwright runs an event loop in this one, where Django refuses to query."""
+    """`assert_books_agree` in a thread of its own: in this one Playwright has an event loop, and Django refuses to query."""
     from django.db import connections
 
     def judge() -> None:
