@@ -179,8 +179,8 @@ def main() -> None:
         base = f"http://localhost:{given.port}"
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         complaints: list[str] = []
-        for take in (moving_picture, single_pictures):
-            with crowd(environment, given.buyers):
+        for take, buyers in ((moving_picture, given.buyers), (single_pictures, given.buyers * 3 // 5)):
+            with crowd(environment, buyers):
                 time.sleep(16)  # until most of the crowd has come
                 complaints += take(browser, base)
         browser.close()
