@@ -91,10 +91,10 @@ class Command(BaseCommand):
         announced = "web" not in commands
         try:
             if "realtime" in ports:
-                environment = {"REALTIME_URL": f":{ports['realtime']}"} | environment
-            # Sockets have another port than the pages, so that nothing but this says which pages may open them.
-            own = ",".join(f"http://{host}:{ports.get('web')}" for host in ("localhost", "127.0.0.1"))
-            environment = {"SHOP_ORIGINS": own} | environment
+                # Sockets have another port than the pages, so that nothing but this says which pages may open them.
+                own = (f"http://{host}:{ports['realtime'] - 1}" for host in ("localhost", "127.0.0.1"))
+                urls = {"REALTIME_URL": f":{ports['realtime']}", "SHOP_ORIGINS": ",".join(own)}
+                environment = urls | environment
             processes.start(commands, {name: environment | {"PORT": str(ports[name])} for name in commands})
             while not self.stop_requested.wait(0.2):
                 if ended := processes.first_exit():
