@@ -175,18 +175,23 @@ export class Painter {
      * @param {Part} part
      */
     describeSection(section, part) {
-        const {pen, look, ratio} = this;
+        const {pen, look, ratio, cell} = this;
         pen.fillStyle = look.text;
-        const size = Math.max(11 * ratio, Math.min(18 * ratio, 1.3 * this.cell));
-        this.write(section.name, this.px(section.x + section.width / 2), this.py(section.y) - size * 0.75, size, "center", 700);
-        if (this.cell / ratio < ROW_NUMBERS_FROM) return;
-        const digits = Math.min(12 * ratio, 0.7 * this.cell);
+        const size = Math.min(18 * ratio, Math.max(1.3 * cell, Math.min(11 * ratio, 2.4 * cell))); // within the space above
+        this.write(section.name, this.px(section.x + section.width / 2), this.py(section.y - 1.5), size, "center", 700);
+        if (cell / ratio >= SEAT_NUMBERS_FROM) this.numberSeats(section, part);
+        this.numberRows(section, part);
+    }
+
+    /** @param {import("./seats.js").Section} section @param {Part} part */
+    numberRows(section, part) {
+        if (this.cell / this.ratio < ROW_NUMBERS_FROM) return;
+        const size = Math.min(12 * this.ratio, 0.7 * this.cell);
         for (let row = part.firstRow; row <= part.lastRow; row++) {
             const index = section.grid[row * section.seatsPerRow + part.firstColumn];
             const number = index >= 0 ? this.seats.rows[index].row_number : section.startRow + row;
-            this.label(String(number), this.px(section.x) - 0.2 * this.cell, this.py(section.y + row + 0.5), digits);
+            this.label(String(number), this.px(section.x) - 0.2 * this.cell, this.py(section.y + row + 0.5), size);
         }
-        if (this.cell / ratio >= SEAT_NUMBERS_FROM) this.numberSeats(section, part);
     }
 
     /**
@@ -197,10 +202,10 @@ export class Painter {
      */
     label(text, right, y, size) {
         const {pen, look} = this;
-        const width = size * (0.62 * text.length + 0.4);
-        const x = Math.max(right, width);
+        const width = Math.ceil(size * (0.62 * text.length + 0.4));
+        const x = Math.max(Math.round(right), width);
         pen.fillStyle = look.background;
-        pen.fillRect(x - width, y - 0.65 * size, width, 1.3 * size);
+        pen.fillRect(x - width, Math.round(y - 0.65 * size), width, Math.round(1.3 * size)); // whole pixels: drawn again it is the same
         pen.fillStyle = look.text;
         this.write(text, x - 0.2 * size, y, size, "right");
     }
@@ -320,6 +325,10 @@ export class Painter {
             this.drawSeat(index);
             if (glow > 0) this.light(index, glow);
             else this.flashes.delete(index);
+        }
+        for (const section of this.seats.sections) {
+            const part = this.px(section.x) < 4 * this.cell ? this.visible(section) : null; // its numbers are above seats
+            if (part) this.numberRows(section, part);
         }
         this.drawCursor();
     }
