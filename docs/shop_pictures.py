@@ -145,25 +145,28 @@ def beside(left: Image.Image, right: Image.Image) -> Image.Image:
 
 def single_pictures(browser: Browser, base: str) -> list[str]:
     """Each page by itself: at a desk in Korean, on a phone in English."""
-    complaints: list[str] = []
-    for language, size, dark in (("ko", DESK, False), ("en", PHONE, True)):
-        somebody = Somebody(browser, base, language=language, size=size, dark=dark)
-        somebody.open("/", "#events li")
-        somebody.save("catalogue")
-        event = somebody.event()
-        somebody.open(f"/shop/events/{event}/queue", "#line:not([hidden])")
-        somebody.save("queue")
-        somebody.page.wait_for_url("**/seats")
-        somebody.page.wait_for_selector('#map[aria-busy="false"]')
-        somebody.page.wait_for_timeout(2000)
-        somebody.save("seats")
-        somebody.take_seats(2)
-        somebody.hold()
-        somebody.save("held")
-        somebody.pay()
-        somebody.save("ticket")
-        complaints += somebody.complaints
-    return complaints
+    people = [
+        Somebody(browser, base, language=language, size=size, dark=dark)
+        for language, size, dark in (("ko", DESK, False), ("en", PHONE, True))
+    ]
+    for each in people:
+        each.open("/", "#events li")
+        each.save("catalogue")
+    event = people[0].event()
+    for each in people:  # both at once: later nobody waits any more
+        each.open(f"/shop/events/{event}/queue", "#line:not([hidden])")
+        each.save("queue")
+    for each in people:
+        each.page.wait_for_url("**/seats")
+        each.page.wait_for_selector('#map[aria-busy="false"]')
+        each.page.wait_for_timeout(2000)
+        each.save("seats")
+        each.take_seats(2)
+        each.hold()
+        each.save("held")
+        each.pay()
+        each.save("ticket")
+    return [complaint for each in people for complaint in each.complaints]
 
 
 def main() -> None:
