@@ -79,7 +79,7 @@ def measure(browser: Browser, *, seats: int, seconds: float) -> Figures:
         panned = watch(page, lambda: pan(page, session, seconds))
         context.close()
     return Figures(
-        drawn=drawn, frame=still["longest"], slow=len(still["slow"]), changes=still["changes"],
+        drawn=drawn, idle=idle["longest"], frame=still["longest"], slow=len(still["slow"]), changes=still["changes"],
         panned=panned["longest"], slow_panned=len(panned["slow"]),
     )  # fmt: skip
 
@@ -111,12 +111,13 @@ def pan(page: Page, session: CDPSession, seconds: float) -> None:
 
 def table(found: dict[int, list[Figures]]) -> str:
     rows = [
-        "| seats | first drawn, ms | idle: longest frame, ms | longest frame, ms | frames over 50 ms | panning: longest, ms | panning: over 50 ms |",
+        "| seats | first drawn, ms | idle: longest frame, ms | changes: longest frame, ms | over 50 ms | panning: longest, ms | over 50 ms |",
         "|---|---|---|---|---|---|---|",
     ]
     for seats, runs in found.items():
         columns = [
-            _spread([run.drawn for run in runs]), _spread([run.frame for run in runs]), _spread([run.slow for run in runs]),
+            _spread([run.drawn for run in runs]), _spread([run.idle for run in runs]),
+            _spread([run.frame for run in runs]), _spread([run.slow for run in runs]),
             _spread([run.panned for run in runs]), _spread([run.slow_panned for run in runs]),
         ]  # fmt: skip
         rows.append(f"| {seats:,} | {' | '.join(columns)} |")
