@@ -111,7 +111,7 @@ def pan(page: Page, session: CDPSession, seconds: float) -> None:
 
 def table(found: dict[int, list[Figures]]) -> str:
     rows = [
-        "| seats | first drawn, ms | longest frame, ms: idle | while seats change | over 50 ms | while panning | over 50 ms |",
+        "| seats | first drawn, ms | longest frame, ms: idle | seats change | over 50 ms | panning | over 50 ms |",
         "|---|---|---|---|---|---|---|",
     ]
     for seats, runs in found.items():
