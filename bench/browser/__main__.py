@@ -30,6 +30,7 @@ class Figures:
     """Of one run, in ms."""
 
     drawn: float  # from the last byte of the answer until the first frame is done
+    idle: float  # the longest frame while nothing happens: what the machine does by itself
     frame: float  # the longest frame while seats change
     slow: int  # frames of 50 ms or more while seats change, as Chromium counts them
     panned: float  # the longest frame while seats change and a finger pans
@@ -70,6 +71,7 @@ def measure(browser: Browser, *, seats: int, seconds: float) -> Figures:
         page.wait_for_function("figures.drawn && document.querySelector('seat-map').isLoaded", timeout=60_000)
         drawn = page.evaluate("figures.drawn - answered()")
         page.wait_for_timeout(1_000)
+        idle = watch(page, lambda: page.wait_for_timeout(seconds * 1_000))
         changes.is_on.set()
         still = watch(page, lambda: page.wait_for_timeout(seconds * 1_000))
         page.evaluate("document.querySelector('seat-map').zoom(3)")
@@ -77,7 +79,7 @@ def measure(browser: Browser, *, seats: int, seconds: float) -> Figures:
         panned = watch(page, lambda: pan(page, session, seconds))
         context.close()
     return Figures(
-        drawn=drawn, frame=still["longest"], slow=len(still["slow"]), changes=still["changes"],
+        drawn=drawn, idle=idle["longest"], frame=still["longest"], slow=len(still["slow"]), changes=still["changes"],
         panned=panned["longest"], slow_panned=len(panned["slow"]),
     )  # fmt: skip
 
@@ -109,12 +111,13 @@ def pan(page: Page, session: CDPSession, seconds: float) -> None:
 
 def table(found: dict[int, list[Figures]]) -> str:
     rows = [
-        "| seats | first drawn, ms | longest frame, ms | frames over 50 ms | panning: longest, ms | panning: over 50 ms |",
-        "|---|---|---|---|---|---|",
+        "| seats | first drawn, ms | longest frame, ms: idle | seats change | over 50 ms | panning | over 50 ms |",
+        "|---|---|---|---|---|---|---|",
     ]
     for seats, runs in found.items():
         columns = [
-            _spread([run.drawn for run in runs]), _spread([run.frame for run in runs]), _spread([run.slow for run in runs]),
+            _spread([run.drawn for run in runs]), _spread([run.idle for run in runs]),
+            _spread([run.frame for run in runs]), _spread([run.slow for run in runs]),
             _spread([run.panned for run in runs]), _spread([run.slow_panned for run in runs]),
         ]  # fmt: skip
         rows.append(f"| {seats:,} | {' | '.join(columns)} |")

@@ -46,6 +46,7 @@ export class Painter {
         this.sheetKey = "";
         this.spriteSize = 1; // device pixels
         this.cell = 1; // device pixels of a seat, not rounded
+        this.font = ""; // of the pen
         this.ratio = 1;
         this.showsSeats = true;
         /** @type {Map<number, number>} since when a seat that has changed is lit */
@@ -82,6 +83,7 @@ export class Painter {
         this.ratio = Math.min(2, globalThis.devicePixelRatio || 1);
         this.canvas.width = Math.round(width * this.ratio);
         this.canvas.height = Math.round(height * this.ratio);
+        this.font = ""; // as everything of a pen whose canvas has another size
         this.picture = new ImageData(this.canvas.width, this.canvas.height);
         this.pixels = new Uint32Array(this.picture.data.buffer);
     }
@@ -372,7 +374,8 @@ export class Painter {
      * @param {number} [weight]
      */
     write(text, x, y, size, align, weight = 400) {
-        this.pen.font = `${weight} ${Math.round(size)}px ${this.look.font}`;
+        const font = `${weight} ${Math.round(size)}px ${this.look.font}`;
+        if (font !== this.font) this.pen.font = this.font = font; // a canvas reads it anew each time
         this.pen.textAlign = align;
         this.pen.textBaseline = "middle";
         this.pen.fillText(text, x, y);
