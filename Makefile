@@ -9,6 +9,9 @@ help: ## show this
 run: .venv/installed ## start the whole service on this machine, on port $PORT (8000)
 	@exec $(BIN)/python manage.py run
 
+demo-crowd: .venv/installed ## send simulated buyers to a demo event of `make run`; CROWD=--reset gives back what they bought, CROWD=--help tells more
+	@exec $(BIN)/python manage.py demo_crowd $(CROWD)
+
 TEST := $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 test-fast: .venv/installed ## run the tests that start no processes and do not wait, for the edit loop
 	$(TEST) -m 'not slow and not long'
@@ -33,6 +36,9 @@ bench-live: .venv/installed ## measure what a delivery to open sockets costs, be
 
 bench-growth: .venv/installed ## measure how costs grow with seats, events and people in line
 	@$(BIN)/python -m bench.growth
+
+bench-seat-map: .venv/installed ## measure how fast the seat map draws, in Chromium as on a slow phone
+	@$(BIN)/python -m bench.browser $(BENCH)
 
 # Settings as in production, so that `check --deploy` judges those. There is no database behind them: what
 # makemigrations says about that is shown only when it fails.
@@ -67,8 +73,9 @@ lock: .venv/installed ## after a change of requirements*.in: pin all they need i
 	PATH=$(BIN):$$PATH $(COMPILE) --output-file requirements.txt requirements.in $(LOCK)
 	PATH=$(BIN):$$PATH $(COMPILE) --output-file requirements-dev.txt requirements-dev.in $(LOCK)
 
-screenshots: .venv/installed ## take the pictures of docs/admin.md with Chromium
+screenshots: .venv/installed ## take the pictures of docs/admin.md and of the shop with Chromium
 	$(BIN)/python docs/screenshots.py
+	$(BIN)/python -m docs.shop_pictures
 
 clean: ## stop the development servers; delete their data and the virtual environment
 	-@for directory in .local .local/test .local/test-gw* .local/bench; do \
@@ -83,4 +90,4 @@ clean: ## stop the development servers; delete their data and the virtual enviro
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
-.PHONY: help run test test-fast test-long coverage check lock messages screenshots clean bench bench-live bench-growth
+.PHONY: help run test test-fast test-long coverage check lock messages screenshots clean bench bench-live bench-growth demo-crowd bench-seat-map

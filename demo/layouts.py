@@ -16,7 +16,14 @@ SMALL_THEATRE = Layout(
     description="소극장 120석. 무대에서 맨 뒷줄까지 열 걸음.",
     sections=[
         {"name": "R", "rows": 5, "seatsPerRow": 12, "price": 45_000, "startRow": 1},
-        {"name": "S", "rows": 5, "seatsPerRow": 12, "price": 35_000, "startRow": 6},
+        {
+            "name": "S",
+            "rows": 5,
+            "seatsPerRow": 12,
+            "price": 35_000,
+            "startRow": 6,
+            "accessible": [{"row": 10, "seats": [1, 2, 11, 12]}],
+        },
     ],
 )
 CONCERT_HALL = Layout(
@@ -24,9 +31,17 @@ CONCERT_HALL = Layout(
     description="콘서트홀 1,200석. 앞에서부터 VIP, R, S, A.",
     sections=[
         {"name": "VIP", "rows": 5, "seatsPerRow": 24, "price": 150_000, "startRow": 1},
-        {"name": "R", "rows": 12, "seatsPerRow": 30, "price": 120_000, "startRow": 6},
-        {"name": "S", "rows": 12, "seatsPerRow": 36, "price": 90_000, "startRow": 18},
-        {"name": "A", "rows": 8, "seatsPerRow": 36, "price": 60_000, "startRow": 30},
+        {"name": "R", "rows": 12, "seatsPerRow": 30, "price": 120_000, "startRow": 6, "aisles": [8, 22]},
+        {"name": "S", "rows": 12, "seatsPerRow": 36, "price": 90_000, "startRow": 18, "aisles": [11, 25]},
+        {
+            "name": "A",
+            "rows": 8,
+            "seatsPerRow": 36,
+            "price": 60_000,
+            "startRow": 30,
+            "aisles": [11, 25],
+            "accessible": [{"row": 37, "seats": [1, 2, 3, 4, 33, 34, 35, 36]}],
+        },
     ],
 )
 # Sections of an arena number their rows on their own; the two halves of the floor go on counting.

@@ -149,6 +149,7 @@ def _event_row(show: Show, now: datetime) -> dict[str, object]:
         "seat_layout_id": layout_id(show.layout) if show.layout else None,
         "max_seats_per_reservation": SEATS_PER_BUYER,
         "max_tickets_per_buyer": SEATS_PER_BUYER,
+        "has_waitlist": show.status == Event.Status.SOLD_OUT,
         **_dates(show, now),
     }
 

@@ -4,7 +4,8 @@ from uuid import UUID
 
 from events.funnel import count_view
 from events.metrics import event_views
-from events.selectors import forget_event_lists
+from events.search.index import index_out_of_date
+from events.selectors import MAX_INDEXED, forget_event_lists
 
 
 def event_was_viewed(event_id: UUID) -> None:
@@ -14,5 +15,6 @@ def event_was_viewed(event_id: UUID) -> None:
 
 
 def keywords_were_changed() -> None:
-    """Any cached list of a search may have other events now."""
+    """Events that have these names are found by others now. If there are very many, the task indexes the rest."""
+    index_out_of_date(limit=MAX_INDEXED)
     forget_event_lists()

@@ -1,14 +1,15 @@
-"""Tables `events`, `seat_layouts` and `keyword_mappings`."""
+"""Tables `events`, `seat_layouts` and `keyword_mappings`, and the index of the search: docs/search.md."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models.functions import Coalesce, Concat, Lower, Now
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 
 class SeatLayout(models.Model):
-    """How a hall is seated. `layout_config` is `{"sections": [{name, rows, seatsPerRow, price, startRow}]}`."""
+    """How a hall is seated. `layout_config` is what `events.services.layouts.sections_of` reads."""
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
     name = models.CharField(_("name"), max_length=255)
@@ -67,23 +68,10 @@ class Event(models.Model):
     cancellation_hours = models.SmallIntegerField(
         _("cancellation deadline (hours before the event)"), null=True, blank=True
     )
-    # What the search looks through: one text, so that words of the title and the artist's name can be found together.
-    search_text = models.GeneratedField(
-        expression=Lower(
-            Concat(
-                "title",
-                models.Value(" "),
-                Coalesce("artist_name", models.Value("")),
-                models.Value(" "),
-                "venue",
-                models.Value(" "),
-                Coalesce("address", models.Value("")),
-                output_field=models.TextField(),
-            )
-        ),
-        output_field=models.TextField(),
-        db_persist=True,
-    )
+    # Whether buyers who choose their seats may leave a single available seat between others that are taken.
+    forbids_orphan_seats = models.BooleanField(_("no single seat may be left over"), default=False, db_default=False)
+    # Whether buyers may wait for places while it is sold out.
+    has_waitlist = models.BooleanField(_("waiting list"), db_default=False, default=False)
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
 
@@ -118,8 +106,6 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["sale_start_date", "id"], name="events_by_sale_start"),
             models.Index(fields=["status", "sale_start_date", "id"], name="events_by_status_sale_start"),
-            # pg_trgm can not serve one- and two-syllable Korean words; pairs of characters can.
-            GinIndex(models.Func("search_text", function="bigrams"), name="events_by_bigrams"),
         ]
 
     def __str__(self) -> str:
@@ -145,3 +131,104 @@ class KeywordMapping(models.Model):
 
     def __str__(self) -> str:
         return f"{self.korean} / {self.english}"
+
+
+class SearchTerm(models.Model):
+    """A word or name that events can be found by, in every form that a search compares. Terms are only ever added."""
+
+    id = models.AutoField(primary_key=True)
+    text = models.TextField(db_collation="C")  # folded
+    keys = models.TextField(db_collation="C")  # the keystrokes that type it
+    initials = models.TextField(db_collation="C")  # the keys of its initial consonants
+    sound = models.TextField(db_collation="C")
+
+    class Meta:
+        db_table = "search_terms"
+        constraints = [models.UniqueConstraint(fields=["text"], name="search_term_once")]
+        indexes = [
+            # ASCII, since pg_trgm makes no trigrams of hangul where the locale is C.
+            GinIndex(
+                fields=["keys", "initials", "sound"],
+                opclasses=["gin_trgm_ops"] * 3,
+                name="search_terms_by_trigrams",
+                fastupdate=False,
+            ),
+            models.Index(fields=["sound"], name="search_terms_by_sound"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class EventSearch(models.Model):
+    """The terms of an event, by where they stand (`events.search.documents.EventTerms`).
+
+    Triggers in the database insert the row with its event, copy `status` and `sale_start_date`, delete it with its event,
+    and count a `version` when a text of the event changes. The row is up to date when `indexed_version` is equal to that.
+    """
+
+    event = models.OneToOneField(
+        Event,
+        on_delete=models.DO_NOTHING,
+        primary_key=True,
+        related_name="search",
+        db_constraint=False,  # the migration adds it, with ON DELETE CASCADE
+    )
+    status = models.CharField(max_length=20)
+    sale_start_date = models.DateTimeField()
+    version = models.BigIntegerField(db_default=1)
+    indexed_version = models.BigIntegerField(db_default=0)
+    title = models.TextField(db_default="", db_collation="C")
+    names = ArrayField(models.IntegerField(), db_default=[])
+    listed = ArrayField(models.IntegerField(), db_default=[])
+    words = ArrayField(models.IntegerField(), db_default=[])
+    places = ArrayField(models.IntegerField(), db_default=[])
+    aliases = ArrayField(models.IntegerField(), db_default=[])
+
+    class Meta:
+        db_table = "event_search"
+        indexes = [
+            # Without a list of pending entries, which every search would have to read through.
+            GinIndex(
+                fields=["names", "listed", "words", "places", "aliases"],
+                name="event_search_by_terms",
+                fastupdate=False,
+            ),
+            models.Index(fields=["title"], name="event_search_by_title"),
+            models.Index(
+                "event", condition=models.Q(version__gt=models.F("indexed_version")), name="event_search_out_of_date"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class KeywordChange(models.Model):
+    """A mapping that was inserted, changed or deleted, by a trigger. Its events' terms are still to be made again."""
+
+    korean = models.TextField()
+    english = models.TextField()
+
+    class Meta:
+        db_table = "search_keyword_changes"
+
+    def __str__(self) -> str:
+        return f"{self.korean} / {self.english}"
+
+
+class FruitlessSearch(models.Model):
+    """A search that found nothing, and how often on that day. Nobody's name stands here."""
+
+    day = models.DateField(_("day"))
+    text = models.CharField(_("search text"), max_length=64)
+    times = models.IntegerField(_("times"), db_default=1)
+
+    class Meta:
+        db_table = "search_fruitless"
+        verbose_name = _("search that found nothing")
+        verbose_name_plural = _("searches that found nothing")
+        constraints = [models.UniqueConstraint(fields=["day", "text"], name="fruitless_search_once_a_day")]
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,25 +1,31 @@
 """Reading events. Each cached answer: its key, its reader and what forgets it stand together."""
 
+import logging
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.fields import ArrayField
-from django.db.models import BooleanField, Count, F, Func, Max, Min, OuterRef, Q, QuerySet, Subquery, TextField, Value
+from django.db import DatabaseError
+from django.db.models import Count, Max, Min, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
 
 from events.errors import EventNotFound
-from events.models import Event, KeywordMapping, SeatLayout
+from events.models import Event, SeatLayout
+from events.search.finding import find, read_query
+from events.search.index import index_out_of_date, is_up_to_date
+from events.search.suggesting import suggest
 from kernel.redis import caching
 from kernel.redis.rate_limits import Charge, RateLimit
 from kernel.redis.scripts import tagged_key
 from kernel.wire import timestamp
 
+logger = logging.getLogger(__name__)
+
 LIST_SECONDS = 30
 EVENT_SECONDS = 10
 MAX_CACHED_SEARCH = 64  # longer texts are rare, and would let a client fill Redis
-GRAMS_OF_SEARCH = 64  # characters of the search text that the index is asked for
 
 # Of an event `e`, at this moment. Only the dates decide, and whether it was cancelled: every other status is written down
 # later. An event that is sold out is on sale, too: a hold past its deadline may be taken over at once.
@@ -50,6 +56,7 @@ class EventPage:
         return f"events:list:{self.status}:{self.page}:{self.limit}:{self.search}"
 
 
+NOTHING = b'{"events":[],"pagination":{"page":1,'  # how a first page begins on which there is nothing
 EVERY_LIST = "events:list"  # the set of the keys of all cached pages
 
 
@@ -74,11 +81,11 @@ def forget_event_lists() -> None:
 
 
 def _event_list(wanted: EventPage) -> bytes:
+    if wanted.search:
+        return _search_list(wanted)
     matching = Event.objects.all()
     if wanted.status:
         matching = matching.filter(status=wanted.status)
-    if wanted.search:
-        matching = matching.filter(_contains_any(_spellings(wanted.search)))
     first = (wanted.page - 1) * wanted.limit
     total = matching.count()
     rows = (
@@ -86,9 +93,11 @@ def _event_list(wanted: EventPage) -> bytes:
         if first < total
         else []
     )
-    pages = -(-total // wanted.limit)
-    pagination = {"page": wanted.page, "limit": wanted.limit, "total": total, "totalPages": pages}
-    return caching.encode_json({"events": [_list_entry(row) for row in rows], "pagination": pagination})
+    return caching.encode_json({"events": [_list_entry(row) for row in rows], "pagination": _pagination(wanted, total)})
+
+
+def _pagination(wanted: EventPage, total: int) -> dict[str, int]:
+    return {"page": wanted.page, "limit": wanted.limit, "total": total, "totalPages": -(-total // wanted.limit)}
 
 
 LIST_FIELDS = (
@@ -123,40 +132,56 @@ def _list_entry(row: dict[str, Any]) -> dict[str, Any]:
 
 # --- The search -------------------------------------------------------------------------------------------------------
 
+MAX_INDEXED = 500  # events that a search indexes before it searches, if somebody else has changed them
 
-def _spellings(search: str) -> set[str]:
-    """The text itself, and the other spelling of every name that contains it, in lower case."""
-    mapped = KeywordMapping.objects.filter(Q(korean__icontains=search) | Q(english__icontains=search))
-    found = {search.lower()}
-    for korean, english in mapped.values_list("korean", "english"):
-        if search.lower() in korean.lower():
-            found.add(english.lower())
-        if search.lower() in english.lower():
-            found.add(korean.lower())
-    return found
+_indexing = threading.Lock()
 
 
-def _contains_any(texts: Iterable[str]) -> Q:
-    """Events whose `search_text` contains one of the texts, literally. The pairs of characters are for the index."""
-    condition = Q()
-    for text in sorted(texts):
-        literally = Q(search_text__contains=text)
-        if len(text) > 1:
-            grams = Func(Value(text[:GRAMS_OF_SEARCH], TextField()), function="bigrams", output_field=_GRAMS)
-            literally &= Q(_ContainsGrams(Func(F("search_text"), function="bigrams", output_field=_GRAMS), grams))
-        condition |= literally
-    return condition
+def _search_list(wanted: EventPage) -> bytes:
+    """One page of what a search finds, best first. `exact` says how many really fit, if others only resemble it."""
+    index_what_others_changed()
+    first = (wanted.page - 1) * wanted.limit
+    found = find(read_query(wanted.search), status=wanted.status, first=first, limit=wanted.limit)
+    entries = {row["id"]: _list_entry(row) for row in _with_price_range(Event.objects.filter(id__in=found.ids))}
+    pagination = _pagination(wanted, found.total)
+    if found.exact < found.total:
+        pagination["exact"] = found.exact
+    return caching.encode_json({"events": [entries[i] for i in found.ids if i in entries], "pagination": pagination})
 
 
-_GRAMS: "ArrayField[Any, Any]" = ArrayField(TextField())
+def index_what_others_changed() -> None:
+    """Indexes the events that somebody has written who does not know the index, so that a search finds them at once.
+
+    Does nothing where PostgreSQL only reads: the search then finds what is indexed.
+    """
+    if is_up_to_date():
+        return
+    with _indexing:  # or all searches of this moment would do the same
+        try:
+            if not is_up_to_date():
+                index_out_of_date(limit=MAX_INDEXED)
+        except DatabaseError as error:
+            logger.warning("a search could not index what has changed: %s", error)
 
 
-class _ContainsGrams(Func):
-    arg_joiner = " @> "
-    template = "(%(expressions)s)"
-    conditional = True
+def suggestions_key(search: str) -> str:
+    return f"events:suggest:{search}"
 
-    output_field = BooleanField()
+
+def suggestions(search: str, charge: Charge | None = None) -> bytes:
+    """At most eight texts that fit what somebody types, as JSON. Raises RateLimited, if a `charge` is given."""
+    if len(search) > MAX_CACHED_SEARCH:
+        if charge:
+            charge.limit.spend(charge.subject)
+        return _suggestions(search)
+    return caching.read_through(
+        suggestions_key(search), lambda: _suggestions(search), seconds=LIST_SECONDS, index=EVERY_LIST, charge=charge
+    )
+
+
+def _suggestions(search: str) -> bytes:
+    index_what_others_changed()
+    return caching.encode_json({"suggestions": [each.as_json() for each in suggest(search)] if search else []})
 
 
 # --- One event --------------------------------------------------------------------------------------------------------

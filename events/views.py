@@ -1,12 +1,13 @@
-"""GET /events and GET /events/:id."""
+"""GET /events, /events/suggest and /events/:id."""
 
 from functools import partial
 
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from events import effects, selectors
+from events import effects, selectors, services
 from events.models import Event
 from kernel.errors import InvalidInput
 from kernel.fastpath.response_cache import CacheDependency, cached_response
@@ -16,6 +17,7 @@ from kernel.wire import parse_id
 
 MAX_PAGE = 100
 MAX_SEARCH = 5000
+LIMITS = {"of_user": selectors.SEARCH, "of_address": selectors.SEARCH_BY_ADDRESS}
 
 
 class EventViewSet(ViewSet):
@@ -24,9 +26,17 @@ class EventViewSet(ViewSet):
     @cached_response
     def list(self, request: Request) -> tuple[Response, CacheDependency]:
         wanted = _wanted_page(request)
-        limits = {"of_user": selectors.SEARCH, "of_address": selectors.SEARCH_BY_ADDRESS}
-        answer = selectors.event_list(wanted, charge(request, **limits) if wanted.search else None)
+        answer = selectors.event_list(wanted, charge(request, **LIMITS) if wanted.search else None)
+        if wanted.search and answer.startswith(selectors.NOTHING) and not wanted.status:
+            services.note_fruitless_search(text=wanted.search)
         return Response(answer), CacheDependency(wanted.cache_key, answer)
+
+    @action(detail=False)
+    @cached_response
+    def suggest(self, request: Request) -> tuple[Response, CacheDependency]:
+        search = _search(single_parameters(request, "q"))
+        answer = selectors.suggestions(search, charge(request, **LIMITS) if search else None)
+        return Response(answer), CacheDependency(selectors.suggestions_key(search), answer)
 
     @cached_response
     def retrieve(self, request: Request, pk: str) -> tuple[Response, CacheDependency]:  # noqa: ARG002 - DRF's signature
@@ -39,14 +49,19 @@ class EventViewSet(ViewSet):
 
 def _wanted_page(request: Request) -> selectors.EventPage:
     given = single_parameters(request, "status", "q", "page", "limit")
-    status, search = given.get("status", ""), given.get("q", "").strip()
+    status, search = given.get("status", ""), _search(given)
     if status and status not in Event.Status.values:
         raise InvalidInput(f"Invalid status. It is one of {', '.join(Event.Status.values)}.")
-    if len(search) > MAX_SEARCH:
-        raise InvalidInput(f"q has more than {MAX_SEARCH} characters")
     return selectors.EventPage(
         status=status,
         search=search,
         page=positive_integer(given.get("page", "1"), "page"),
         limit=min(positive_integer(given.get("limit", "10"), "limit"), MAX_PAGE),
     )
+
+
+def _search(given: dict[str, str]) -> str:
+    search = given.get("q", "").strip()
+    if len(search) > MAX_SEARCH:
+        raise InvalidInput(f"q has more than {MAX_SEARCH} characters")
+    return search

@@ -42,6 +42,7 @@ class DomainError(Exception):
     retry_after: int | None = None  # seconds
     template: str = ""
     values: Mapping[str, Any] = {}
+    details: Mapping[str, Any] = {}  # for programs, what the code alone does not tell
 
     def __init__(self, message: str | None = None) -> None:
         if message is not None:

@@ -145,6 +145,9 @@ def checksums(table: Table, rows: str) -> Checksums:
     return combine_checksums(fetch_all(checksum_query(table, rows), {}))
 
 
+DERIVED = {"event_search"}  # the service itself makes their rows from those of others
+
+
 def check_only_imported_rows() -> None:
     """Raises LegacyImportError if the tables have rows that the import did not write."""
     counts = {}
@@ -173,7 +176,7 @@ def delete_imported_rows() -> None:
         {"tables": list(TABLES)},
     )
     other_tables = [table["name"] for table in referring]
-    _check_no_rows({name: _count(name) for name in other_tables})
+    _check_no_rows({name: _count(name) for name in other_tables if name not in DERIVED})
     execute(f"TRUNCATE {', '.join([*TABLES, *other_tables])}")
     drop_tables(with_record=True)
 

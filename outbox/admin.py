@@ -91,7 +91,9 @@ class SubscriberAdmin(ObjectActionAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[MessageSubscriber]:
         pending = Count("deliveries", filter=Q(deliveries__status=Delivery.Status.PENDING))
-        subscribers: QuerySet[MessageSubscriber] = super().get_queryset(request).annotate(pending=pending)
+        subscribers: QuerySet[MessageSubscriber] = (
+            super().get_queryset(request).filter(is_internal=False).annotate(pending=pending)
+        )
         return subscribers
 
     def get_object_links(self, request: HttpRequest, obj: MessageSubscriber) -> list[tuple[str, str]]:  # noqa: ARG002

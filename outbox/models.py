@@ -64,6 +64,8 @@ class MessageSubscriber(models.Model):
     url = models.CharField(_("URL"), max_length=500, blank=True, db_default="", default="")
     kinds = ArrayField(models.CharField(max_length=40), verbose_name=_("messages"))
     is_active = models.BooleanField(_("active"), db_default=True, default=True)
+    # A part of this service that reads the messages: settings say whether it is active, and the admin does not show it.
+    is_internal = models.BooleanField(db_default=False, default=False, editable=False)
     secret = models.CharField(max_length=100, editable=False)
     # Signs, too, until it is no longer valid.
     previous_secret = models.CharField(max_length=100, null=True, editable=False)

@@ -20,6 +20,7 @@ def record(source: str, *, kinds: str, subject: str, event: str, data: str, name
     SELECT told.kind, {subject}, {event}, {data}
     FROM {source}, unnest({kinds}) AS told (kind)
     WHERE told.kind = ANY({_SUBSCRIBED})
+    RETURNING id
 )"""
 
 

@@ -30,6 +30,11 @@ def publish_cleared(event_id: UUID) -> None:
     _publish(event_id, realtime.queue_cleared(event_id))
 
 
+def publish_offers(*, event_id: UUID, offers: Sequence[realtime.Offer]) -> None:
+    """Places were offered to users who are on the waiting list of the event."""
+    _publish(event_id, realtime.waitlist_advanced(offers))
+
+
 def _publish(event_id: UUID, message: realtime.Message) -> None:
     published = orjson.dumps({"messages": [message]})
     with suppress(RedisUnavailable):

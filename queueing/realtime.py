@@ -5,12 +5,23 @@ Positions are not published: each process reads those of its own clients.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TypedDict
 from uuid import UUID
 
 from kernel.realtime.channel import Message as Message
 from kernel.redis.scripts import tagged_key
 from kernel.wire import timestamp
 from queueing.states import Admission, AdmissionRound
+
+
+class Offer(TypedDict):
+    """A pending reservation that somebody on the waiting list has got."""
+
+    userId: str
+    reservationId: str
+    reservationNumber: str
+    totalAmount: int
+    expiresAt: str
 
 
 def channel(event_id: UUID) -> str:
@@ -31,6 +42,11 @@ def queue_advanced(last: AdmissionRound, admitted: Sequence[Admission]) -> Messa
         "now": last.now,
         "admitted": [(one.user_id, one.until) for one in admitted],
     }
+
+
+def waitlist_advanced(offers: Sequence[Offer]) -> Message:
+    """Each process tells its own users."""
+    return {"type": "waitlist-advanced", "offers": list(offers)}
 
 
 # --- To clients -------------------------------------------------------------------------------------------------------
@@ -72,6 +88,17 @@ def entry_allowed(event_id: UUID, *, user_id: str, pass_: str, until: int) -> Me
         "message": "입장이 허용되었습니다. 잠시 후 자동으로 이동합니다.",
         "pass": pass_,
         "expiresAt": _timestamp(until),
+    }
+
+
+def waitlist_offered(event_id: UUID, offer: Offer) -> Message:
+    """Only for the user to whom the places are offered."""
+    return {
+        "type": "waitlist-offered",
+        "eventId": event_id,
+        **offer,
+        "expiresAt": timestamp(datetime.fromisoformat(offer["expiresAt"])),
+        "message": "대기하신 좌석 또는 티켓이 확보되었습니다. 시간 안에 결제해주세요.",
     }
 
 

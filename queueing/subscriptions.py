@@ -134,6 +134,8 @@ class QueueChannel:
                     self._on_advanced(message)
                 case "queue-cleared":
                     self._on_cleared(message)
+                case "waitlist-advanced":
+                    self._on_offers(message["offers"])
                 case "hello":  # publications may have been missed
                     self._refresh_soon(self._subscribers.values())
 
@@ -178,6 +180,11 @@ class QueueChannel:
             for start in range(0, len(users), MAX_USERS_PER_CALL):
                 chunk = users[start : start + MAX_USERS_PER_CALL]
                 await run_in_thread(services.take_cleared, event_id=self.event_id, users=chunk)
+
+    def _on_offers(self, offers: Iterable[realtime.Offer]) -> None:
+        for offer in offers:
+            if subscriber := self._subscribers.get(offer["userId"]):
+                subscriber.send(realtime.waitlist_offered(self.event_id, offer))
 
     def _on_admitted(self, subscriber: QueueSubscriber, pass_: str, until: int) -> None:
         subscriber.state, subscriber.position, subscriber.pass_, subscriber.ticket = "active", 0, pass_, ""

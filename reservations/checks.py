@@ -32,6 +32,11 @@ def check_limits(**_: Any) -> list[CheckMessage]:
         messages.append(Error("HOLD_MAX_SECONDS must be from RESERVATION_SECONDS to a day.", id="ticketservice.E042"))
     if not 0 <= settings.LATE_PAYMENT_SECONDS <= 86_400:
         messages.append(Error("LATE_PAYMENT_SECONDS must be from 0 to a day.", id="ticketservice.E043"))
+    if not 1 <= settings.OFFER_SECONDS <= min(settings.UNPAID_HOLD_SECONDS or 86_400, settings.HOLD_MAX_SECONDS):
+        problem = (
+            "OFFER_SECONDS must be from 1 second to HOLD_MAX_SECONDS, and to UNPAID_HOLD_SECONDS if that is not 0."
+        )
+        messages.append(Error(problem, id="ticketservice.E045"))
     if not 0 <= settings.CANCELLATION_HOURS <= 8760:
         messages.append(Error("CANCELLATION_HOURS must be from 0 to a year.", id="ticketservice.E044"))
     return messages

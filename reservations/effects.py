@@ -62,6 +62,31 @@ def stock_was_changed(*, event_id: UUID, stock: Sequence[dict[str, Any]]) -> Non
     seats.publish_stock(event_id=event_id, stock=stock)
 
 
+def places_were_offered(*, event_id: UUID, offers: Sequence[Mapping[str, Any]]) -> None:
+    """`offers`: {reservation, seats, stock} of each, `seats` being the changes by id."""
+    metrics.waitlist_offers.labels(event_id=str(event_id)).inc(len(offers))
+    locked = {UUID(seat_id): change for offer in offers for seat_id, change in offer["seats"].items()}
+    stock = {changed["id"]: changed for offer in offers for changed in offer["stock"]}
+    if locked:
+        metrics.seats_reserved.labels(event_id=str(event_id)).inc(len(locked))
+        seats.publish_offered(event_id=event_id, changes=locked)
+    if stock:
+        tickets = sum(item["quantity"] for offer in offers for item in offer["items"] if item["ticketTypeId"])
+        metrics.tickets_reserved.labels(event_id=str(event_id)).inc(tickets)
+        seats.publish_stock(event_id=event_id, stock=list(stock.values()))
+    queueing.publish_offers(event_id=event_id, offers=[_offer(offer["reservation"]) for offer in offers])
+
+
+def _offer(reservation: Mapping[str, Any]) -> queueing.Offer:
+    return queueing.Offer(
+        userId=reservation["user_id"],
+        reservationId=reservation["id"],
+        reservationNumber=reservation["reservation_number"],
+        totalAmount=reservation["total_amount"],
+        expiresAt=reservation["deadline"],
+    )
+
+
 def reservation_was_cancelled(*, event_id: UUID, user_id: UUID) -> None:
     queueing.end_admission(event_id=event_id, user_id=user_id, cause="cancelled")
 

@@ -211,6 +211,59 @@ class NotPaid(PaymentRefused):
     code = "NOT_PAID"
 
 
+class WaitlistOff(DomainError):
+    message = "대기자 명단을 운영하지 않는 이벤트입니다."
+    code = "WAITLIST_OFF"
+    result_envelope = True
+    shows_code = True
+
+
+class PlacesAvailable(DomainError):
+    """What somebody wants to wait for can be reserved now."""
+
+    kind = Kind.CONFLICT
+    message = "지금 예매할 수 있는 좌석 또는 티켓이 있습니다."
+    code = "PLACES_AVAILABLE"
+    result_envelope = True
+    shows_code = True
+
+
+class WaitingAlready(DomainError):
+    """The buyer waits for something else of the event, and would lose that position."""
+
+    kind = Kind.CONFLICT
+    message = "이미 다른 조건으로 대기 중입니다. 먼저 대기를 취소해주세요."
+    code = "WAITING_ALREADY"
+    result_envelope = True
+    shows_code = True
+
+
+class OfferIsOpen(DomainError):
+    kind = Kind.CONFLICT
+    message = "이미 확보된 좌석 또는 티켓이 있습니다. 결제하거나 취소해주세요."
+    code = "OFFER_IS_OPEN"
+    result_envelope = True
+    shows_code = True
+
+
+class NotWaiting(DomainError):
+    """Somebody leaves a waiting list without being on it, or having an offer."""
+
+    kind = Kind.NOT_FOUND
+    message = "대기 중이 아닙니다."
+    code = "NOT_WAITING"
+    result_envelope = True
+    shows_code = True
+
+
+class NotFree(DomainError):
+    kind = Kind.CONFLICT
+    message = _("결제가 필요한 예매입니다.")
+    code = "NOT_FREE"
+    result_envelope = True
+    shows_code = True
+
+
 class IdempotencyKeyReused(DomainError):
     kind = Kind.UNPROCESSABLE
     message = "Idempotency-Key가 다른 요청에 사용되었습니다."

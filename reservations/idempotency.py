@@ -26,7 +26,7 @@ from reservations.errors import (
     TicketLimitReached,
     UnpaidTimeUsedUp,
 )
-from seats.errors import SeatBeingChosen, SeatTakenCached
+from seats.errors import NoSeatsTogether, OrphanSeats, SeatBeingChosen, SeatTakenCached
 
 LIFE = "24 hours"
 
@@ -119,6 +119,8 @@ _TRANSIENT = (
     TicketLimitReached,
     SeatRecentlyReleased,
     UnpaidTimeUsedUp,
+    OrphanSeats,
+    NoSeatsTogether,
 )
 # Kinds of rejections that stay.
 _FINAL = (Kind.INVALID, Kind.NOT_FOUND)

@@ -8,6 +8,7 @@ reservations_confirmed = Counter("reservations_confirmed_total", "Reservations t
 reservations_ended = Counter(
     "reservations_ended_total", "Reservations that were cancelled, expired or refunded", ["reason"]
 )
+waitlist_offers = Counter("waitlist_offers_total", "Places offered to somebody on the waiting list", ["event_id"])
 invariant_violations = Gauge(
     "invariant_violations",
     "Violations that the last audit found, by check",

@@ -1,4 +1,4 @@
-"""Tables `reservations`, `reservation_items`, `payments`, `refunds` and `idempotency_keys`."""
+"""Tables `reservations`, `reservation_items`, `payments`, `refunds`, `idempotency_keys` and `waitlist_entries`."""
 
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
@@ -230,3 +230,62 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class WaitlistEntry(models.Model):
+    """A buyer's place on an event's waiting list, or what has become of it. `services.offering` makes the offers."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        OFFERED = "offered", _("offered")
+        LEFT = "left", _("left")
+
+    # The order of the list: assigned while nobody else can join the event's list.
+    id = models.BigAutoField(primary_key=True)
+    event = models.ForeignKey(
+        Event, on_delete=models.CASCADE, db_index=False, related_name="waitlist", verbose_name=_("event")
+    )
+    user_id = models.UUIDField(_("user"))
+    quantity = models.IntegerField(_("quantity"))
+    # What is wanted: seats of this section, or tickets of this type. Neither: any seats, or tickets of any one type.
+    section = models.CharField(_("section"), max_length=50, null=True)
+    ticket_type = models.ForeignKey(
+        TicketType, on_delete=models.CASCADE, null=True, related_name="+", verbose_name=_("ticket type")
+    )
+    status = models.CharField(_("status"), max_length=10, choices=Status, db_default=Status.WAITING)
+    # The offer. What has become of it, this reservation says.
+    reservation = models.OneToOneField(
+        Reservation, on_delete=models.CASCADE, null=True, related_name="+", verbose_name=_("reservation")
+    )
+    created_at = models.DateTimeField(_("waiting since"), db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
+
+    class Meta:
+        db_table = "waitlist_entries"
+        verbose_name = _("waiting list entry")
+        verbose_name_plural = _("waiting list")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["event", "user_id"], condition=models.Q(status="waiting"), name="waits_once_for_an_event"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["waiting", "offered", "left"]), name="waitlist_status_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(status="offered", reservation__isnull=False)
+                | (~models.Q(status="offered") & models.Q(reservation__isnull=True)),
+                name="waitlist_offer_is_a_reservation",
+            ),
+            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="waitlist_quantity_positive"),
+            models.CheckConstraint(
+                condition=models.Q(section__isnull=True) | models.Q(ticket_type__isnull=True),
+                name="waitlist_section_or_ticket_type",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["event", "id"], condition=models.Q(status="waiting"), name="waitlist_in_order"),
+            models.Index(fields=["user_id", "event", "-id"], name="waitlist_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,7 +1,7 @@
 """Reading reservations."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,9 @@ from events.models import Event
 from kernel.db.sql import fetch_all
 from kernel.wire import timestamp
 from queueing.selectors import join_challenge_parameters
-from reservations.errors import RefundNotFound, ReservationNotFound, SeatReservationNotFound
-from reservations.models import Refund, Reservation, ReservationItem
+from reservations import entry_codes as codes
+from reservations.errors import NotPaid, RefundNotFound, ReservationNotFound, SeatReservationNotFound
+from reservations.models import Refund, Reservation, ReservationItem, WaitlistEntry
 
 # Whether a row of `reservations` is a hold past its deadline. It has expired to every operation, swept or not.
 IS_OVERDUE = "(status = 'pending' AND deadline IS NOT NULL AND deadline <= now())"
@@ -179,6 +180,89 @@ def _seat_of(item: ReservationItem) -> dict[str, Any]:
     }
 
 
+# --- The waiting list -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitlistPosition:
+    """A buyer's latest entry on the waiting list of an event.
+
+    `state`: "none" if there never was one, "waiting", "left", "offered" while the offer can be taken, and afterwards the
+    status of the reservation that it was. `position` is 0 unless the buyer waits, and `reservation_id` None before an offer.
+    """
+
+    state: str
+    position: int = 0
+    quantity: int = 0
+    section: str | None = None
+    ticket_type_id: UUID | None = None
+    joined_at: datetime | None = None
+    reservation_id: UUID | None = None
+    number: str | None = None
+    total_amount: int | None = None
+    expires_at: datetime | None = None
+
+
+_POSITION = """
+SELECT w.quantity, w.section, w.ticket_type_id, w.created_at AS joined_at, r.id AS reservation_id,
+       r.reservation_number AS number, r.total_amount, r.deadline AS expires_at,
+       CASE WHEN r.id IS NULL THEN w.status WHEN r.status <> 'pending' THEN r.status
+            WHEN r.deadline > now() THEN 'offered' ELSE 'expired' END AS state,
+       CASE w.status WHEN 'waiting' THEN (
+           SELECT count(*) FROM waitlist_entries o WHERE o.event_id = w.event_id AND o.status = 'waiting' AND o.id <= w.id
+       ) ELSE 0 END AS position
+FROM events e LEFT JOIN LATERAL (
+    SELECT * FROM waitlist_entries w WHERE w.user_id = %(user_id)s AND w.event_id = e.id ORDER BY w.id DESC LIMIT 1
+) w ON true LEFT JOIN reservations r ON r.id = w.reservation_id
+WHERE e.id = %(event_id)s
+"""
+
+
+def waitlist_position(*, user_id: UUID, event_id: UUID) -> WaitlistPosition:
+    """Where a buyer is on the waiting list of an event. Raises EventNotFound."""
+    rows = fetch_all(_POSITION, {"user_id": user_id, "event_id": event_id})
+    if not rows:
+        raise EventNotFound
+    return WaitlistPosition(**rows[0]) if rows[0]["state"] is not None else WaitlistPosition(state="none")
+
+
+def waitlist_terms(event: Event) -> dict[str, Any]:
+    """Whether there is a waiting list, for how long an offer can be taken, and how many wait."""
+    terms: dict[str, Any] = {"isOpen": event.has_waitlist, "offerSeconds": settings.OFFER_SECONDS, "waiting": 0}
+    if event.has_waitlist:
+        terms["waiting"] = WaitlistEntry.objects.filter(event=event, status=WaitlistEntry.Status.WAITING).count()
+    return terms
+
+
+def entry_codes(*, user_id: UUID, reservation_id: UUID) -> list[dict[str, Any]]:
+    """An entry code for each seat and ticket of a paid reservation. Raises ReservationNotFound, NotPaid."""
+    found = _with_items(Reservation.objects.filter(id=reservation_id, user_id=user_id, event__isnull=False)).first()
+    if found is None:
+        raise ReservationNotFound
+    if found.status != Reservation.Status.CONFIRMED:
+        raise NotPaid
+    return [
+        _entry_code(found, item, number)
+        for item in found.items.all()
+        if item.is_live
+        for number in range(1, item.quantity + 1)
+    ]
+
+
+def _entry_code(found: Reservation, item: ReservationItem, number: int) -> dict[str, Any]:
+    name = _item(item)["ticketTypeName"]
+    claims = {"sub": f"{item.id}.{number}", "event": str(found.event_id), "for": name}
+    code = codes.sign(claims)
+    return {
+        "code": code,
+        "qr": codes.qr_path(code),
+        "seatId": item.seat_id,
+        "seatLabel": item.seat.seat_label if item.seat else None,
+        "ticketTypeId": item.ticket_type_id,
+        "ticketTypeName": item.ticket_type.name if item.ticket_type else None,
+    }
+
+
 # --- The terms of a sale ----------------------------------------------------------------------------------------------
 
 
@@ -194,7 +278,9 @@ def sale_terms(event_id: UUID) -> dict[str, Any]:
         "eventId": event.id,
         "limits": _limits(event),
         "payment": payment_terms(event),
+        "seats": {"forbidsOrphanSeats": event.forbids_orphan_seats},
         "joinChallenge": join_challenge_parameters(),
+        "waitlist": waitlist_terms(event),
     }
 
 

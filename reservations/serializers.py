@@ -16,13 +16,14 @@ from kernel.wire import parse_id, timestamp
 from reservations.errors import RESERVATION_STATUS
 from reservations.idempotency import IdempotentRequest, idempotent_request
 from reservations.models import Reservation
-from reservations.selectors import Page
-from reservations.services import CancelledPart, Hold, Part, ReservedSeats, ReservedTickets
+from reservations.selectors import Page, WaitlistPosition
+from reservations.services import CancelledPart, Hold, Part, ReservedSeats, ReservedTickets, WaitlistWish, Wish
 from seats.models import Seat
 
 MAX_ITEMS = 50
 MAX_PART = 100  # items of a part: a reservation has at most so many seats
 MAX_QUANTITY = 2**31 - 1
+MAX_SECTION = 50
 
 
 # --- In ---------------------------------------------------------------------------------------------------------------
@@ -43,6 +44,26 @@ def seat_list(data: dict[str, Any]) -> list[object]:
 
 def parse_seat_ids(seat_ids: Sequence[object]) -> list[UUID]:
     return [parse_id(seat_id, "Invalid seat ID format") for seat_id in seat_ids]
+
+
+def requested_best_seats(data: dict[str, Any]) -> tuple[UUID, Wish]:
+    """Event and wish of POST /seats/best-available."""
+    event_id = parse_id(data.get("eventId"), "Invalid event ID format")
+    quantity, section = data.get("quantity"), data.get("section")
+    max_price, is_accessible = data.get("maxPrice"), data.get("accessible", False)
+    if type(quantity) is not int:
+        raise InvalidInput("수량은 정수여야 합니다.")
+    if quantity < 1:
+        raise InvalidInput("수량은 1 이상이어야 합니다.")
+    if section is not None and not (
+        isinstance(section, str) and 1 <= len(section) <= MAX_SECTION and "\0" not in section
+    ):
+        raise InvalidInput(f"section must be a text of 1 to {MAX_SECTION} characters")
+    if max_price is not None and not (type(max_price) is int and 0 <= max_price <= MAX_QUANTITY):
+        raise InvalidInput("maxPrice must be a whole number of won")
+    if type(is_accessible) is not bool:
+        raise InvalidInput("accessible must be true or false")
+    return event_id, Wish(quantity=quantity, section=section, max_price=max_price, is_accessible=is_accessible)
 
 
 def requested_tickets(data: dict[str, Any]) -> tuple[UUID, dict[UUID, int]]:
@@ -83,6 +104,21 @@ def requested_part(request: Request) -> Part | None:
             raise InvalidInput("수량은 1 이상이어야 합니다.")
         quantities[type_id] = quantities.get(type_id, 0) + quantity
     return Part(seat_ids=list(dict.fromkeys(seat_ids)), quantities=quantities, request_key=idempotency_key(request))
+
+
+def waitlist_wish(data: dict[str, Any]) -> WaitlistWish:
+    """What somebody wants to wait for. Raises InvalidInput."""
+    quantity, section, type_id = data.get("quantity"), data.get("section"), data.get("ticketTypeId")
+    if type(quantity) is not int:
+        raise InvalidInput("수량은 정수여야 합니다.")
+    if not 1 <= quantity <= MAX_QUANTITY:
+        raise InvalidInput("수량은 1 이상이어야 합니다.")
+    if section is not None and type_id is not None:
+        raise InvalidInput("section and ticketTypeId exclude each other")
+    if section is not None and (not isinstance(section, str) or not 1 <= len(section) <= 50 or "\0" in section):
+        raise InvalidInput("Invalid section")
+    ticket_type_id = None if type_id is None else parse_id(type_id, "Invalid ticketTypeId format")
+    return WaitlistWish(quantity=quantity, section=section, ticket_type_id=ticket_type_id)
 
 
 def _requested_ticket(item: object) -> tuple[UUID, int]:
@@ -223,6 +259,25 @@ def hold(found: Hold) -> dict[str, Any]:
         "expiresAt": timestamp(found.expires_at),
         "latestExpiresAt": timestamp(found.latest),
         "isBeingPaid": found.is_being_paid,
+    }
+
+
+def waitlist_position(event_id: UUID, found: WaitlistPosition) -> dict[str, Any]:
+    offer = {
+        "reservationId": found.reservation_id,
+        "reservationNumber": found.number,
+        "totalAmount": found.total_amount,
+        "expiresAt": timestamp(found.expires_at),
+    }
+    return {
+        "eventId": event_id,
+        "state": found.state,
+        "position": found.position,
+        "quantity": found.quantity,
+        "section": found.section,
+        "ticketTypeId": found.ticket_type_id,
+        "joinedAt": timestamp(found.joined_at),
+        "offer": offer if found.reservation_id else None,
     }
 
 

@@ -8,15 +8,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from contacts import services as contacts
 from kernel.http.permissions import BearerToken, IsAuthenticated, IsInternalService, MayConfirm, MayRefund, user_of
 from kernel.http.rest import body_of
 from kernel.http.urls import fast_path
 from kernel.wire import parse_id
 from queueing import services as queueing
 from queueing.services import Visitor
-from reservations import selectors, serializers, services
+from reservations import entry_codes, selectors, serializers, services
 from seats.models import Seat
 
+EVENT = "(?P<event_id>[^/]+)"
 FOR_BUYERS: dict[str, Any] = {"authentication_classes": [BearerToken], "permission_classes": [IsAuthenticated]}
 
 
@@ -29,6 +31,11 @@ def visitor(request: Request, event_id: UUID) -> Visitor:
     return queueing.identify_visitor(
         event_id=event_id, user_id=buyer(request), pass_=request.META.get("HTTP_QUEUE_PASS", "")
     )
+
+
+def keep_contact(request: Request) -> None:
+    """After something was reserved or is waited for: mail about it goes there, where mail is on."""
+    contacts.keep_contact(user_of(request), accept_language=request.META.get("HTTP_ACCEPT_LANGUAGE", ""))
 
 
 class SeatReservationViewSet(ViewSet):
@@ -46,12 +53,41 @@ class SeatReservationViewSet(ViewSet):
             seat_ids=serializers.parse_seat_ids(seat_ids),
             request=idempotent_request,
         )
+        keep_contact(request)
+        return serializers.reserved_seats(reserved)
+
+    @action(detail=False, methods=["post"], url_path="best-available", **FOR_BUYERS)
+    @fast_path(status=201)
+    def best_available(self, request: Request) -> dict[str, Any]:
+        event_id, wish = serializers.requested_best_seats(body_of(request))
+        idempotent_request = serializers.idempotent(request)
+        services.check_seat_limit(event_id=event_id, count=wish.quantity, request=idempotent_request)
+        reserved = services.reserve_best_seats(
+            buyer=visitor(request, event_id), event_id=event_id, wish=wish, request=idempotent_request
+        )
+        keep_contact(request)
         return serializers.reserved_seats(reserved)
 
     @action(detail=False, url_path="reservation/(?P<reservation_id>[^/]+)", **FOR_BUYERS)
     def reservation(self, request: Request, reservation_id: str) -> Response:
         wanted = parse_id(reservation_id, "Invalid reservation ID format")
         return Response({"reservation": selectors.seat_reservation(user_id=buyer(request), reservation_id=wanted)})
+
+
+class EntryCodeViewSet(ViewSet):
+    """Below /reservations: what a buyer shows at the door, and what it is verified with."""
+
+    lookup_value_regex = "[^/]+"
+
+    @action(detail=False, url_path="entry-keys")
+    def entry_keys(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
+        return Response({"keys": entry_codes.public_keys()})
+
+    @action(detail=True, url_path="entry-codes", **FOR_BUYERS)
+    def entry_codes(self, request: Request, pk: str) -> Response:
+        wanted = parse_id(pk, "Invalid id format")
+        found = selectors.entry_codes(user_id=buyer(request), reservation_id=wanted)
+        return Response({"entryCodes": found}, headers={"Cache-Control": "no-store"})
 
 
 class ReservationViewSet(ViewSet):
@@ -68,6 +104,7 @@ class ReservationViewSet(ViewSet):
             quantities=quantities,
             request=serializers.idempotent(request),
         )
+        keep_contact(request)
         return serializers.reserved_tickets(reserved)
 
     @action(detail=False)
@@ -102,6 +139,31 @@ class ReservationViewSet(ViewSet):
         held = services.seats_held(user_id=buyer(request), reservation_id=parse_id(pk, "Invalid id format"))
         changed = services.change_seats(buyer=visitor(request, held.event_id), held=held, seat_ids=seat_ids)
         return serializers.reserved_seats(changed, message="좌석이 변경되었습니다.", status=Seat.Status.LOCKED)
+
+
+class WaitlistViewSet(ViewSet):
+    """Waiting for places of an event that is sold out."""
+
+    authentication_classes = [BearerToken]
+    permission_classes = [IsAuthenticated]
+
+    @action(detail=False, methods=["get", "post"], url_path=EVENT)
+    def position(self, request: Request, event_id: str) -> Response:
+        wanted = parse_id(event_id, "Invalid event ID format")
+        if request.method == "GET":
+            found = selectors.waitlist_position(user_id=buyer(request), event_id=wanted)
+            return Response({"waitlist": serializers.waitlist_position(wanted, found)})
+        wish = serializers.waitlist_wish(body_of(request))
+        joined = services.join_waitlist(user_id=buyer(request), event_id=wanted, wish=wish)
+        keep_contact(request)
+        waitlist = serializers.waitlist_position(wanted, joined)
+        return Response({"message": "대기자 명단에 등록되었습니다.", "waitlist": waitlist}, status=201)
+
+    @action(detail=False, methods=["post"], url_path=f"{EVENT}/leave")
+    def leave(self, request: Request, event_id: str) -> Response:
+        wanted = parse_id(event_id, "Invalid event ID format")
+        services.leave_waitlist(user_id=buyer(request), event_id=wanted)
+        return Response({"message": "대기가 취소되었습니다."})
 
 
 class SaleViewSet(ViewSet):

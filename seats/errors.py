@@ -1,8 +1,9 @@
 """Errors that concern seats."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
 from types import MappingProxyType
+from typing import Any
 from uuid import UUID
 
 from kernel.errors import DomainError, InvalidInput, Kind
@@ -35,6 +36,13 @@ class SeatNotFound(DomainError):
     result_envelope = True
 
 
+class SectionNotFound(DomainError):
+    message = "구역을 찾을 수 없습니다."
+    code = "SECTION_NOT_FOUND"
+    result_envelope = True
+    shows_code = True
+
+
 class SeatBeingChosen(DomainError):
     message = "다른 사용자가 선택 중인 좌석입니다. 잠시 후 다시 시도해주세요."
     code = "SEAT_BEING_CHOSEN"
@@ -56,3 +64,28 @@ class SeatTaken(DomainError):
 
 class SeatTakenCached(SeatTaken):
     """PostgreSQL has rejected another buyer within the last second, and was not asked again. The next time it may accept."""
+
+
+class OrphanSeats(DomainError):
+    """The buyer's choice would leave seats alone, {id, seat_label}, where the event forbids it.
+
+    `choice` are seats that leave none, {id, seat_label, price}.
+    """
+
+    code = "ORPHAN_SEATS"
+    result_envelope = True
+    shows_code = True
+
+    def __init__(self, *, orphans: Sequence[Mapping[str, Any]], choice: Sequence[Mapping[str, Any]]) -> None:
+        self.details = {"orphanSeats": orphans, "suggestedSeats": choice}
+        labels = ", ".join(seat["seat_label"] for seat in orphans)
+        super().__init__(f"한 좌석만 남게 되어 선택할 수 없습니다. 다른 좌석을 선택해주세요. ({labels})")
+
+
+class NoSeatsTogether(DomainError):
+    """So many seats are not available, not even in two rows; or not those that the buyer wants."""
+
+    message = "조건에 맞는 좌석이 없습니다. 매수나 조건을 바꿔 다시 시도해주세요."
+    code = "NO_SEATS_TOGETHER"
+    result_envelope = True
+    shows_code = True

@@ -26,6 +26,14 @@ class Seat(models.Model):
     seat_label = models.CharField(_("seat"), max_length=20)
     price = models.IntegerField(_("price (won)"))
     status = models.CharField(_("status"), max_length=20, choices=Status, db_default=Status.AVAILABLE)
+    # The seat's middle, in seats to the right of the middle of the stage and rows behind the stage.
+    x = models.FloatField(db_default=0, editable=False)
+    y = models.FloatField(db_default=0, editable=False)
+    # Neighbours have consecutive positions in one row and block; between blocks are aisles. Block 0: somebody who does not
+    # know these columns has added the seat, and `services.place_seats` has not placed it yet.
+    block = models.SmallIntegerField(db_default=0, editable=False)
+    position = models.IntegerField(db_default=0, editable=False)
+    accessible = models.BooleanField(_("accessible"), db_default=False)
     created_at = models.DateTimeField(_("created"), db_default=Now(), editable=False)
     updated_at = models.DateTimeField(_("last changed"), db_default=Now(), auto_now=True)
 
@@ -42,6 +50,7 @@ class Seat(models.Model):
             ),
             models.CheckConstraint(condition=models.Q(price__gte=0), name="seat_price_not_negative"),
         ]
+        indexes = [models.Index(fields=["event"], condition=models.Q(block=0), name="seats_to_place")]
 
     def __str__(self) -> str:
         return self.seat_label

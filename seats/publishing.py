@@ -72,6 +72,11 @@ def publish_locked(
     _publish_seat_map(event_id, messages, locks=locks.keys, token=locks.token, stage=stage)
 
 
+def publish_offered(*, event_id: UUID, changes: Mapping[UUID, int]) -> None:
+    """Seats were locked for somebody who did not ask for them at this moment, and so has no locks in Redis."""
+    _publish_seat_map(event_id, realtime.seats_changed("seat-locked", event_id=event_id, changes=changes))
+
+
 def publish_sold(*, event_id: UUID, changes: Mapping[UUID, int]) -> None:
     _publish_seat_map(event_id, realtime.seats_changed("seat-sold", event_id=event_id, changes=changes), stage="paid")
 

@@ -25,6 +25,7 @@ from kernel.observability.request_context import accept_request_id, current_requ
 from kernel.realtime import consumers  # noqa: E402 - these need Django to be set up
 from queueing.consumers import QueueConsumer  # noqa: E402
 from seats.consumers import SeatConsumer  # noqa: E402
+from shop.sockets import CookieSocket  # noqa: E402
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -77,6 +78,8 @@ SOCKETS: tuple[tuple[re.Pattern[str], Callable[[str], Any]], ...] = (
     (re.compile("/ws/queue/([^/]+)/?"), QueueConsumer),
     (re.compile(r"/(socket\.io)/?"), lambda _: socketio),
 )
+if settings.SHOP_ENABLED:
+    SOCKETS += ((re.compile("/shop/ws/queue/([^/]+)/?"), lambda event_id: CookieSocket(QueueConsumer(event_id))),)
 
 
 def _set_request_id(scope: dict[str, Any]) -> None:

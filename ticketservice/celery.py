@@ -1,8 +1,8 @@
 """The Celery application of `worker` and `beat`.
 
 It has four queues: `admission` for the waiting room, which needs only Redis and continues without PostgreSQL; `ticks` for
-the other tasks of every second; `webhooks` for sending webhooks; `work` for everything else. `manage.py worker` runs a
-worker process for each, so that a slow task never delays those of every second.
+the other tasks of every second; `webhooks` for sending webhooks and mail; `work` for everything else. `manage.py worker`
+runs a worker process for each, so that a slow task never delays those of every second.
 """
 
 import logging
@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, setup_logging
+from django.conf import settings
 
 logger = logging.getLogger(__name__)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ticketservice.settings")
@@ -43,6 +44,7 @@ app.conf.update(
         "reservations.tasks.sweep": {"queue": "ticks"},
         "seats.tasks.update_statuses": {"queue": "ticks"},
         "outbox.tasks.deliver": {"queue": "webhooks"},
+        "mail.tasks.send_mails": {"queue": "webhooks"},
     },
     worker_send_task_events=False,
     worker_enable_remote_control=False,
@@ -70,9 +72,25 @@ app.conf.update(
             "options": {"expires": 3500},
         },
         "purge-messages": {"task": "outbox.tasks.purge_messages", "schedule": 3600.0, "options": {"expires": 3500}},
+        "purge-contacts": {"task": "mail.tasks.purge", "schedule": 3600.0, "options": {"expires": 3500}},
+        "index-search": {"task": "events.tasks.index_search", "schedule": 5.0, "options": {"expires": 4.5}},
         "audit": {"task": "reservations.tasks.audit", "schedule": 600.0, "options": {"expires": 550}},
     },
 )
+
+
+@app.on_after_configure.connect
+def schedule_mail(source: Any, **_: Any) -> None:
+    """Here the settings are known; a process whose settings are refused could not say so while this module is imported."""
+    # Where mail is off, it ends the recording of messages for it, if they were recorded until now.
+    seconds = 1.0 if settings.MAIL_ENABLED else 60.0
+    source.beat_schedule["send-mails"] = {
+        "task": "mail.tasks.send_mails",
+        "schedule": seconds,
+        "options": {"expires": 0.9 * seconds},
+    }
+
+
 app.autodiscover_tasks()
 
 

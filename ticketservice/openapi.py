@@ -30,6 +30,7 @@ TAGS = (
     "Seats",
     "Waiting room",
     "Reservations",
+    "Waiting list",
     "For other services",
     "Waiting room, for administrators",
     "Operation",

@@ -102,14 +102,17 @@ INSTALLED_APPS = [
     "django_prometheus",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "contacts",
     "events",
     "tickets",
     "queueing",
     "seats",
     "reservations",
     "outbox",  # below all others in the house; here for the order of the admin
+    "mail",
     "legacy_import",
     "demo",
+    "shop",
     *(["devtools"] if DEBUG else []),
 ]
 MIDDLEWARE = [
@@ -287,6 +290,10 @@ HOLD_MAX_SECONDS: int = env.int("HOLD_MAX_SECONDS", default=max(1200, RESERVATIO
 LATE_PAYMENT_SECONDS: int = env.int("LATE_PAYMENT_SECONDS", default=60)
 # How many hours before an event its buyers may cancel for the last time what they have paid. An event may have its own.
 CANCELLATION_HOURS: int = env.int("CANCELLATION_HOURS", default=0)
+# For how long places are offered to somebody on the waiting list.
+OFFER_SECONDS: int = env.int(
+    "OFFER_SECONDS", default=min(2 * RESERVATION_SECONDS, UNPAID_HOLD_SECONDS or HOLD_MAX_SECONDS, HOLD_MAX_SECONDS)
+)
 # The status of a sold seat in the seat map; "reserved" for the existing web client, which does not know "sold".
 SOLD_SEAT_WIRE_VALUE: str = env.str("SOLD_SEAT_WIRE_VALUE", default="sold")
 
@@ -307,6 +314,7 @@ QUEUE_REBUILD_SECONDS: int = env.int("QUEUE_REBUILD_SECONDS", default=15)
 RATE_LIMIT_JOIN: Rate = env.rate("RATE_LIMIT_JOIN", default="120/min")
 RATE_LIMIT_STATUS: Rate = env.rate("RATE_LIMIT_STATUS", default="600/min")
 RATE_LIMIT_RESERVE: Rate = env.rate("RATE_LIMIT_RESERVE", default="120/min")
+RATE_LIMIT_WAITLIST: Rate = env.rate("RATE_LIMIT_WAITLIST", default="120/min")
 RATE_LIMIT_SEARCH: Rate = env.rate("RATE_LIMIT_SEARCH", default="120/min")
 RATE_LIMIT_SOCKETS: Rate = env.rate("RATE_LIMIT_SOCKETS", default="120/min")
 # Of each address: whatever comes from it without a valid token
@@ -327,6 +335,23 @@ TURNSTILE_VERIFY_URL: str = env.address(
     "TURNSTILE_VERIFY_URL", "https", "http", default="https://challenges.cloudflare.com/turnstile/v0/siteverify"
 )
 
+# --- The shop: see docs/shop.md and docs/auth.md ------------------------------------------------------------------------
+SHOP_ENABLED: bool = env.bool("SHOP_ENABLED", default=True)
+# Origins of its pages besides the one that a request is sent to, for sockets on another port: http://localhost:8000.
+SHOP_ORIGINS: list[str] = env.list("SHOP_ORIGINS", default=[])
+# The page of the Auth Service where people sign in, and its endpoints for tokens.
+SHOP_LOGIN_URL: str = env.address("SHOP_LOGIN_URL", "https", "http", default="")
+SHOP_TOKEN_URL: str = env.address("SHOP_TOKEN_URL", "https", "http", default="") or f"{AUTH_SERVICE_URL}/auth/token"
+SHOP_REVOKE_URL: str = env.address("SHOP_REVOKE_URL", "https", "http", default="") or f"{AUTH_SERVICE_URL}/auth/revoke"
+SHOP_CLIENT_ID: str = env.str("SHOP_CLIENT_ID", default="ticket-shop")
+SHOP_CLIENT_SECRET: str = env.str("SHOP_CLIENT_SECRET", default="")
+# The page of the payment service. With DEBUG there is one to try it with.
+PAYMENT_URL: str = env.address(
+    "PAYMENT_URL", "https", "http", default="/shop/demo/payment" if DEBUG and SHOP_ENABLED else ""
+)
+# Hosts that posters may come from. Others are drawn from title and artist.
+SHOP_POSTER_HOSTS: list[str] = env.list("SHOP_POSTER_HOSTS", default=[])
+
 # --- Webhooks --------------------------------------------------------------------------------------------------------
 # For how long an attempt may take, from the first byte to the last.
 WEBHOOK_TIMEOUT_SECONDS: float = env.float("WEBHOOK_TIMEOUT_SECONDS", default=10.0)
@@ -337,6 +362,29 @@ WEBHOOK_MAX_PAUSE_SECONDS: float = env.float("WEBHOOK_MAX_PAUSE_SECONDS", defaul
 WEBHOOK_GIVE_UP_SECONDS: float = env.float("WEBHOOK_GIVE_UP_SECONDS", default=259200.0)
 # Networks that are not public, and may get webhooks, also without TLS: 10.0.0.0/8.
 WEBHOOK_ALLOWED_NETWORKS = env.networks("WEBHOOK_ALLOWED_NETWORKS")
+
+# --- Mail to buyers: see docs/mail.md --------------------------------------------------------------------------------
+# Off until one of these is set. With it, the names and addresses of buyers are kept, and MAIL_FROM is needed.
+EMAIL_URL: str = env.str("EMAIL_URL", default="")
+EMAIL_BACKEND: str = env.str("EMAIL_BACKEND", default="")
+MAIL_ENABLED = bool(EMAIL_URL or EMAIL_BACKEND)
+if EMAIL_URL:
+    vars().update(env.mail_server("EMAIL_URL"))  # EMAIL_HOST and so on
+EMAIL_BACKEND = EMAIL_BACKEND or "django.core.mail.backends.dummy.EmailBackend"
+if EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend":
+    EMAIL_BACKEND = "mail.smtp.SMTPBackend"  # the same, and says when a message is handed over
+EMAIL_TIMEOUT: int = env.int("EMAIL_TIMEOUT", default=10)
+# Whom mail is from, such as Tickets <tickets@example.org>, and where answers go.
+MAIL_FROM: str = env.str("MAIL_FROM", default="")
+MAIL_REPLY_TO: str = env.str("MAIL_REPLY_TO", default="")
+# Where a buyer sees a reservation; {id} stands for its id. Empty: mail has no link.
+MAIL_RESERVATION_URL: str = env.str("MAIL_RESERVATION_URL", default="")
+# After a failure: the first pause, and the longest. Each is four times as long as the one before.
+MAIL_FIRST_PAUSE_SECONDS: float = env.float("MAIL_FIRST_PAUSE_SECONDS", default=30.0)
+MAIL_MAX_PAUSE_SECONDS: float = env.float("MAIL_MAX_PAUSE_SECONDS", default=3600.0)
+MAIL_GIVE_UP_SECONDS: float = env.float("MAIL_GIVE_UP_SECONDS", default=259200.0)
+# For how long a name and address are kept after a buyer's last event, and the list of what was sent.
+MAIL_RETENTION_DAYS: int = env.int("MAIL_RETENTION_DAYS", default=90)
 
 # --- WebSockets: limits for each `realtime` process; 0 is no limit ----------------------------------------------------
 WEBSOCKET_MAX_PER_ADDRESS: int = env.int("WEBSOCKET_MAX_PER_ADDRESS", default=5000)

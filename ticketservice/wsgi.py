@@ -31,14 +31,16 @@ from kernel.fastpath.checks import FAST_PATH
 from kernel.fastpath.handler import FastPathHandler  # imported late: these use prometheus_client
 from kernel.fastpath.response_cache import ResponseCache
 from kernel.http.rsgi import ThreadedApplication
+from shop.gate import CookieGate
 from ticketservice.urls import router
 
 raise_check_errors(FAST_PATH)
 for lazy_module in ("jwt", "ticketservice.celery"):  # or the first request that needs them would wait
     import_module(lazy_module)
 
+handler = ResponseCache(FastPathHandler(django_application, router.urls), router.urls)
 application = ThreadedApplication(
-    ResponseCache(FastPathHandler(django_application, router.urls), router.urls),
+    CookieGate(handler) if settings.SHOP_ENABLED else handler,
     threads=settings.WEB_THREADS,
     max_body_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     body_seconds=settings.REQUEST_BODY_SECONDS,

@@ -1,5 +1,5 @@
-"""Admin pages of seat layouts and search keywords. Those of events are in `reservations.admin`."""
+"""Admin pages of seat layouts and of the search. Those of events are in `reservations.admin`."""
 
-from events.admin import layouts
+from events.admin import layouts, searching
 
-__all__ = ["layouts"]
+__all__ = ["layouts", "searching"]

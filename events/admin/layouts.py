@@ -1,4 +1,4 @@
-"""Seat layouts with a preview, and search keywords."""
+"""Seat layouts with a preview."""
 
 import json
 from typing import Any
@@ -16,15 +16,13 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from events.effects import keywords_were_changed
 from events.errors import ImpossibleLayout
-from events.models import KeywordMapping, SeatLayout
+from events.models import SeatLayout
 from events.services.layouts import plain_name, sections_of
 from events.services.seat_plan import plan_of
 from kernel.backoffice.actions import ObjectActionAdmin
 from kernel.backoffice.display import error_message
 from kernel.backoffice.forms import ReasonMixin
-from kernel.db.sql import after_commit
 
 EXAMPLE = {
     "sections": [
@@ -91,7 +89,10 @@ class SeatLayoutForm(ReasonMixin):
         help_texts = {
             "layout_config": _(
                 "Each section has a name, rows, seatsPerRow, a price in won, and startRow, the number of its first row "
-                "(1 by default). The preview updates as you type."
+                "(1 by default). It may have aisles, the seats after which there is one ([10, 20]); accessible, rows or "
+                'seats of them ([{"row": 1, "seats": [1, 2]}, {"row": 5}]); and x and y, where it is: how far its middle is '
+                "to the right of the stage's middle, in seats, and its front behind the stage, in rows. The preview updates "
+                "as you type."
             )
         }
 
@@ -195,24 +196,3 @@ class SeatLayoutAdmin(ObjectActionAdmin):
 
     def get_changed_columns(self, obj: SeatLayout, form: ModelForm) -> set[str]:
         return super().get_changed_columns(obj, form) | {"total_seats"}
-
-
-@admin.register(KeywordMapping)
-class KeywordMappingAdmin(ObjectActionAdmin):
-    form = ReasonMixin
-    fields = ("korean", "english", "entity_type", "reason")
-    list_display = ("korean", "english", "entity_type")
-    list_filter = ("entity_type",)
-    search_fields = ("korean", "english")
-
-    def save_model(self, request: HttpRequest, obj: KeywordMapping, form: ModelForm, change: bool) -> None:  # noqa: FBT001
-        super().save_model(request, obj, form, change)
-        after_commit(keywords_were_changed)
-
-    def delete_model(self, request: HttpRequest, obj: KeywordMapping) -> None:
-        super().delete_model(request, obj)
-        after_commit(keywords_were_changed)
-
-    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        super().delete_queryset(request, queryset)
-        after_commit(keywords_were_changed)

@@ -3,5 +3,16 @@
 from events.funnel import EVENTS as FUNNEL_EVENTS
 from events.funnel import LIFE_SECONDS as FUNNEL_SECONDS
 from events.funnel import Stage, count_stage, funnel_key
+from events.services.searching import index_changes, index_event, note_fruitless_search, rebuild_index
 
-__all__ = ["FUNNEL_EVENTS", "FUNNEL_SECONDS", "Stage", "count_stage", "funnel_key"]
+__all__ = [
+    "FUNNEL_EVENTS",
+    "FUNNEL_SECONDS",
+    "Stage",
+    "count_stage",
+    "funnel_key",
+    "index_changes",
+    "index_event",
+    "note_fruitless_search",
+    "rebuild_index",
+]

@@ -76,6 +76,20 @@ class Environment(environ.Env):  # type: ignore[misc]  # it has no types
             raise ImproperlyConfigured(f"{var} is not a URL. Set it to something like {schemes[0]}://host.")
         return value
 
+    def mail_server(self, var: str) -> dict[str, Any]:
+        """Return Django's EMAIL_* settings from a URL such as smtp+tls://user:password@host:587."""
+        # The value itself is not shown: it may contain a password.
+        invalid = ImproperlyConfigured(
+            f"{var} is not a URL of a mail server. Set it to something like smtp+tls://user:password@host:587."
+        )
+        try:
+            found: dict[str, Any] = self.email_url_config(self.str(var))
+        except (ValueError, ImproperlyConfigured) as error:
+            raise invalid from error
+        if "smtp" in found["EMAIL_BACKEND"] and not found["EMAIL_HOST"]:
+            raise invalid
+        return found
+
     def networks(self, var: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """Return the networks between commas, such as 10.0.0.0/8. None by default."""
         try:

@@ -31,6 +31,7 @@ from django_prometheus.db import errors_total, query_duration_seconds
 from psycopg import Connection, errors
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
+from psycopg.rows import dict_row
 
 from kernel.errors import Outage
 
@@ -75,6 +76,25 @@ def fetch_all(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise
     finally:
         _duration().observe(time.perf_counter() - started)
+
+
+def fetch_planned(sql: str, parameters: Mapping[str, Any], *, by_index: bool = False) -> list[dict[str, Any]]:
+    """Like `fetch_all`, for a statement whose best plan depends on its values: it is planned with them, each time.
+
+    `by_index`: no table is read as a whole where an index can be used, however many rows the planner expects.
+    """
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    database.ensure_connection()
+    started = time.perf_counter()
+    with database.wrap_database_errors, psycopg.ClientCursor(database.connection, row_factory=dict_row) as cursor:
+        if by_index:
+            cursor.execute(f"SET LOCAL enable_seqscan = off; {sql}; SET LOCAL enable_seqscan = on", parameters)
+            cursor.nextset()
+        else:
+            cursor.execute(sql, parameters)
+        rows = cursor.fetchall()
+    _duration().observe(time.perf_counter() - started)
+    return rows
 
 
 _LABELS = ("default", "postgresql")  # of django-prometheus: alias and vendor

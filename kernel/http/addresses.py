@@ -1,4 +1,4 @@
-"""Addresses of clients: which one a request comes from, and what counts as one client."""
+"""Addresses: of clients, which one a request comes from and what counts as one; and of `realtime`, for browsers."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -7,6 +7,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from django.conf import settings
+from django.http import HttpRequest
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,15 @@ def network_of(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ip_network((parsed, _IPV6_PREFIX), strict=False))
+
+
+def realtime_url(request: HttpRequest) -> str:
+    """Return the base URL of the WebSockets as this browser reaches them: `ws://...` or `wss://...`."""
+    url: str = settings.REALTIME_URL
+    if not url or url.startswith(":"):
+        host = request.get_host().rpartition(":")[0] or request.get_host() if url else request.get_host()
+        return f"{'wss' if request.is_secure() else 'ws'}://{host}{url}"
+    return f"ws{url[4:]}" if url.startswith("http") else url
 
 
 _has_warned = False

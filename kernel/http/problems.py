@@ -1,7 +1,7 @@
 """Exceptions to error responses, for the API and for views without DRF."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -97,13 +97,14 @@ def render_and_log_error(error: Exception, *, as_problem: bool) -> tuple[int, di
 def render_error(error: Exception, *, as_problem: bool) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Return status, body and headers for an exception, and count it. Unexpected exceptions become a 500."""
     error = _translate(error)
+    details: Mapping[str, Any] = {}
     if isinstance(error, APIException):  # DRF: a wrong method or media type, a permission
         status, message = error.status_code, str(error.detail)
         code = getattr(error.detail, "code", error.default_code).upper()
         body: dict[str, Any] = {"error": message}
         headers = _headers_of(error)
     elif isinstance(error, DomainError):
-        status, code, message = HTTP_STATUS[error.kind], error.code, error.message
+        status, code, message, details = HTTP_STATUS[error.kind], error.code, error.message, error.details
         body = {"success": False, "message": message} if error.result_envelope else {"error": message}
         if error.shows_code:
             body["code"] = code
@@ -123,6 +124,8 @@ def render_error(error: Exception, *, as_problem: bool) -> tuple[int, dict[str, 
             "detail": message,
             "code": code,
         }
+    if details:
+        body["details"] = details
     return status, body, headers
 
 

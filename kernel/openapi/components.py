@@ -16,6 +16,10 @@ def _text(description: str, **more: Any) -> Schema:
 
 
 _CODE = _text("Stable, for programs.")
+_DETAILS = {
+    "type": "object",
+    "description": "What the code alone does not tell. Only with some codes: see the examples.",
+}
 SCHEMAS: Mapping[str, Schema] = {
     "Error": {
         "type": "object",
@@ -24,6 +28,7 @@ SCHEMAS: Mapping[str, Schema] = {
         "properties": {
             "error": _text("For people."),
             "code": {**_CODE, "description": "Only where a program depends on it."},
+            "details": _DETAILS,
             "requestId": _text("Only with 500. The log has it, too."),
         },
     },
@@ -35,6 +40,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "success": {"const": False},
             "message": _text("For people."),
             "code": {**_CODE, "description": "Only where a program depends on it."},
+            "details": _DETAILS,
         },
     },
     "Problem": {
@@ -47,6 +53,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "status": {"type": "integer"},
             "detail": _text("For people."),
             "code": _CODE,
+            "details": _DETAILS,
         },
     },
 }

@@ -3,6 +3,8 @@
 Redis decides who waits and who is active, by the policy that PostgreSQL has.
 """
 
+from queueing.effects import publish_offers
+from queueing.realtime import Offer
 from queueing.services.admitting import admit_next
 from queueing.services.changing_policy import (
     change_policy,
@@ -22,6 +24,7 @@ from queueing.states import QueueState, Visitor
 __all__ = [
     "QUEUE_RULES",
     "AdmissionGuardedScript",
+    "Offer",
     "QueuePosition",
     "QueueState",
     "Visitor",
@@ -38,6 +41,7 @@ __all__ = [
     "identify_visitor",
     "leave",
     "policy_was_saved",
+    "publish_offers",
     "record_draw",
     "refresh_policy",
     "refuse_late_opening",

@@ -2,8 +2,8 @@
 
 from django.contrib import admin
 
-from reservations.admin import events, refunds, reservations
+from reservations.admin import events, refunds, reservations, waitlist
 
 admin.site.index_template = "reservations/overview.html"
 
-__all__ = ["events", "refunds", "reservations"]
+__all__ = ["events", "refunds", "reservations", "waitlist"]

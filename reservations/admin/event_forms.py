@@ -52,9 +52,16 @@ class EventForm(ReasonMixin):
             "event_date": _("The sale ends at this time at the latest."),
             "seat_layout": _("Seats are created when the event is saved. Leave empty to sell tickets without seats."),
             "max_seats_per_reservation": _("Leave empty to use the default."),
+            "forbids_orphan_seats": _(
+                "Seats that a buyer chooses are refused if they would leave a single available seat between others, unless "
+                "there is no other way. The buyer is shown seats that leave none."
+            ),
             "max_tickets_per_buyer": _("Seats and tickets together, pending and paid. Leave empty to use the default."),
             "cancellation_hours": _(
                 "Until so many hours before the event buyers may cancel what they have paid. Leave empty to use the default."
+            ),
+            "has_waitlist": _(
+                "Buyers may wait while the event is sold out. What comes back is offered to the first in order."
             ),
             "poster_image_url": _("A URL, or a path on this site."),
         }

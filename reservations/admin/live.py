@@ -22,6 +22,7 @@ from events.services.layouts import sections_of
 from events.services.seat_plan import plan_of
 from kernel.backoffice.display import badge, capitalize
 from kernel.errors import DomainError
+from kernel.http.addresses import realtime_url
 from kernel.http.middleware import content_security_policy
 from queueing import services as queueing
 from queueing.errors import WaitingRoomUnavailable
@@ -71,7 +72,7 @@ def live_page(event_admin: ModelAdmin, request: HttpRequest, event_id: UUID) -> 
     event = Event.objects.select_related("seat_layout").filter(id=event_id).first()
     if event is None:
         raise Http404
-    realtime_url = get_realtime_url(request)
+    live_url = realtime_url(request)
     can_act = request.user.has_perm("queueing.change_queuepolicy")
     page_url = reverse("admin:events_event_live", args=[event_id])
     context = {
@@ -87,7 +88,7 @@ def live_page(event_admin: ModelAdmin, request: HttpRequest, event_id: UUID) -> 
         "log_entries": _latest_log_entries(event_id),
         "page": {
             "event": str(event_id),
-            "socket": f"{realtime_url}/ws/seats/{event_id}",
+            "socket": f"{live_url}/ws/seats/{event_id}",
             "map": f"/api/seats/events/{event_id}",
             "queue": f"{page_url}queue/",
             "sales": f"{page_url}sales/",
@@ -98,17 +99,8 @@ def live_page(event_admin: ModelAdmin, request: HttpRequest, event_id: UUID) -> 
         },
     }
     response = TemplateResponse(request, "reservations/live.html", context)
-    response.headers["Content-Security-Policy"] = content_security_policy(connect_to=realtime_url)
+    response.headers["Content-Security-Policy"] = content_security_policy(connect_to=live_url)
     return response
-
-
-def get_realtime_url(request: HttpRequest) -> str:
-    """The base URL of the WebSockets as this browser reaches them: `ws://...` or `wss://...`."""
-    url = settings.REALTIME_URL
-    if not url or url.startswith(":"):
-        host = request.get_host().rpartition(":")[0] or request.get_host() if url else request.get_host()
-        return f"{'wss' if request.is_secure() else 'ws'}://{host}{url}"
-    return f"ws{url[4:]}" if url.startswith("http") else url
 
 
 def _action_url(name: str, event_id: UUID) -> str:

@@ -46,6 +46,10 @@ _RESERVES = (
     errors.RequestInProgress,
     errors.IdempotencyKeyReused,
 )
+_ORPHAN_SEATS = seat_errors.OrphanSeats(
+    orphans=[{"id": "5ea70001-0000-4000-8000-000000000001", "seat_label": "VIP-1-1"}],
+    choice=[{"id": "5ea70001-0000-4000-8000-000000000001", "seat_label": "VIP-1-1", "price": 150_000}],
+)
 
 
 class SeatReservations(ViewDescription):
@@ -69,7 +73,26 @@ class SeatReservations(ViewDescription):
                 seat_errors.SeatNotFound,
                 seat_errors.SeatBeingChosen,
                 seat_errors.SeatTaken(label="VIP-1-1"),
+                _ORPHAN_SEATS,
                 errors.SeatRecentlyReleased(label="VIP-1-1", seconds=600),
+                *_RESERVES,
+            ),
+        ),
+        "best_available": extend_schema(
+            operation_id="reserveBestSeats",
+            summary="Reserve the best available seats",
+            description="As `reserveSeats`, but the service chooses: neighbours in one row, if a row has room, otherwise in"
+            " two, rather behind one another; of these, seats that leave no single one over; of these, the nearest to the"
+            " middle of the stage. Two who ask at once get different seats.",
+            parameters=[IDEMPOTENCY_KEY, QUEUE_PASS],
+            request=shapes.BestSeatsSerializer,
+            responses={201: shapes.BestSeatsReservedSerializer},
+            extensions=raises(
+                InvalidInput("Invalid event ID format"),
+                InvalidInput("수량은 정수여야 합니다."),
+                seat_errors.TooManySeats(most=1),
+                seat_errors.SectionNotFound,
+                seat_errors.NoSeatsTogether,
                 *_RESERVES,
             ),
         ),
@@ -196,10 +219,32 @@ class Reservations(ViewDescription):
                 seat_errors.SeatNotFound,
                 seat_errors.SeatBeingChosen,
                 seat_errors.SeatTaken(label="VIP-1-1"),
+                _ORPHAN_SEATS,
                 errors.SeatRecentlyReleased(label="VIP-1-1", seconds=600),
                 errors.SeatStatusDiffers,
                 errors.AmountTooLarge,
             ),
+        ),
+    }
+
+
+class EntryCodes(ViewDescription):
+    target_class = "reservations.views.EntryCodeViewSet"
+    tag = "Reservations"
+    examples = EXAMPLES
+    operations = {
+        "entry_codes": extend_schema(
+            operation_id="listEntryCodes",
+            summary="Get the entry codes of a paid reservation",
+            description="One for each seat and ticket. A scanner verifies them without a connection, with the keys of"
+            " `getEntryKeys`. `sub` is the same for a seat or ticket each time.",
+            responses={200: shapes.EntryCodesSerializer},
+            extensions=raises(InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid),
+        ),
+        "entry_keys": extend_schema(
+            operation_id="getEntryKeys",
+            summary="Get the keys that entry codes are verified with",
+            responses={200: shapes.EntryKeysSerializer},
         ),
     }
 
@@ -216,6 +261,61 @@ class Sales(ViewDescription):
             responses={200: shapes.SaleSerializer},
             extensions=raises(InvalidInput("Invalid id format"), EventNotFound),
         )
+    }
+
+
+class Waitlist(ViewDescription):
+    target_class = "reservations.views.WaitlistViewSet"
+    tag = "Waiting list"
+    examples = EXAMPLES
+    operations = {
+        "position": [
+            extend_schema(
+                methods=["GET"],
+                operation_id="getWaitlistPosition",
+                summary="Where I am on the waiting list of an event, or what was offered to me",
+                responses={200: shapes.OnWaitlistSerializer},
+                extensions=raises(InvalidInput("Invalid event ID format"), EventNotFound),
+            ),
+            extend_schema(
+                methods=["POST"],
+                operation_id="joinWaitlist",
+                summary="Wait for places of an event that is sold out",
+                description="Whatever comes back is offered to the first in order whom it suits, as a pending reservation"
+                " for ten minutes (a setting). Without `section` and `ticketTypeId`, anything suits. The same request again"
+                " changes nothing.",
+                request=shapes.WishSerializer,
+                responses={201: shapes.WaitlistJoinedSerializer},
+                extensions=raises(
+                    InvalidInput("Invalid event ID format"),
+                    InvalidInput("수량은 정수여야 합니다."),
+                    InvalidInput("Invalid section"),
+                    EventNotFound,
+                    NotOnSale,
+                    errors.WaitlistOff,
+                    seat_errors.SectionNotFound,
+                    NoSuchTicket,
+                    seat_errors.TooManySeats(most=1),
+                    errors.TicketLimitReached(most=4),
+                    errors.PlacesAvailable,
+                    errors.WaitingAlready,
+                    errors.OfferIsOpen,
+                ),
+            ),
+        ],
+        "leave": extend_schema(
+            operation_id="leaveWaitlist",
+            summary="Leave the waiting list, or give back an offer that is not paid",
+            request=None,
+            responses={200: MessageSerializer},
+            extensions=raises(
+                InvalidInput("Invalid event ID format"),
+                EventNotFound,
+                errors.NotWaiting,
+                errors.PaymentInProgress,
+                errors.SeatStatusDiffers,
+            ),
+        ),
     }
 
 

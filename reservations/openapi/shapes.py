@@ -8,7 +8,7 @@ from rest_framework import serializers
 from kernel.openapi.schema import MessageSerializer, Timestamp
 from reservations.models import Refund
 from reservations.models import Reservation as ReservationModel
-from reservations.serializers import MAX_ITEMS, MAX_PAGE, MAX_PART
+from reservations.serializers import MAX_ITEMS, MAX_PAGE, MAX_PART, MAX_QUANTITY, MAX_SECTION
 
 # --- Shapes: buying ---------------------------------------------------------------------------------------------------
 
@@ -35,6 +35,26 @@ class NewSeatReservationSerializer(serializers.Serializer[Any]):
 
 class SeatsReservedSerializer(MessageSerializer):
     reservation = NewSeatReservationSerializer()
+
+
+class BestSeatsSerializer(serializers.Serializer[Any]):
+    eventId = serializers.UUIDField()
+    quantity = serializers.IntegerField(min_value=1)
+    section = serializers.CharField(required=False, allow_null=True, max_length=MAX_SECTION, help_text="Only there.")
+    maxPrice = serializers.IntegerField(
+        required=False, allow_null=True, min_value=0, max_value=MAX_QUANTITY, help_text="Won, of one seat."
+    )
+    accessible = serializers.BooleanField(
+        required=False, help_text="Only accessible seats; otherwise none of them. `false` by default."
+    )
+
+
+class BestSeatReservationSerializer(NewSeatReservationSerializer):
+    seats = ReservedSeatSerializer(many=True, help_text="Side by side, one row after the other.")
+
+
+class BestSeatsReservedSerializer(MessageSerializer):
+    reservation = BestSeatReservationSerializer()
 
 
 class ChangeSeatsSerializer(serializers.Serializer[Any]):
@@ -187,13 +207,103 @@ class PaymentTermsSerializer(serializers.Serializer[Any]):
     paymentSeconds = serializers.IntegerField(help_text="For how long a payment that has begun keeps its hold.")
 
 
+class SeatTermsSerializer(serializers.Serializer[Any]):
+    forbidsOrphanSeats = serializers.BooleanField(
+        help_text="Whether seats that a buyer chooses may not leave a single one over, if there is another way."
+    )
+
+
+class WaitlistTermsSerializer(serializers.Serializer[Any]):
+    isOpen = serializers.BooleanField(help_text="Whether buyers may wait for what is sold out.")
+    offerSeconds = serializers.IntegerField(help_text="For how long an offer holds its places.")
+    waiting = serializers.IntegerField(help_text="How many wait.")
+
+
 class SaleSerializer(serializers.Serializer[Any]):
     eventId = serializers.UUIDField()
     limits = LimitsSerializer()
     payment = PaymentTermsSerializer()
+    seats = SeatTermsSerializer()
     joinChallenge = serializers.DictField(
         allow_null=True, help_text="What has to be solved to join the queue: its `type`, and what depends on it."
     )
+    waitlist = WaitlistTermsSerializer()
+
+
+# --- Shapes: the waiting list -----------------------------------------------------------------------------------------
+
+
+class WishSerializer(serializers.Serializer[Any]):
+    quantity = serializers.IntegerField(min_value=1, help_text="Seats, or tickets of one type.")
+    section = serializers.CharField(required=False, allow_null=True, max_length=50, help_text="Only seats of it.")
+    ticketTypeId = serializers.UUIDField(
+        required=False, allow_null=True, help_text="Only tickets of it. Not together with `section`."
+    )
+
+
+class OfferSerializer(serializers.Serializer[Any]):
+    reservationId = serializers.UUIDField()
+    reservationNumber = serializers.CharField()
+    totalAmount = serializers.IntegerField(help_text="Won.")
+    expiresAt = Timestamp()
+
+
+class WaitlistPositionSerializer(serializers.Serializer[Any]):
+    eventId = serializers.UUIDField()
+    state = serializers.ChoiceField(
+        ["none", "waiting", "left", "offered", "confirmed", "expired", "cancelled"],
+        help_text="The last three: what has become of the offer.",
+    )
+    position = serializers.IntegerField(help_text="From 1; 0 unless the buyer waits.")
+    quantity = serializers.IntegerField()
+    section = serializers.CharField(allow_null=True)
+    ticketTypeId = serializers.UUIDField(allow_null=True)
+    joinedAt = Timestamp(allow_null=True)
+    offer = OfferSerializer(allow_null=True, help_text="The reservation, from the offer on.")
+
+
+class OnWaitlistSerializer(serializers.Serializer[Any]):
+    waitlist = WaitlistPositionSerializer()
+
+
+class WaitlistJoinedSerializer(MessageSerializer):
+    waitlist = WaitlistPositionSerializer()
+
+
+# --- Shapes: entry codes -----------------------------------------------------------------------------------------------
+
+
+class QrSerializer(serializers.Serializer[Any]):
+    size = serializers.IntegerField(help_text="Width and height in modules, with the quiet zone.")
+    path = serializers.CharField(help_text="The dark modules, as the `d` of an SVG path.")
+
+
+class EntryCodeSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="A JWT, signed with Ed25519.")
+    qr = QrSerializer(help_text="The same as a QR code.")
+    seatId = serializers.UUIDField(allow_null=True, help_text="null, as the label, of tickets without seats.")
+    seatLabel = serializers.CharField(allow_null=True)
+    ticketTypeId = serializers.UUIDField(allow_null=True, help_text="null, as the name, of seats.")
+    ticketTypeName = serializers.CharField(allow_null=True)
+
+
+@extend_schema_serializer(many=False)
+class EntryCodesSerializer(serializers.Serializer[Any]):
+    entryCodes = EntryCodeSerializer(many=True)
+
+
+class EntryKeySerializer(serializers.Serializer[Any]):
+    kty = serializers.ChoiceField(["OKP"])
+    crv = serializers.ChoiceField(["Ed25519"])
+    alg = serializers.ChoiceField(["EdDSA"])
+    use = serializers.ChoiceField(["sig"])
+    kid = serializers.CharField()
+    x = serializers.CharField(help_text="The public key, in base64url.")
+
+
+@extend_schema_serializer(many=False)
+class EntryKeysSerializer(serializers.Serializer[Any]):
+    keys = EntryKeySerializer(many=True, help_text="The current one first.")
 
 
 # --- Shapes: reservations ---------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from reservations.errors import (
 )
 from reservations.models import Reservation
 from reservations.selectors import IS_BEING_PAID, IS_CANCELLABLE, IS_OVERDUE
+from reservations.services import offering
 from reservations.services.releasing import cancel_reservation, publish_released, restocked, why_not_cancelled
 
 _CHANGED = outbox.record(
@@ -95,12 +96,12 @@ refund AS (
     RETURNING id, payment_id, amount, reason
 ),
 removed AS (
-    DELETE FROM reservation_items i USING part, changed WHERE i.id = part.id AND part.gone = part.quantity
+    DELETE FROM reservation_items i USING part, changed WHERE i.id = part.id AND part.gone = part.quantity RETURNING 1
 ),
 reduced AS (
     UPDATE reservation_items i SET quantity = part.quantity - part.gone,
         subtotal = (part.quantity - part.gone) * part.unit_price
-    FROM part, changed WHERE i.id = part.id AND part.gone < part.quantity
+    FROM part, changed WHERE i.id = part.id AND part.gone < part.quantity RETURNING 1
 ),
 released AS (
     UPDATE seats s SET status = 'available', updated_at = now() FROM locked_seat l, changed
@@ -108,12 +109,13 @@ released AS (
     RETURNING s.id, s.event_id, nextval('change_number') AS change
 ),
 {restocked("SELECT ticket_type_id, sum(gone) AS quantity FROM part, changed GROUP BY 1")},
-{_CHANGED}
+{_CHANGED},
+{offering.released(seats="released", types="restocked", after=("removed", "reduced"))}
 SELECT (SELECT to_jsonb(target) FROM target) AS target, (SELECT to_jsonb(earlier) FROM earlier) AS earlier,
        (SELECT jsonb_build_object('amount', amount, 'total_amount', total_amount) FROM changed) AS changed,
        to_jsonb(v) AS verdict,
        (SELECT jsonb_agg(to_jsonb(released)) FROM released) AS seats,
-       (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock
+       (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock, {offering.OFFERS}
 FROM verdict v
 """
 
@@ -152,6 +154,7 @@ def cancel(*, user_id: UUID, reservation_id: UUID, part: Part | None) -> Cancell
             "quantities": list(part.quantities.values()),
             "cancellation_hours": settings.CANCELLATION_HOURS,
             "request_key": part.request_key,
+            **offering.parameters(),
         }
     )
     target, changed, earlier = row["target"], row["changed"], row["earlier"]

@@ -11,6 +11,7 @@ from events.services.layouts import Section, sections_of
 from kernel.db.sql import after_commit, check_constraints_at_once, fetch_one
 from kernel.tasks.enqueue import enqueue
 from reservations.errors import LayoutInUse
+from reservations.services.offering import offer_free_places
 from reservations.services.releasing import expire_holders_of_event
 from seats import services as seats
 from seats.models import Seat
@@ -94,6 +95,7 @@ def change_layout(*, event_id: UUID, layout_id: UUID | None) -> None:
             _remove(seat_ids, progress)
             Event.objects.filter(id=event_id).update(seat_layout=layout_id, updated_at=Now())
             seats.insert_seats(event_id=event_id, sections=sections, progress=progress)
+        offer_free_places(event_id=event_id)
         after_commit(event_was_saved, event_id=event_id)
 
 

@@ -26,11 +26,11 @@ from reservations.errors import (
 )
 from reservations.models import MAX_AMOUNT, Reservation
 from reservations.selectors import IS_BEING_PAID, IS_OVERDUE
-from reservations.services import buyer_limits
+from reservations.services import buyer_limits, offering
 from reservations.services.releasing import expire_holders
 from reservations.services.reserving_seats import ReservedSeats
 from seats import services as seats
-from seats.errors import SeatNotFound, SeatTaken, TooManySeats
+from seats.errors import OrphanSeats, SeatNotFound, SeatTaken, TooManySeats
 from seats.models import Seat
 
 Status = Reservation.Status
@@ -57,6 +57,9 @@ _CHANGED = outbox.record(
     ),
 )
 
+_ACCEPTABLE = f"""(e.is_on_sale OR NOT EXISTS (SELECT FROM taken)) AND v.all_found AND v.all_available AND v.all_held
+      AND cardinality(%(seat_ids)s::uuid[]) <= v.held AND v.total <= {MAX_AMOUNT} AND EXISTS (SELECT FROM dropped)"""
+
 # One round trip. No item is added: those of dropped seats get the seats that are taken, and the rest is deleted. So whoever
 # has waited for the reservation and then locks its items has all of them as they are now. Seats are locked in id order,
 # those that are dropped and those that are taken together.
@@ -69,7 +72,8 @@ WITH target AS MATERIALIZED (
     FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
 ),
 event AS MATERIALIZED (
-    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS} FROM events e WHERE e.id = %(event_id)s
+    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS}, e.forbids_orphan_seats, {offering.EVENT_COLUMN}
+    FROM events e WHERE e.id = %(event_id)s
 ),
 item AS MATERIALIZED (
     SELECT i.id, i.seat_id, i.unit_price, i.subtotal FROM reservation_items i JOIN target t ON t.id = i.reservation_id
@@ -102,11 +106,23 @@ verdict AS MATERIALIZED (
            )::bigint AS total
     FROM picked
 ),
+refused AS MATERIALIZED (
+    SELECT orphans FROM (
+        SELECT orphans_left(%(event_id)s, %(seat_ids)s::uuid[], ARRAY(SELECT seat_id FROM item)) AS orphans
+        FROM verdict v, event e WHERE e.forbids_orphan_seats AND EXISTS (SELECT FROM taken) AND {_ACCEPTABLE}
+    ) judged WHERE orphans IS NOT NULL
+),
+{
+    offering.asked_for(
+        seats="ARRAY(SELECT id FROM picked WHERE is_wanted AND NOT is_own AND status = 'available')",
+        condition="event e WHERE e.has_waitlist AND e.is_on_sale AND EXISTS (SELECT FROM target WHERE may_change)",
+        also_releases=True,
+    )
+},
 {
     buyer_limits.buyer(
         seat_ids="ARRAY(SELECT id FROM taken)",
-        condition=f'''(e.is_on_sale OR NOT EXISTS (SELECT FROM taken)) AND v.all_found AND v.all_available AND v.all_held
-      AND cardinality(%(seat_ids)s::uuid[]) <= v.held AND v.total <= {MAX_AMOUNT} AND EXISTS (SELECT FROM dropped)''',
+        condition=f"{_ACCEPTABLE} AND NOT EXISTS (SELECT FROM refused) AND {offering.NONE_OFFERED}",
     )
 },
 changed AS (
@@ -118,26 +134,35 @@ changed AS (
 moved AS (
     UPDATE reservation_items i SET seat_id = taken.id, unit_price = taken.price, subtotal = taken.price
     FROM changed, dropped d JOIN taken USING (place) WHERE i.id = d.item_id
+    RETURNING 1
 ),
 removed AS (
     DELETE FROM reservation_items i USING changed, dropped d
     WHERE i.id = d.item_id AND d.place > (SELECT count(*) FROM taken)
+    RETURNING 1
 ),
 released AS (
     UPDATE seats s SET status = 'available', updated_at = now() FROM changed, dropped d WHERE s.id = d.seat_id
-    RETURNING s.id, nextval('change_number') AS change
+    RETURNING s.id, s.event_id, nextval('change_number') AS change
 ),
 locked AS (
     UPDATE seats s SET status = 'locked', updated_at = now() FROM changed, taken WHERE s.id = taken.id
     RETURNING s.id, nextval('change_number') AS change
 ),
-{_CHANGED}
+{_CHANGED},
+{
+    offering.released(
+        seats="released", types=None, after=("changed", "moved", "removed", "locked"), name="offered_dropped"
+    )
+}
 SELECT (SELECT to_jsonb(target) FROM target) AS target, e.is_on_sale, v.all_found, v.all_available, v.all_held, v.held,
        v.total, t.expires_at, r.id AS reservation_id, EXISTS (SELECT FROM dropped) AS has_dropped,
        EXISTS (SELECT FROM taken) AS has_taken,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p WHERE p.is_wanted) AS seats,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM released) AS released,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM locked) AS locked, {buyer_limits.RECORD},
+       (SELECT orphans FROM refused) AS orphans,
+       (SELECT jsonb_agg(offers) FROM (TABLE offered UNION ALL TABLE offered_dropped) o WHERE offers IS NOT NULL) AS offers,
        NOT v.all_available AND EXISTS (
            SELECT FROM reservation_items i JOIN reservations h ON h.id = i.reservation_id
            WHERE i.seat_id IN (SELECT id FROM taken) AND i.is_live AND h.status = 'pending' AND h.deadline <= now()
@@ -167,12 +192,13 @@ def change_seats(*, buyer: Visitor, held: SeatsHeld, seat_ids: Sequence[UUID]) -
 
     Seats that it has are kept, the others of `seat_ids` are taken, and the rest is dropped. Raises ReservationNotFound,
     AlreadyCancelled, AlreadyExpired, AlreadyPaid, PaymentInProgress, TooManySeats, NotOnSale (if seats are taken),
-    SeatNotFound, SeatTaken, SeatStatusDiffers, AmountTooLarge, SeatRecentlyReleased, and, if seats are taken, what
-    `seats.services.acquire_locks` raises.
+    SeatNotFound, SeatTaken, SeatStatusDiffers, AmountTooLarge, OrphanSeats, SeatRecentlyReleased, and, if seats are taken,
+    what `seats.services.acquire_locks` raises.
     """
     seat_ids = list(dict.fromkeys(seat_ids))
     wanted = {
         **buyer_limits.parameters(),
+        **offering.parameters(),
         "reservation_id": held.reservation_id,
         "user_id": buyer.user_id,
         "event_id": held.event_id,
@@ -190,10 +216,12 @@ def change_seats(*, buyer: Visitor, held: SeatsHeld, seat_ids: Sequence[UUID]) -
 
 
 def _change(wanted: dict[str, Any]) -> dict[str, Any]:
-    """One statement; two more when a hold past its deadline is in the way."""
+    """One statement; two more when a hold past its deadline is in the way, one more when others wait for the seats."""
     row = _fetch(wanted)
     if row["hold_is_overdue"]:
         expire_holders(seat_ids=wanted["seat_ids"])
+        row = _fetch(wanted)
+    while row["reservation_id"] is None and offering.publish_offers(row):
         row = _fetch(wanted)
     if row["reservation_id"] is None and (rejection := _rejection(row, wanted["seat_ids"])) is not None:
         raise rejection
@@ -241,6 +269,8 @@ def _rejection(row: Mapping[str, Any], seat_ids: Sequence[UUID]) -> DomainError 
         return SeatStatusDiffers()
     if row["total"] > MAX_AMOUNT:
         return AmountTooLarge()
+    if row["orphans"] is not None:
+        return OrphanSeats(**row["orphans"])
     labels = {seat_id: seat["seat_label"] for seat_id, seat in found.items()}
     return buyer_limits.rejection(row, quantity=0, labels=labels)
 
@@ -251,7 +281,10 @@ def _publish(
     released, locked = (
         {UUID(seat_id): change for seat_id, change in row[name].items()} for name in ("released", "locked")
     )
-    after_commit(effects.seats_were_swapped, event_id=event_id, released=released, locked=locked, locks=locks)
+    offered = offering.seats_of(offering.offers_of(row))
+    left = {seat_id: change for seat_id, change in released.items() if seat_id not in offered}
+    after_commit(effects.seats_were_swapped, event_id=event_id, released=left, locked=locked, locks=locks)
+    offering.publish_offers(row)
     by_id = {UUID(seat["id"]): seat for seat in row["seats"]}
     return ReservedSeats(
         reservation_id=UUID(row["target"]["id"]),

@@ -24,7 +24,8 @@ from reservations.errors import (
 )
 from reservations.models import Refund, Reservation
 from reservations.selectors import IS_OVERDUE
-from reservations.services import buyer_limits
+from reservations.services import buyer_limits, offering
+from reservations.services.releasing import expire_one
 
 Status = Reservation.Status
 
@@ -42,7 +43,8 @@ _CONFIRMED = outbox.record(
 # The reservation's row is locked first, so that exactly one of payment, expiry and cancelling wins; then its items, whose
 # seats may have been swapped during the wait. `known` are the responses that the payment got, for whichever reservation; its
 # other rows are reservations that another writer has confirmed. `retaken` is the stock of a reservation that has expired,
-# and whose places are taken again; its buyer is locked last, and may have no more than the event allows.
+# and whose places are taken again; its buyer is locked last, and may have no more than the event allows. A late payment buys
+# no hold that has yet to be ended while somebody waits for places of the event (`waited_for`), to whom it may be due.
 _CONFIRM = f"""
 WITH known AS MATERIALIZED (
     SELECT reservation_id, amount, rejection FROM payments WHERE payment_id = %(payment_id)s::text
@@ -54,13 +56,14 @@ earlier AS MATERIALIZED (
 target AS MATERIALIZED (
     SELECT id, event_id, user_id, reservation_number, status, total_amount, {IS_OVERDUE} AS is_overdue,
            status IN ('pending', 'expired') AND deadline <= now()
-               AND deadline > now() - make_interval(secs => %(late_seconds)s) AS is_late
+               AND deadline > now() - make_interval(secs => %(late_seconds)s) AS is_late,
+           CASE WHEN status = 'pending' AND deadline <= now() THEN is_waited_for(event_id) ELSE false END AS is_waited_for
     FROM reservations WHERE id = %(reservation_id)s FOR UPDATE
 ),
 payable AS MATERIALIZED (
     SELECT t.id, t.status, t.is_late, t.user_id, t.event_id FROM target t
     WHERE t.total_amount = %(amount)s AND NOT EXISTS (SELECT FROM known)
-      AND ((t.status = 'pending' AND NOT t.is_overdue) OR (t.is_late AND {MAY_RETAKE}))
+      AND ((t.status = 'pending' AND NOT t.is_overdue) OR (t.is_late AND {MAY_RETAKE} AND NOT t.is_waited_for))
 ),
 item AS MATERIALIZED (
     SELECT i.seat_id, i.ticket_type_id, i.quantity FROM reservation_items i JOIN payable p ON p.id = i.reservation_id
@@ -82,11 +85,19 @@ retaken AS MATERIALIZED (
     ) wanted ON wanted.ticket_type_id = t.id
     WHERE (SELECT yes FROM seats_are_free) ORDER BY t.id FOR UPDATE OF t
 ),
+{
+    offering.asked_for(
+        event="p.event_id",
+        seats="ARRAY(SELECT id FROM locked_seat WHERE status = 'available')",
+        types="ARRAY(SELECT id FROM retaken)",
+        condition="payable p WHERE p.is_late",
+    )
+},
 buyer AS MATERIALIZED (
     SELECT (lock_buyer(p.user_id, p.event_id, '{{}}', 0, 0, 0, 0)).held
                + CASE p.status WHEN 'expired' THEN (SELECT sum(quantity) FROM item) ELSE 0 END AS quantity,
            (SELECT {buyer_limits.MAX_TICKETS} FROM events e WHERE e.id = p.event_id)
-    FROM payable p WHERE p.is_late AND (SELECT count(*) FROM retaken) IS NOT NULL
+    FROM payable p WHERE p.is_late AND (SELECT count(*) FROM retaken) IS NOT NULL AND {offering.NONE_OFFERED}
 ),
 confirmed AS (
     UPDATE reservations r SET status = 'confirmed', payment_status = 'completed', payment_method = %(payment_method)s,
@@ -117,7 +128,8 @@ stock AS (
 SELECT (SELECT to_jsonb(target) FROM target) AS target, (SELECT to_jsonb(earlier) FROM earlier) AS earlier,
        EXISTS (SELECT FROM confirmed) AS is_new,
        (SELECT coalesce(jsonb_object_agg(id, change), '{{}}') FROM sold) AS changes,
-       (SELECT coalesce(jsonb_agg(to_jsonb(stock)), '[]') FROM stock) AS stock
+       (SELECT coalesce(jsonb_agg(to_jsonb(stock)), '[]') FROM stock) AS stock,
+       (SELECT is_late AND is_waited_for FROM target) AS is_waited_for, {offering.OFFERS}
 """
 
 _REFUND_DUE = outbox.record(
@@ -169,8 +181,14 @@ def confirm_reservation(
         "payment_id": payment_id,
         "late_seconds": settings.LATE_PAYMENT_SECONDS,
         "max_tickets": settings.MAX_TICKETS_PER_BUYER,
+        **offering.parameters(),
     }
     row = _confirm(payment)
+    if row["is_waited_for"]:  # what has lapsed goes to those who wait, and only what they cannot have comes back
+        expire_one(reservation_id)
+        row = _confirm(payment)
+    while offering.publish_offers(row):
+        row = _confirm(payment)
     target = row["target"]
     if target is None:
         raise ReservationNotFound

@@ -16,6 +16,7 @@ from reservations import effects
 from reservations.errors import (
     AlreadyCancelled,
     AlreadyExpired,
+    AlreadyPaid,
     CancellationClosed,
     NothingToCancel,
     NotPaid,
@@ -25,6 +26,7 @@ from reservations.errors import (
 )
 from reservations.models import Refund, Reservation
 from reservations.selectors import IS_BEING_PAID, IS_CANCELLABLE, IS_OVERDUE
+from reservations.services import offering
 
 PaymentStatus = Reservation.PaymentStatus
 
@@ -115,11 +117,18 @@ released AS (
             " GROUP BY 1"
         )
     },
-{_ended_messages(is_refunded=is_refunded)}
+{_ended_messages(is_refunded=is_refunded)},
+{
+        offering.released(
+            seats="released",
+            types="restocked",
+            after=("ended", "outbox", "outbox_settled") if is_refunded else ("ended", "outbox"),
+        )
+    }
 SELECT (SELECT jsonb_agg(to_jsonb(target)) FROM target) AS targets, (SELECT count(*) FROM ended) AS ended,
        (SELECT jsonb_agg(id) FROM held_back) AS held_back,
        (SELECT jsonb_agg(to_jsonb(released)) FROM released) AS seats,
-       (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock
+       (SELECT jsonb_agg(to_jsonb(restocked)) FROM restocked) AS stock, {offering.OFFERS}
 """
 
 
@@ -148,6 +157,16 @@ _CANCEL = _end(f"""
     FROM (
         SELECT id, event_id, status, {IS_OVERDUE} AS is_overdue, {IS_BEING_PAID} AS is_being_paid,
                %(is_by_staff)s OR {IS_CANCELLABLE} AS is_open
+        FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
+    ) found
+""")
+
+# An offer that its buyer does not want. A paid one is no offer any more.
+_DECLINE = _end(f"""
+    SELECT id, event_id, status, is_overdue, is_being_paid,
+           status = 'pending' AND NOT is_overdue AND NOT is_being_paid AS may_end
+    FROM (
+        SELECT id, event_id, status, {IS_OVERDUE} AS is_overdue, {IS_BEING_PAID} AS is_being_paid
         FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
     ) found
 """)
@@ -271,6 +290,24 @@ def cancel_reservation(*, user_id: UUID, reservation_id: UUID, is_by_staff: bool
     raise why_not_cancelled(released.targets[0])
 
 
+def decline_offer(*, user_id: UUID, reservation_id: UUID) -> None:
+    """Ends an offer to this buyer. One that has ended meanwhile stays as it is.
+
+    Raises NothingToCancel, AlreadyExpired, AlreadyPaid, PaymentInProgress or SeatStatusDiffers.
+    """
+    wanted = {"user_id": user_id, "reservation_id": reservation_id}
+    released = _release_one(_DECLINE, {**_cancelled(Refund.Reason.BUYER), **wanted}, reason="cancelled")
+    if released.ended:
+        return
+    if not released.targets:
+        raise NothingToCancel
+    was = released.targets[0]
+    if was["status"] == Reservation.Status.CONFIRMED:
+        raise AlreadyPaid
+    if was["status"] != Reservation.Status.CANCELLED:
+        raise why_not_cancelled(was)
+
+
 def why_not_cancelled(was: Mapping[str, Any]) -> DomainError:
     """Why a reservation that is {status, is_overdue, is_being_paid, is_open} was not cancelled."""
     if was["is_overdue"] or was["status"] == Reservation.Status.EXPIRED:
@@ -376,7 +413,7 @@ def _release_one(statement: str, parameters: dict[str, Any], *, reason: str) -> 
 
 
 def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Released:
-    row = fetch_one(statement, {**parameters, "reason": reason})
+    row = fetch_one(statement, {**parameters, **offering.parameters(), "reason": reason})
     publish_released(row)
     if row["ended"]:
         after_commit(effects.reservations_were_ended, reason=reason, count=row["ended"])
@@ -385,12 +422,16 @@ def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Rele
 
 
 def publish_released(row: Mapping[str, Any]) -> None:
-    """`row`: the `seats` {id, event_id, change} and the `stock` that are available again."""
+    """`row`: the `seats` {id, event_id, change} and the `stock` that are available again, and the `offers` of them."""
+    # Nobody sees as available what is somebody else's already.
+    offered = offering.seats_of(offering.offers_of(row))
     for event_id, seats in _by_event(row["seats"]):
         changes = {UUID(seat["id"]): seat["change"] for seat in seats}
-        after_commit(effects.seats_were_released, event_id=event_id, changes=changes)
+        if left := {seat_id: change for seat_id, change in changes.items() if seat_id not in offered}:
+            after_commit(effects.seats_were_released, event_id=event_id, changes=left)
     for event_id, stock in _by_event(row["stock"]):
         after_commit(effects.stock_was_changed, event_id=event_id, stock=stock)
+    offering.publish_offers(row)
 
 
 def _by_event(rows: list[dict[str, Any]] | None) -> Iterable[tuple[UUID, list[dict[str, Any]]]]:

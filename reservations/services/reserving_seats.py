@@ -22,11 +22,11 @@ from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
 from reservations.idempotency import IdempotentRequest, RespondedBefore
 from reservations.models import MAX_AMOUNT
-from reservations.services import buyer_limits
+from reservations.services import buyer_limits, offering
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders
 from seats import services as seats
-from seats.errors import SeatNotFound, SeatTaken, TooManySeats
+from seats.errors import OrphanSeats, SeatNotFound, SeatTaken, TooManySeats
 from seats.models import Seat
 
 
@@ -58,33 +58,61 @@ _CREATED = outbox.record(
     ),
 )
 
-# One round trip. `picked` locks the seats in id order, so that two buyers who want the same seats in different orders cannot
-# deadlock. After a wait it sees the seats as they are then. `IS NOT DISTINCT FROM` is a condition that no index serves: in a
-# new database, without statistics, PostgreSQL would read all seats of the event to find one.
-_RESERVE = f"""
+
+def reserving(*, seat_ids: str, quantity: str, choosing: str = "", more: str) -> str:
+    """The statement that reserves `quantity` seats. `seat_ids` is the SQL of their ids, `more` are further columns.
+
+    Without `choosing`, CTEs that `seat_ids` is made of, the buyer has chosen, and may not leave an orphan where the event
+    forbids it.
+    """
+    # One round trip. `picked` locks the seats in id order, so that two buyers who want the same seats in different orders
+    # cannot deadlock. After a wait it sees the seats as they are then. `IS NOT DISTINCT FROM` is a condition that no index
+    # serves: in a new database, without statistics, PostgreSQL would read all seats of the event to find one.
+    acceptable = f"""e.is_on_sale AND {quantity} <= e.max_seats AND v.all_found AND v.all_available
+      AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)"""
+    order = (
+        f" ORDER BY array_position({seat_ids}, p.id)" if choosing else ""
+    )  # the client has the order of its own choice
+    orphans = (
+        f"SELECT orphans_left(%(event_id)s, {seat_ids}, '{{}}'::uuid[]) AS orphans"
+        if not choosing
+        else "SELECT NULL AS orphans"
+    )
+    return f"""
 WITH {idempotency.EARLIER},
 event AS MATERIALIZED (
     SELECT {IS_ON_SALE} AS is_on_sale, coalesce(e.max_seats_per_reservation, %(max_seats)s) AS max_seats,
-           {buyer_limits.MAX_TICKETS}
+           {buyer_limits.MAX_TICKETS}, e.forbids_orphan_seats, {offering.EVENT_COLUMN}
     FROM events e WHERE e.id = %(event_id)s
 ),
+{choosing}
 picked AS MATERIALIZED (
     SELECT s.id, s.seat_label, s.price, s.status FROM seats s
-    WHERE s.id = ANY(%(seat_ids)s::uuid[]) AND s.event_id IS NOT DISTINCT FROM %(event_id)s
+    WHERE s.id = ANY({seat_ids}) AND s.event_id IS NOT DISTINCT FROM %(event_id)s
     ORDER BY s.id FOR UPDATE
 ),
 verdict AS MATERIALIZED (
-    SELECT count(*) = cardinality(%(seat_ids)s::uuid[]) AS all_found, bool_and(status = 'available') AS all_available,
+    SELECT count(*) = {quantity} AS all_found, bool_and(status = 'available') AS all_available,
            least(sum(price), {MAX_AMOUNT + 1})::bigint AS total, count(*) AS quantity
     FROM picked
 ),
+refused AS MATERIALIZED (
+    SELECT orphans FROM ({orphans} FROM verdict v, event e WHERE e.forbids_orphan_seats AND {acceptable}) judged
+    WHERE orphans IS NOT NULL
+),
 {
-    buyer_limits.buyer(
-        seat_ids="%(seat_ids)s::uuid[]",
-        condition=f'''e.is_on_sale AND cardinality(%(seat_ids)s::uuid[]) <= e.max_seats AND v.all_found AND v.all_available
-      AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)''',
-    )
-},
+        offering.asked_for(
+            seats="ARRAY(SELECT id FROM picked WHERE status = 'available')",
+            condition="event e WHERE e.has_waitlist AND e.is_on_sale AND NOT EXISTS (SELECT FROM earlier)"
+            " AND EXISTS (SELECT FROM picked WHERE status = 'available')",
+        )
+    },
+{
+        buyer_limits.buyer(
+            seat_ids=seat_ids,
+            condition=f"{acceptable} AND NOT EXISTS (SELECT FROM refused) AND {offering.NONE_OFFERED}",
+        )
+    },
 reservation AS (
     INSERT INTO reservations (user_id, event_id, reservation_number, total_amount, expires_at)
     SELECT %(user_id)s, %(event_id)s, %(number)s, v.total, now() + make_interval(secs => %(seconds)s)
@@ -100,24 +128,33 @@ locked AS (
     RETURNING s.id, nextval('change_number') AS change
 ),
 {
-    idempotency.recorded('''jsonb_build_object(
+        idempotency.recorded(f'''jsonb_build_object(
         'number', %(number)s::text, 'total', v.total, 'expires_at', r.expires_at, 'seats', (
-            SELECT jsonb_agg(jsonb_build_object('id', p.id, 'seat_label', p.seat_label, 'price', p.price)) FROM picked p
+            SELECT jsonb_agg(jsonb_build_object('id', p.id, 'seat_label', p.seat_label, 'price', p.price){order})
+            FROM picked p
         )
     )''')
-},
+    },
 {_CREATED}
 SELECT e.is_on_sale, e.max_seats, v.all_found, v.all_available, v.total, r.id AS reservation_id, r.expires_at,
-       (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS seats, (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
-       {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD},
-       CASE WHEN NOT v.all_available THEN (
+       (SELECT jsonb_agg(to_jsonb(p){order}) FROM picked p) AS seats,
+       (SELECT jsonb_object_agg(id, change) FROM locked) AS changes,
+       {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD}, (SELECT orphans FROM refused) AS orphans, {offering.OFFERS},
+       {more}
+FROM verdict v LEFT JOIN event e ON true LEFT JOIN reservation r ON true
+"""
+
+
+_RESERVE = reserving(
+    seat_ids="%(seat_ids)s::uuid[]",
+    quantity="cardinality(%(seat_ids)s::uuid[])",
+    more="""CASE WHEN NOT v.all_available THEN (
            SELECT extract(epoch FROM min((
                SELECT h.deadline FROM reservations h WHERE h.id = i.reservation_id AND h.status = 'pending'
            )) - now())::float8
            FROM reservation_items i WHERE i.seat_id = ANY(%(seat_ids)s::uuid[]) AND i.is_live
-       ) END AS next_hold_ends_in
-FROM verdict v LEFT JOIN event e ON true LEFT JOIN reservation r ON true
-"""
+       ) END AS next_hold_ends_in""",
+)
 
 
 def check_seat_limit(*, event_id: UUID, count: int, request: IdempotentRequest | None = None) -> None:
@@ -140,7 +177,7 @@ def reserve_seats(
 ) -> ReservedSeats:
     """Reserves all of the seats for RESERVATION_SECONDS, or none.
 
-    Raises TooManySeats, EventNotFound, NotOnSale, SeatNotFound, SeatTaken, AmountTooLarge, TicketLimitReached,
+    Raises TooManySeats, EventNotFound, NotOnSale, SeatNotFound, SeatTaken, OrphanSeats, AmountTooLarge, TicketLimitReached,
     SeatRecentlyReleased, UnpaidTimeUsedUp, UserNotFound, and what
     `seats.services.acquire_locks` raises; with a `request` also RequestInProgress, RejectedBefore, IdempotencyKeyReused.
     """
@@ -148,7 +185,7 @@ def reserve_seats(
     try:
         return _reserve(buyer=buyer, event_id=event_id, seat_ids=seat_ids, request=request)
     except (DomainError, RespondedBefore) as outcome:
-        return _reserved_before(idempotency.earlier_response(request, outcome), seat_ids)
+        return reserved_before(idempotency.earlier_response(request, outcome), seat_ids)
 
 
 def _reserve(
@@ -165,7 +202,7 @@ def _reserve(
 def _insert(
     *, user_id: UUID, event_id: UUID, seat_ids: Sequence[UUID], request: IdempotentRequest | None
 ) -> ReservedSeats:
-    """One statement; two more when a hold past its deadline is in the way."""
+    """One statement; two more when a hold past its deadline is in the way, one more when others wait for the seats."""
     number = new_reservation_number()
     parameters = {
         "user_id": user_id,
@@ -175,22 +212,31 @@ def _insert(
         "seconds": settings.RESERVATION_SECONDS,
         "number": number,
         **buyer_limits.parameters(),
+        **offering.parameters(),
     }
     row = _fetch(parameters, request)
     is_behind_hold = row["next_hold_ends_in"] is not None and row["next_hold_ends_in"] <= 0
     if is_behind_hold or buyer_limits.is_behind_own_hold(row["buyer"]):
         expire_holders(seat_ids=seat_ids, user_id=user_id, event_id=event_id)
         row = _fetch(parameters, request)
-    by_id = {UUID(seat["id"]): seat for seat in row["seats"] or ()}
+    while offering.publish_offers(row):
+        row = _fetch(parameters, request)
     if row["reservation_id"] is None:
+        by_id = {UUID(seat["id"]): seat for seat in row["seats"] or ()}
         raise _rejection(row, [by_id[seat_id] for seat_id in seat_ids if seat_id in by_id])
+    return reserved(row, seat_ids, number=number)
+
+
+def reserved(row: Mapping[str, Any], seat_ids: Sequence[UUID] = (), *, number: str) -> ReservedSeats:
+    """What the statement has reserved; in the order of `seat_ids`, if there is one."""
+    by_id = {UUID(seat["id"]): seat for seat in row["seats"]}
     return ReservedSeats(
         reservation_id=row["reservation_id"],
         number=number,
         total_amount=row["total"],
         expires_at=row["expires_at"],
-        seats=[by_id[seat_id] for seat_id in seat_ids],
-        changes={seat_id: row["changes"][str(seat_id)] for seat_id in seat_ids},
+        seats=[by_id[seat_id] for seat_id in seat_ids or by_id],
+        changes={seat_id: row["changes"][str(seat_id)] for seat_id in by_id},
     )
 
 
@@ -220,18 +266,20 @@ def _rejection(row: dict[str, Any], found: Sequence[dict[str, Any]]) -> DomainEr
         ends_in = row["next_hold_ends_in"]
         lasts = math.inf if ends_in is None else ends_in
         return SeatTaken(label=next(iter(labels.values())), unavailable=labels, unavailable_seconds=lasts)
+    if row["orphans"] is not None:
+        return OrphanSeats(**row["orphans"])
     all_labels = {UUID(seat["id"]): seat["seat_label"] for seat in found}
     return buyer_limits.rejection(row, quantity=len(found), labels=all_labels) or AmountTooLarge()
 
 
-def _reserved_before(response: Mapping[str, Any], seat_ids: Sequence[UUID]) -> ReservedSeats:
-    """What `_insert` returned when the reservation was made."""
-    by_id = {UUID(seat["id"]): {**seat, "id": UUID(seat["id"])} for seat in response["seats"]}
+def reserved_before(response: Mapping[str, Any], seat_ids: Sequence[UUID] = ()) -> ReservedSeats:
+    """The same of an earlier request, from what it has recorded."""
+    by_id = {UUID(seat["id"]): seat for seat in response["seats"]}
     return ReservedSeats(
         reservation_id=response["reservation_id"],
         number=response["number"],
         total_amount=response["total"],
         expires_at=datetime.fromisoformat(response["expires_at"]),
-        seats=[by_id[seat_id] for seat_id in seat_ids],
+        seats=[by_id[seat_id] for seat_id in seat_ids or by_id],
         changes={},
     )

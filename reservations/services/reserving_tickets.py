@@ -18,7 +18,7 @@ from reservations import effects, idempotency
 from reservations.errors import AmountTooLarge
 from reservations.idempotency import IdempotentRequest, RespondedBefore
 from reservations.models import MAX_AMOUNT
-from reservations.services import buyer_limits
+from reservations.services import buyer_limits, offering
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders
 from seats import services as seats
@@ -58,7 +58,8 @@ _CREATED = outbox.record(
 _RESERVE = f"""
 WITH {idempotency.EARLIER},
 event AS MATERIALIZED (
-    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS} FROM events e WHERE e.id = %(event_id)s
+    SELECT {IS_ON_SALE} AS is_on_sale, {buyer_limits.MAX_TICKETS}, {offering.EVENT_COLUMN}
+    FROM events e WHERE e.id = %(event_id)s
 ),
 picked AS MATERIALIZED (
     SELECT t.id, t.name, t.price, t.available_quantity, t.total_quantity, wanted.quantity
@@ -74,10 +75,17 @@ verdict AS MATERIALIZED (
     FROM picked
 ),
 {
+    offering.asked_for(
+        types="ARRAY(SELECT id FROM picked)",
+        condition="event e WHERE e.has_waitlist AND e.is_on_sale AND NOT EXISTS (SELECT FROM earlier)"
+        " AND EXISTS (SELECT FROM picked WHERE available_quantity > 0)",
+    )
+},
+{
     buyer_limits.buyer(
         seat_ids="NULL",
         condition=f'''e.is_on_sale AND v.all_found AND v.enough AND v.total <= {MAX_AMOUNT}
-      AND NOT EXISTS (SELECT FROM earlier)''',
+      AND NOT EXISTS (SELECT FROM earlier) AND {offering.NONE_OFFERED}''',
     )
 },
 reservation AS (
@@ -101,7 +109,7 @@ stock AS (
 SELECT e.is_on_sale, v.all_found, v.enough, v.total, r.id AS reservation_id,
        (SELECT jsonb_agg(to_jsonb(p)) FROM picked p) AS types,
        (SELECT jsonb_agg(to_jsonb(stock)) FROM stock) AS stock,
-       {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD},
+       {idempotency.EARLIER_RECORD}, {buyer_limits.RECORD}, {offering.OFFERS},
        CASE WHEN NOT v.enough THEN EXISTS (
            SELECT FROM reservations h JOIN reservation_items i ON i.reservation_id = h.id
            WHERE h.status = 'pending' AND h.deadline <= now() AND i.ticket_type_id = ANY(%(type_ids)s::uuid[])
@@ -148,7 +156,7 @@ def _reserve(
 def _insert(
     *, user_id: UUID, event_id: UUID, quantities: Mapping[UUID, int], request: IdempotentRequest | None
 ) -> ReservedTickets:
-    """One statement; two more when holds past their deadline are in the way."""
+    """One statement; two more when holds past their deadline are in the way, one more when others wait for the tickets."""
     number = new_reservation_number()
     parameters = {
         "user_id": user_id,
@@ -158,10 +166,13 @@ def _insert(
         "seconds": settings.RESERVATION_SECONDS,
         "number": number,
         **buyer_limits.parameters(),
+        **offering.parameters(),
     }
     row = idempotency.fetch_reserved(_RESERVE, parameters, request)
     if row["hold_is_overdue"] or buyer_limits.is_behind_own_hold(row["buyer"]):
         expire_holders(ticket_type_ids=list(quantities), user_id=user_id, event_id=event_id)
+        row = idempotency.fetch_reserved(_RESERVE, parameters, request)
+    while offering.publish_offers(row):
         row = idempotency.fetch_reserved(_RESERVE, parameters, request)
     if row["reservation_id"] is None:
         raise _rejection(row, list(quantities))

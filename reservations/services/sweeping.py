@@ -1,4 +1,5 @@
-"""The sweep: every second it expires holds past their deadline, and updates events that have sold out, or no longer."""
+"""The sweep: every second it expires holds past their deadline, offers what is free to those who wait for it, and updates
+events that have sold out, or no longer."""
 
 import logging
 import time
@@ -8,6 +9,7 @@ from django.db import DatabaseError
 
 from kernel.tasks.batches import Batch, is_outage
 from reservations.errors import SeatStatusDiffers
+from reservations.services.offering import events_with_free_places, offer_free_places
 from reservations.services.releasing import due_reservations, expire_batch, expire_one
 from seats.services import update_status_of_dirty_events
 
@@ -17,6 +19,7 @@ MAX_SECONDS_ONE_BY_ONE = 5.0  # after a batch that failed
 
 logger = logging.getLogger(__name__)
 _batch: Batch[UUID] = Batch("sweep")
+_offers: Batch[UUID] = Batch("offer_free_places")
 
 
 def sweep() -> dict[str, int]:
@@ -31,8 +34,14 @@ def sweep() -> dict[str, int]:
         expired += ended
         if ended < BATCH:
             break
+    offered = _offers.run(events_with_free_places(leave_out=_offers.left_out), _offer, seconds=MAX_SECONDS)
     statuses = update_status_of_dirty_events()
-    return {name: count for name, count in (("expired", expired), ("statuses", statuses)) if count}
+    counts = (("expired", expired), ("offered", offered), ("statuses", statuses))
+    return {name: count for name, count in counts if count}
+
+
+def _offer(event_id: UUID) -> int:
+    return offer_free_places(event_id=event_id)
 
 
 def _expire_batch() -> int:

@@ -6,11 +6,13 @@ from seats.progress import Progress, progress_failed, progress_started, read_pro
 from seats.publishing import (
     publish_locked,
     publish_map_changed,
+    publish_offered,
     publish_released,
     publish_sold,
     publish_stock,
 )
 from seats.services.generating import CHUNK, generate_missing_seats, generate_seats, insert_seats
+from seats.services.placing import place_seats
 from seats.services.statuses import update_status_of_dirty_events, update_statuses
 
 __all__ = [
@@ -22,10 +24,12 @@ __all__ = [
     "generate_missing_seats",
     "generate_seats",
     "insert_seats",
+    "place_seats",
     "progress_failed",
     "progress_started",
     "publish_locked",
     "publish_map_changed",
+    "publish_offered",
     "publish_released",
     "publish_sold",
     "publish_stock",

@@ -1,7 +1,6 @@
 """Generating the seats of an event from its layout, and removing them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
 from uuid import UUID
 
 import orjson
@@ -16,19 +15,25 @@ from kernel.tasks.batches import Batch
 from seats import effects
 from seats.models import Seat
 from seats.progress import Progress
+from seats.services.placing import (
+    COLUMNS,
+    PLACE,
+    RANGES,
+    SeatRange,
+    encode_ranges,
+    events_with_unplaced_seats,
+    place_seats,
+    ranges_of,
+)
 
 CHUNK = 10_000  # seats of one statement, so that it ends long before its time limit, whatever the size of the layout
 ANALYZED = 1_000  # seats that are worth the half second that it takes
 
-_GENERATE = """
-WITH block AS (
-    SELECT * FROM jsonb_to_recordset(%(blocks)s::jsonb)
-        AS b (section text, first_row int, last_row int, first_seat int, last_seat int, price int)
-),
-made AS (
-    INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)
-    SELECT %(event_id)s, b.section, r, n, b.section || '-' || r || '-' || n, b.price
-    FROM block b, generate_series(b.first_row, b.last_row) AS r, generate_series(b.first_seat, b.last_seat) AS n
+_GENERATE = f"""
+WITH made AS (
+    INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price, {COLUMNS})
+    SELECT %(event_id)s, b.section, r, n, b.section || '-' || r || '-' || n, b.price, {PLACE}
+    FROM {RANGES}, generate_series(b.first_row, b.last_row) AS r, generate_series(b.first_seat, b.last_seat) AS n
     ON CONFLICT (event_id, section, row_number, seat_number) DO NOTHING
     RETURNING 1
 )
@@ -52,23 +57,26 @@ _batch: Batch[UUID] = Batch("generate_missing_seats")
 
 
 def generate_missing_seats() -> int:
-    """Generates the seats of every event that has a layout and no seats. Returns how many.
+    """Generates the seats of every event that has a layout and no seats. Returns how many. Places those of others' making.
 
     An event whose seats cannot be generated is logged, and does not stop the others.
     """
     lacking = Event.objects.filter(seat_layout__isnull=False, seats=None).values_list("id", flat=True)
-    return _batch.run(list(lacking), lambda event_id: generate_seats(event_id=event_id))
+    made = _batch.run(list(lacking), lambda event_id: generate_seats(event_id=event_id))
+    _batch.run(events_with_unplaced_seats(), lambda event_id: place_seats(event_id=event_id))
+    return made
 
 
 def generate_seats(*, event_id: UUID) -> int:
     """Generates the seats of the event's layout that do not exist yet, in one transaction. Returns how many.
 
-    A second call generates none. Raises EventNotFound; ImpossibleLayout when the event has no layout, an invalid one, or
-    seats of another layout.
+    A second call generates none. Seats that exist and have not been placed are placed. Raises EventNotFound;
+    ImpossibleLayout when the event has no layout, an invalid one, or seats of another layout.
     """
     # Every save of an event asks for its seats. Where none is missing, the event's row stays free: the organiser's next
     # save would wait for it, and the update of its status pass it over.
     if _is_complete(event_id):
+        place_seats(event_id=event_id)
         return 0
     with transaction.atomic():
         events = Event.objects.select_for_update(of=("self",), no_key=True)  # NO KEY: sales go on meanwhile
@@ -88,6 +96,7 @@ def generate_seats(*, event_id: UUID) -> int:
             )
         if made:
             after_commit(effects.seats_were_generated, event_id=event_id)
+    place_seats(event_id=event_id)
     return made
 
 
@@ -112,10 +121,9 @@ def insert_seats(*, event_id: UUID, sections: Sequence[Section], progress: Progr
     """Inserts the seats of these sections that do not exist yet. Returns how many. Inside the caller's transaction."""
     made = 0
     with check_constraints_at_once():
-        for blocks in _chunks(_blocks(sections)):
-            encoded = orjson.dumps([asdict(block) for block in blocks]).decode()
-            made += fetch_one(_GENERATE, {"event_id": event_id, "blocks": encoded})["made"]
-            progress.advance(sum(block.seats for block in blocks))
+        for ranges in _chunks(ranges_of(sections, most=CHUNK)):
+            made += fetch_one(_GENERATE, {"event_id": event_id, "ranges": encode_ranges(ranges)})["made"]
+            progress.advance(sum(one.seats for one in ranges))
     if made >= ANALYZED:
         after_commit(_analyze)
     return made
@@ -124,41 +132,15 @@ def insert_seats(*, event_id: UUID, sections: Sequence[Section], progress: Progr
 # --- Chunks -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """The seats from `first_seat` to `last_seat` of the rows from `first_row` to `last_row`: at most CHUNK."""
-
-    section: str
-    first_row: int
-    last_row: int
-    first_seat: int
-    last_seat: int
-    price: int
-
-    @property
-    def seats(self) -> int:
-        return (self.last_row - self.first_row + 1) * (self.last_seat - self.first_seat + 1)
-
-
-def _blocks(sections: Iterable[Section]) -> Iterator[_Block]:
-    for section in sections:
-        rows = max(1, CHUNK // section.seats_per_row)
-        for first_row in range(section.start_row, section.last_row + 1, rows):
-            last_row = min(first_row + rows - 1, section.last_row)
-            for first_seat in range(1, section.seats_per_row + 1, CHUNK):
-                last_seat = min(first_seat + CHUNK - 1, section.seats_per_row)
-                yield _Block(section.name, first_row, last_row, first_seat, last_seat, section.price)
-
-
-def _chunks(blocks: Iterable[_Block]) -> Iterator[list[_Block]]:
-    """Blocks of at most CHUNK seats together."""
-    chunk: list[_Block] = []
+def _chunks(ranges: Iterable[SeatRange]) -> Iterator[list[SeatRange]]:
+    """Ranges of at most CHUNK seats together."""
+    chunk: list[SeatRange] = []
     seats = 0
-    for block in blocks:
-        if chunk and seats + block.seats > CHUNK:
+    for one in ranges:
+        if chunk and seats + one.seats > CHUNK:
             yield chunk
             chunk, seats = [], 0
-        chunk.append(block)
-        seats += block.seats
+        chunk.append(one)
+        seats += one.seats
     if chunk:
         yield chunk

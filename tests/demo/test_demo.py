@@ -92,6 +92,12 @@ def test_a_buyer_may_have_four_of_an_event_all_at_once() -> None:
     assert set(limits) == {(4, 4)}
 
 
+def test_those_that_are_sold_out_have_a_waiting_list() -> None:
+    load()
+
+    assert set(Event.objects.filter(has_waitlist=True).values_list("status", flat=True)) == {"sold_out"}
+
+
 def test_every_event_with_a_layout_has_its_seats() -> None:
     load()
 

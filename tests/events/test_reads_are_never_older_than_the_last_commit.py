@@ -288,22 +288,6 @@ def test_the_search_finds_both_spellings_and_takes_text_literally(api: Api, text
     assert {int(event["id"][-4:], 16) for event in events} == found
 
 
-def test_the_search_uses_its_index_also_for_two_syllables(world: Database) -> None:
-    from django.db import connection
-
-    from events.models import Event
-    from events.selectors import _contains_any
-
-    world.rows(
-        "INSERT INTO events (title, venue, event_date, sale_start_date, sale_end_date) SELECT '공연 ' || n, '장소',"
-        " '2031-01-01', '2030-01-01', '2030-12-01' FROM generate_series(1, 20000) n"
-    )
-    world.rows("ANALYZE events")
-    plan = Event.objects.filter(_contains_any(["고척", "gocheok"])).order_by().explain()
-    connection.close()
-    assert "events_by_bigrams" in plan
-
-
 def test_pages_hold_each_event_once(api: Api, world: Database) -> None:
     world.rows("UPDATE events SET sale_start_date = '2020-01-01', sale_end_date = '2030-01-01'")
     pages = [api.get(f"/events?limit=4&page={page}").json["events"] for page in range(1, 5)]

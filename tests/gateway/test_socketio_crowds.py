@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.crowd import Crowd
-from tests.support.harness import HALL, Api, Database, new_user, seat, token
+from tests.support.harness import HALL, Api, Database, new_user, seat, token, wait_until
 from tests.support.live import Realtime, running_realtime
 from tests.support.socketio_clients import KINDS, JavaScript, OfPython, SocketIOClient
 from tests.support.sticky_proxy import running_front
@@ -114,7 +114,7 @@ def test_a_process_that_stops_says_when_to_come_back(database_url: str, logs: Pa
         stopped.process.terminate()
         crowd.wait(lambda heard: said(heard, "retry"))
         stopped.process.wait(10)
-    assert None not in crowd.codes
+    wait_until(lambda: None not in crowd.codes, seconds=10)
     hints = [int(said(heard, "retry")[0].partition('"afterMs":')[2].rstrip("}]")) for heard in crowd.heard]
     crowd.close()
     assert all(0 <= hint < 5000 for hint in hints)

@@ -147,6 +147,12 @@ class Api:
     def reserve(self, user: str, event_id: str, *seat_ids: str, headers: dict[str, str] | None = None) -> Answer:
         return self.post("/seats/reserve", {"eventId": event_id, "seatIds": list(seat_ids)}, user=user, headers=headers)
 
+    def best(
+        self, user: str, event_id: str, quantity: int, headers: dict[str, str] | None = None, **wish: Any
+    ) -> Answer:
+        body = {"eventId": event_id, "quantity": quantity, **wish}
+        return self.post("/seats/best-available", body, user=user, headers=headers)
+
     def buy(self, user: str, event_id: str, headers: dict[str, str] | None = None, **quantities: int) -> Answer:
         items = [{"ticketTypeId": type_id, "quantity": n} for type_id, n in quantities.items()]
         return self.post("/reservations", {"eventId": event_id, "items": items}, user=user, headers=headers)

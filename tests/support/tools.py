@@ -1,7 +1,7 @@
 """Programs that are no Python packages, for the groups of tests that need them.
 
 A group whose program is missing skips and names it. With `CI` set it fails: .ci/run installs the programs, and lists those
-that it cannot have in UNAVAILABLE_TOOLS. `python -m tests.support.tools` installs the clients in JavaScript.
+that it cannot have in UNAVAILABLE_TOOLS. `python -m tests.support.tools` installs what npm brings.
 """
 
 import fcntl
@@ -13,19 +13,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# The programs that must be found, by the name of what brings them (a package of Debian, but for socket.io-client: npm).
+# The programs that must be found, by the name of what brings them (a package of Debian; npm installs what needs it).
 PROGRAMS = {
+    "axe": ["node", "npm"],
+    "chromium": ["chromium"],
     "nginx": ["nginx"],
+    "node": ["node"],
     "pgbouncer": ["pgbouncer"],
     "prometheus": ["prometheus", "promtool"],
     "redis": ["redis-server"],  # 7 or later, beside the 6.2 of requirements-dev.txt
     "socket.io-client": ["node", "npm"],
     "standardwebhooks": ["node", "npm"],
+    "typescript": ["node", "npm"],
 }
 SOCKETIO_SOURCES = ROOT / "tests" / "socketio"
 SOCKETIO_MODULES = ROOT / ".local" / "socketio"
 WEBHOOKS_SOURCES = ROOT / "tests" / "webhooks"
 WEBHOOKS_MODULES = ROOT / ".local" / "webhooks"
+TYPESCRIPT_SOURCES = ROOT / "tests" / "typescript"
+TYPESCRIPT_MODULES = ROOT / ".local" / "typescript"
+AXE_SOURCES = ROOT / "tests" / "axe"
+AXE_MODULES = ROOT / ".local" / "axe"
 
 
 class MissingTool(Exception):
@@ -49,6 +57,10 @@ def _provide(tool: str) -> None:
         install_socketio_client()
     if tool == "standardwebhooks":
         install_webhooks_client()
+    if tool == "typescript":
+        install_typescript()
+    if tool == "axe":
+        install_axe()
 
 
 def install_socketio_client() -> None:
@@ -57,6 +69,14 @@ def install_socketio_client() -> None:
 
 def install_webhooks_client() -> None:
     _install(WEBHOOKS_SOURCES, WEBHOOKS_MODULES)
+
+
+def install_typescript() -> None:
+    _install(TYPESCRIPT_SOURCES, TYPESCRIPT_MODULES)
+
+
+def install_axe() -> None:
+    _install(AXE_SOURCES, AXE_MODULES)
 
 
 def _install(sources: Path, modules: Path) -> None:
@@ -77,10 +97,12 @@ def _install(sources: Path, modules: Path) -> None:
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
             said = getattr(error, "stderr", "") or ""
-            raise MissingTool(f"the client of {sources.name} cannot be installed: {error} {said}"[:300]) from error
+            raise MissingTool(f"{sources.name} cannot be installed: {error} {said}"[:300]) from error
         installed.write_text(lock)
 
 
 if __name__ == "__main__":
     install_socketio_client()
     install_webhooks_client()
+    install_typescript()
+    install_axe()

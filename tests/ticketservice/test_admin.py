@@ -215,6 +215,18 @@ def test_impossible_dates_and_values_are_refused_with_a_message(
     assert world.everything() == before
 
 
+def test_an_event_may_forbid_orphans(manager: Client, world: Database, web: Api) -> None:
+    url = f"{EVENTS}/{HALL}/change/"
+    assert web.get(f"/events/{HALL}/sale").json["seats"] == {"forbidsOrphanSeats": False}
+    form = open_form(manager, url)
+    assert "forbids_orphan_seats" not in form  # the box is not ticked
+    assert manager.post(url, form | {"forbids_orphan_seats": "on", "reason": WHY}).status_code == 302
+    assert web.get(f"/events/{HALL}/sale").json["seats"] == {"forbidsOrphanSeats": True}
+    page = text(manager.get(url))
+    assert "한 좌석만 남기는 선택 금지" in page
+    assert "no single seat may be left over" in text(manager.get(url, **ENGLISH)).lower()
+
+
 NEW_EVENT = {
     "title": "새 공연", "venue": "새 극장",
     "event_date_0": "2031-06-01", "event_date_1": "19:00", "sale_start_date_0": "2031-01-01", "sale_start_date_1": "10:00",
@@ -397,6 +409,11 @@ def test_a_layout_is_drawn_as_it_is_typed(viewer: Client) -> None:
     assert "JSON" in drawn("{")
     assert "좌석 배치에 구역이 없습니다." in drawn("{}")
     assert "The layout has no sections." in drawn("{}", **ENGLISH)
+    with_aisles = {"name": "R", "rows": 3, "seatsPerRow": 20, "price": 1000, "aisles": [5, 15], "x": 8, "y": 30}
+    shown = drawn(json.dumps({"sections": [with_aisles]}))
+    floors = re.findall(r'<rect class="floor" x="(\d+)" width="(\d+)"', shown)
+    assert floors == [("0", "5"), ("6", "10"), ("17", "5")]  # an aisle is as wide as a seat
+    assert "aisles" in drawn(json.dumps({"sections": [with_aisles | {"aisles": [20]}]}), **ENGLISH)
 
 
 ONE_ROW = {"name": "A", "rows": 1, "seatsPerRow": 9, "price": 1}

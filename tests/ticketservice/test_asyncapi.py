@@ -18,10 +18,10 @@ from tests.support.waiting_room import store_policy, tick_until, wait_in_line
 
 pytestmark = pytest.mark.slow
 
-# Where messages are made. "queue-advanced" goes from process to process only.
+# Where messages are made. "queue-advanced" and "waitlist-advanced" go from process to process only.
 SOURCES = ["kernel/realtime/channel.py", "kernel/realtime/consumers.py", "queueing/realtime.py", "seats/realtime.py",
            "gateway/presence.py", "gateway/socketio.py"]  # fmt: skip
-INTERNAL_TYPES = {"queue-advanced"}
+INTERNAL_TYPES = {"queue-advanced", "waitlist-advanced"}
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +213,10 @@ def let_in_and_sell(audience: Audience, web: Api, world: Database, user: str) ->
     several = web.reserve(new_user(), HALL, seat(1, 2), seat(1, 3)).json["reservation"]
     assert web.confirm(several["id"], several["totalAmount"]).status == 200
     hall.wait(lambda heard: len(heard.of_type("seat-sold")) == 3)
+    world.rows("UPDATE events SET has_waitlist = true WHERE id = %s", HALL)
+    world.rows("INSERT INTO waitlist_entries (event_id, user_id, quantity) VALUES (%s, %s, 1)", HALL, user)
+    assert web.refund(several["id"]).status == 200
+    in_line.first("waitlist-offered")
     assert web.buy(new_user(), STANDING, **{STANDING_A: 2}).status == 201
     assert web.post(f"/internal/events/{STANDING}/cancel", headers=INTERNAL).status == 200
     standing.first("event-status-changed")
@@ -220,6 +224,7 @@ def let_in_and_sell(audience: Audience, web: Api, world: Database, user: str) ->
     for client in (audience.web_client, audience.clients["socketioQueue"][0]):
         client.first("queue-cleared")
         client.first("queue-updated")
+        client.first("waitlist-offered")
     for client in (audience.web_client, *audience.clients["socketioSeats"][1:]):
         client.first("event-status-changed")
         client.first("ticket-updated")

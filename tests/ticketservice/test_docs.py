@@ -19,8 +19,20 @@ from queueing.selectors import DEFAULTS
 from tests.support.harness import ROOT, Api, Database, new_user, token
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), ROOT / "ticketservice/openapi.md"]
-APPS = ["kernel", "outbox", "events", "tickets", "queueing", "seats", "reservations", "gateway"]
-PACKAGES = [*APPS, "demo", "legacy_import", "devtools", "ticketservice", "bench"]
+APPS = [
+    "kernel",
+    "contacts",
+    "outbox",
+    "events",
+    "tickets",
+    "queueing",
+    "seats",
+    "reservations",
+    "gateway",
+    "mail",
+    "shop",
+]
+PACKAGES = [*APPS, "demo", "legacy_import", "devtools", "ticketservice", "bench", "crowd"]
 # Refusals and failures that are no classes of ours.
 NOT_CLASSES = {("METHOD_NOT_ALLOWED", 405), ("UNSUPPORTED_MEDIA_TYPE", 415), ("INTERNAL_ERROR", 500)}
 

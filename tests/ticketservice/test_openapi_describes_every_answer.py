@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from devtools.embedded import Servers
+from tests.support import waitlist
 from tests.support.harness import (
     ENTRY_TOKEN,
     HALL,
+    INTERNAL,
     STANDING,
     STANDING_A,
     STANDING_B,
@@ -74,7 +76,10 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     give_back(asker, web, world)
     wait_in_line(asker, web, world)
     refuse_sales(asker, web, world, redis)
+    refuse_best_seats(asker, web, world, redis)
     change_seats(asker, web, world, redis)
+    leave_orphans(asker, web, world)
+    wait_for_places(asker, web, world)
     reach_limits(asker, web, world)
     refuse_strangers(asker, web)
     prove_something(asker, database_url, logs)
@@ -92,7 +97,7 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
 def sell(asker: Asker, web: Api, world: Database) -> None:
     """Everything that goes well, and what the states of a reservation refuse."""
     ask = partial(asker.ask, web)
-    for page in (*SAFE, "getMetrics", "listEvents", "listLayouts", "rescheduleEventStatus"):
+    for page in (*SAFE, "getMetrics", "listEvents", "suggestEvents", "listLayouts", "rescheduleEventStatus"):
         ask(page)
     for page in ("getEvent", "listTicketTypes", "getAvailability", "getSeatMap", "getSale"):
         ask(page, IDS[page])
@@ -184,6 +189,7 @@ def wait_in_line(asker: Asker, web: Api, world: Database) -> None:
         for place in ("getQueueStatus", "checkQueue", "sendQueueHeartbeat", "getQueueStatus"):
             ask(place, THEATRE)
         ask("reserveSeats", body={"eventId": THEATRE, "seatIds": [seat(7, 1)]})
+        ask("reserveBestSeats", body={"eventId": THEATRE, "quantity": 1})
         ask("buyTickets", body={"eventId": THEATRE, "items": [{"ticketTypeId": STANDING_A, "quantity": 1}]})
         ask("changeSeats", held, body={"seatIds": [seat(7, 3 if state["threshold"] else 4)]})
         ask("getQueueOverview", THEATRE)
@@ -236,6 +242,35 @@ def refuse_sales(asker: Asker, web: Api, world: Database, redis) -> None:
         buy(STANDING_B, quantity, headers={"Idempotency-Key": "one purchase"})
 
 
+def refuse_best_seats(asker: Asker, web: Api, world: Database, redis) -> None:
+    def best(event_id: str = HALL, quantity: object = 1, headers: dict[str, str] | None = None, **wish: Any) -> None:
+        body = {"eventId": event_id, "quantity": quantity, **wish}
+        asker.ask(web, "reserveBestSeats", body=body, headers=headers or {})
+
+    best(quantity=5)
+    best(quantity=0)
+    best(section="nowhere")
+    best(STANDING)
+    best(NOTHING)
+    best(UPCOMING)
+    dear = limited_sale(world)
+    world.rows("UPDATE seats SET price = 2147483647 WHERE event_id = %s", dear.event)
+    best(dear.event, 2)
+    key = hashlib.sha256(f"{BUYER}:best now".encode()).hexdigest()[:32]
+    redis.set(f"lock:request:{HALL}:{key}", "somebody")
+    best(headers={"Idempotency-Key": "best now"})
+    for quantity in (1, 2):
+        best(quantity=quantity, headers={"Idempotency-Key": "best"})
+
+
+def leave_orphans(asker: Asker, web: Api, world: Database) -> None:
+    sale = limited_sale(world)
+    world.rows("UPDATE events SET forbids_orphan_seats = true WHERE id = %s", sale.event)
+    asker.ask(web, "reserveSeats", body={"eventId": sale.event, "seatIds": [sale.seats[1]]})
+    held = web.reserve(BUYER, sale.event, sale.seats[0]).json["reservation"]["id"]
+    asker.ask(web, "changeSeats", held, body={"seatIds": [sale.seats[1]]})
+
+
 def change_seats(asker: Asker, web: Api, world: Database, redis) -> None:
     sale = limited_sale(world)
     seats = sale.seats
@@ -257,9 +292,43 @@ def change_seats(asker: Asker, web: Api, world: Database, redis) -> None:
     change(seats[6])
 
 
+def wait_for_places(asker: Asker, web: Api, world: Database) -> None:
+    """The waiting list of an event that is sold out, until a place is free."""
+    sale = waitlist.sold_out(world, web, seats=2)
+    world.rows("UPDATE events SET max_tickets_per_buyer = 3 WHERE id = %s", sale.event)
+
+    def ask(operation: str, **body: Any) -> None:
+        asker.ask(web, operation, sale.event, **({"body": body} if body else {}))
+
+    ask("getWaitlistPosition")
+    ask("leaveWaitlist")  # without having joined
+    ask("joinWaitlist", quantity=1, section="none")
+    ask("joinWaitlist", quantity=1, ticketTypeId=STANDING_A)
+    ask("joinWaitlist", quantity=5)
+    ask("joinWaitlist", quantity=4)
+    ask("joinWaitlist", quantity=1)
+    ask("joinWaitlist", quantity=2)
+    assert web.cancel(sale.holders[0], sale.holds[0]).status == 200
+    ask("getWaitlistPosition")
+    ask("joinWaitlist", quantity=1)  # there is an offer
+    offer = waitlist.place(web, BUYER, sale.event)["offer"]["reservationId"]
+    for step in ("begin-payment", "fail-payment"):
+        assert web.post(f"/internal/reservations/{offer}/{step}", headers=INTERNAL).status == 200
+        if step == "begin-payment":
+            ask("leaveWaitlist")
+    for status in ("sold", "locked"):
+        world.rows("UPDATE seats SET status = %s WHERE id = %s", status, sale.seats[0])
+        ask("leaveWaitlist")
+    ask("joinWaitlist", quantity=1)  # a place is free
+    for change in ("has_waitlist = false", "sale_end_date = now()"):
+        world.rows(f"UPDATE events SET {change} WHERE id = %s", sale.event)
+        ask("joinWaitlist", quantity=1)
+
+
 def reach_limits(asker: Asker, web: Api, world: Database) -> None:
     def ask_for(sale: LimitedSale, place: str) -> None:
         asker.ask(web, "reserveSeats", body={"eventId": sale.event, "seatIds": [place]})
+        asker.ask(web, "reserveBestSeats", body={"eventId": sale.event, "quantity": 1})
         items = [{"ticketTypeId": sale.tickets, "quantity": 1}]
         asker.ask(web, "buyTickets", body={"eventId": sale.event, "items": items})
 
@@ -276,6 +345,7 @@ def reach_limits(asker: Asker, web: Api, world: Database) -> None:
 def refuse_strangers(asker: Asker, web: Api) -> None:
     """What depends on the operation's kind only: who asks, and how the request is made."""
     asker.ask(web, "listEvents", query="?page=0")
+    asker.ask(web, "suggestEvents", query="?q=a&q=b")
     asker.ask(web, "getSeatMap", STANDING)  # no seats
     for operation in asker.described.operations.values():
         ask = partial(asker.ask, web, operation.id, *ids(operation.path, operation.id))
@@ -332,6 +402,7 @@ def ask_too_often(asker: Asker, web: Api, redis) -> None:
         asker.ask(web, *args, **options)
 
     ask_again("listEvents", query="?q=once+more")
+    ask_again("suggestEvents", query="?q=once+more")
     for operation in asker.described.operations.values():
         ask = partial(ask_again, operation.id, *ids(operation.path, operation.id))
         if operation.is_signed_in:

@@ -24,7 +24,7 @@ DOCS = ROOT / "docs"
 ADRS = sorted((DOCS / "adr").glob("[0-9]*.md"))
 LOCKS = ["requirements", "requirements-dev"]
 # They come with requirements-dev.txt; nothing of them is in the image.
-FOR_DEVELOPMENT = {"tests", "bench", "docs", "devtools"}
+FOR_DEVELOPMENT = {"tests", "bench", "crowd", "docs", "devtools"}
 DEVELOPMENT_MODULES = {"devtools/embedded.py"}  # production never imports it
 
 

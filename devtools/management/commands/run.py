@@ -26,6 +26,7 @@ from kernel.concurrency.processes import ProcessGroup
 
 COLOURS = {"web": 36, "realtime": 33, "worker": 32, "beat": 35}
 LISTENERS = {"web", "realtime"}
+MAILBOX = {"EMAIL_BACKEND": "devtools.mailbox.MailboxBackend", "MAIL_FROM": "Tickets <tickets@example.com>"}
 
 
 class StopRequested(Exception):
@@ -91,7 +92,10 @@ class Command(BaseCommand):
         announced = "web" not in commands
         try:
             if "realtime" in ports:
-                environment = {"REALTIME_URL": f":{ports['realtime']}"} | environment
+                # Sockets have another port than the pages, so that nothing but this says which pages may open them.
+                own = (f"http://{host}:{ports['realtime'] - 1}" for host in ("localhost", "127.0.0.1"))
+                urls = {"REALTIME_URL": f":{ports['realtime']}", "SHOP_ORIGINS": ",".join(own)}
+                environment = urls | environment
             processes.start(commands, {name: environment | {"PORT": str(ports[name])} for name in commands})
             while not self.stop_requested.wait(0.2):
                 if ended := processes.first_exit():
@@ -189,6 +193,7 @@ def _process_environment(directory: Path) -> dict[str, str]:
     """Return what the processes need to run from the virtual environment, with a log for people instead of JSON."""
     programs = Path(sys.executable).parent
     return {
+        **(MAILBOX if _has_mailbox() else {}),
         "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PYTHONUNBUFFERED": "1",
         "LOG_FORMAT": os.environ.get("LOG_FORMAT") or "text",
@@ -196,11 +201,18 @@ def _process_environment(directory: Path) -> dict[str, str]:
     }
 
 
+def _has_mailbox() -> bool:
+    """Whether mail is shown at a page, because no mail server is configured."""
+    return not {"EMAIL_URL", "EMAIL_BACKEND"} & os.environ.keys()
+
+
 def _addresses(base: str, ports: dict[str, int]) -> Iterator[str]:
     """Yield a line for each address that a browser or a client can open."""
-    yield f"{base}/          redirects to /api-docs"
+    yield f"{base}/          the shop: open it in a browser"
     yield f"{base}/api-docs  every operation, to read and to try"
     yield f"{base}/admin/    for organisers: user demo, password demo"
+    if _has_mailbox():
+        yield f"{base}/dev/mail  the mail that buyers would get"
     if "realtime" in ports:
         sockets = f"localhost:{ports['realtime']}"
         yield f"ws://{sockets}/ws/seats/EVENT_ID     the live seat map"

@@ -1,8 +1,8 @@
 // An event's live page. Seats and stock arrive over a WebSocket; the queue is polled every two seconds, sales every ten.
 
 import {drawQueue, drawSales} from "./charts.js";
-import {SeatMap} from "../seats/seat_map.js";
-import {SeatMapSubscription} from "../seats/subscription.js";
+import "../seats/seat-map.js";
+import {Http, SeatMapFeed} from "../shop/client/index.js";
 
 const QUEUE_POLL_MS = 2000, SALES_POLL_MS = 10000, MIN_SALES_INTERVAL_MS = 2000, MAX_QUEUE_LENGTHS = 300;
 const page = JSON.parse(document.getElementById("page").textContent);
@@ -14,11 +14,12 @@ const show = (id, text) => (element(id).textContent = text);
 
 // --- Seats ---
 
-const map = page.plan.blocks.length ? new SeatMap(element("map"), element("tip"), page.plan, texts) : null;
-if (!map) element("map-card").hidden = true;
+const map = page.plan.blocks.length ? element("map") : null;
+if (map) map.texts = {stage: texts.stage, won: texts.won, available: texts.available, locked: texts.locked, sold: texts.sold};
+else element("map-card").hidden = true;
 
 function showCounts() {
-    if (map) showSeats(map.counts);
+    if (map?.isLoaded) showSeats(map.counts);
 }
 
 function showSeats({available, locked, sold}) {
@@ -28,35 +29,43 @@ function showSeats({available, locked, sold}) {
     for (const [name, count] of Object.entries({available, locked, sold})) show(`count-${name}`, `${texts[name]} ${number(count)}`);
 }
 
-const subscription = new SeatMapSubscription(page, {
-    map(snapshot) {
-        if (map && snapshot) map.load(snapshot.seats);
-        showCounts();
-    },
-    seat(id, status) {
-        map?.change(id, status);
-        showCounts();
-        if (status === "sold" || status === "reserved") fetchSalesSoon();
-    },
-    stock(message) {
-        const ticket = stock.get(message.ticketTypeId);
-        if (ticket) Object.assign(ticket, {available_quantity: message.availableQuantity, total_quantity: message.totalQuantity});
-        showStock();
-        fetchSalesSoon();
-    },
-    status(message) {
-        const [label, kind] = page.statuses[message.status];
-        const badge = document.createElement("span");
-        badge.className = `badge ${kind}`;
-        badge.textContent = label;
-        element("status").replaceChildren(badge);
-    },
-    connection(state) {
-        const badge = element("connection");
-        badge.textContent = texts[state];
-        badge.className = `badge ${{live: "success", lost: "danger", polled: "warning"}[state] ?? ""}`;
-    },
+function seatsChanged(changes) {
+    map?.change(changes);
+    showCounts();
+    if (changes.some(({status}) => status === "sold" || status === "reserved")) fetchSalesSoon();
+}
+
+function stockChanged(message) {
+    const ticket = stock.get(message.ticketTypeId);
+    if (ticket) Object.assign(ticket, {available_quantity: message.availableQuantity, total_quantity: message.totalQuantity});
+    showStock();
+    fetchSalesSoon();
+}
+
+function showBadge(parent, text, kind) {
+    const badge = document.createElement("span");
+    badge.className = `badge ${kind}`;
+    badge.textContent = text;
+    parent.replaceChildren(badge);
+}
+
+function showConnection(state) {
+    const badge = element("connection");
+    const shown = state === "stopped" ? "lost" : state;
+    badge.textContent = texts[shown];
+    badge.className = `badge ${{live: "success", lost: "danger", polled: "warning"}[shown] ?? ""}`;
+}
+
+const feed = new SeatMapFeed({http: new Http({base: "/api"}), eventId: page.event, url: page.socket});
+feed.on("snapshot", (snapshot) => {
+    map?.load(snapshot);
+    showCounts();
 });
+feed.on("changes", seatsChanged);
+feed.on("stock", stockChanged);
+feed.on("status", (status) => showBadge(element("status"), ...page.statuses[status]));
+feed.on("event", ({event}) => showBadge(element("status"), ...page.statuses[event.status]));
+feed.on("connection", showConnection);
 
 // --- Stock and sales ---
 
@@ -90,7 +99,7 @@ async function fetchSales() {
     stock.clear();
     for (const ticket of data.stock) stock.set(ticket.id, ticket);
     showStock();
-    if (!map || !map.seats.size) showSeats(data.seats);
+    if (!map?.isLoaded) showSeats(data.seats);
     const {available, locked, sold} = data.tickets;
     show("tickets-sold", available + locked + sold ? number(sold) : "–");
     show("tickets-rest", available + locked + sold ? `/ ${number(available + locked + sold)} · ${texts.locked} ${number(locked)}` : "");
@@ -166,6 +175,6 @@ function every(milliseconds, call) {
     setInterval(() => document.hidden || call(), milliseconds);
 }
 
-subscription.start();
+feed.start();
 every(QUEUE_POLL_MS, fetchQueue);
 every(SALES_POLL_MS, fetchSalesSoon);

@@ -1,0 +1,196 @@
+"""What an event can be found by: the terms of its texts, by where they stand."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+from events.search.folding import HANGUL, WORD, fold, joined, words_of
+
+# Where a name in a title ends: brackets, quotation marks, a colon, a dash between spaces, years.
+_SEGMENTS = re.compile(r"""[()\[\]{}<>〈〉《》「」『』":;,|/★♥×!?]|\s-\s|(?<!\w)'|'(?!\w)|(?<!\w)(?:19|20)\d\d(?!\w)""")
+_LIST = re.compile(r"\s*[,、]\s*|\s+[&x×·]\s+|\s+feat\.?\s+")
+_AND_OTHERS = re.compile(r"\s+외$")
+_BESIDE = re.compile(r"\s*\(([^()]+)\)\s*$")  # 아이유 (IU)
+_SCRIPTS = re.compile("[가-힣]+|[^가-힣\\W_]+")
+MAX_TERM, MAX_TITLE = 200, 500
+MAX_WORDS = 6  # of a name that is also found when it is written without spaces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """The texts of an event that a search looks through. `day` is the day of the event in Korea."""
+
+    title: str
+    artist: str
+    venue: str
+    address: str
+    day: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventTerms:
+    """The terms of an event. `title` is the whole title as one word.
+
+    names: whole names of its only artist. listed: of one among several, and other spellings of a name or of the title.
+    words: of title and artists. places: of venue and address. aliases: other spellings, abbreviations, dates.
+    """
+
+    title: str
+    names: frozenset[str]
+    listed: frozenset[str]
+    words: frozenset[str]
+    places: frozenset[str]
+    aliases: frozenset[str]
+
+    @property
+    def terms(self) -> frozenset[str]:
+        return self.names | self.listed | self.words | self.places | self.aliases
+
+
+_NOTHING: frozenset[str] = frozenset()
+EMPTY = EventTerms(title="", names=_NOTHING, listed=_NOTHING, words=_NOTHING, places=_NOTHING, aliases=_NOTHING)
+
+
+class Aliases:
+    """Which spellings belong together, over any number of hops: `GD`, `G-DRAGON`, `지드래곤`."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._leader: dict[str, str] = {}
+        self._spellings: dict[str, set[str]] = {}
+        for pair in pairs:
+            folded = [(joined(text), text) for text in map(fold, pair)]
+            if all(key for key, _ in folded):
+                self._join(folded)
+        self._longest = max(map(len, self._leader), default=0)
+        self._beginnings = {key[:2] for key in self._leader}
+        self._found: dict[str, frozenset[str]] = {}  # by text: venues and addresses come again
+
+    def _join(self, folded: list[tuple[str, str]]) -> None:
+        leaders = [self._leader.setdefault(key, key) for key, _ in folded]
+        kept = self._spellings.setdefault(leaders[0], set())
+        for leader in leaders[1:]:
+            if leader != leaders[0]:
+                for spelling in self._spellings.pop(leader, set()):
+                    kept.add(spelling)
+                    self._leader[joined(spelling)] = leaders[0]
+                self._leader[leader] = leaders[0]
+        kept.update(text for _, text in folded)
+
+    def of(self, name: str) -> set[str]:
+        """All folded spellings of a name (itself too), or none. `name` is folded and joined."""
+        leader = self._leader.get(name)
+        return set() if leader is None else self._spellings[leader]
+
+    def within(self, folded: str) -> frozenset[str]:
+        """The keys of the names that a folded text contains.
+
+        Hangul of two syllables or more is found within words, since Korean words are written together. Everything else
+        must be a whole word, or several: `IU` is not in `stadium`, nor `비` in `나비`.
+        """
+        if (known := self._found.get(folded)) is None:
+            known = self._found[folded] = frozenset(self._within(folded))
+        return known
+
+    def _within(self, folded: str) -> set[str]:
+        tokens = [WORD.findall(token) for token in folded.split()]
+        parts = [part for token in tokens for part in token]
+        runs = [run for part in parts for run in _SCRIPTS.findall(part)]
+        found = set()
+        for words in (parts, ["".join(token) for token in tokens], runs):
+            for first in range(len(words)):
+                key = ""
+                for word in words[first : first + MAX_WORDS]:
+                    key += word
+                    if key in self._leader:
+                        found.add(key)
+        compact = "".join(parts)
+        for first in range(len(compact) - 1):
+            if compact[first : first + 2] in self._beginnings and HANGUL.match(compact, first):
+                for last in range(first + 2, min(len(compact), first + self._longest) + 1):
+                    key = compact[first:last]
+                    if key in self._leader and HANGUL.search(key[-1]):
+                        found.add(key)
+        return found
+
+
+def document(texts: Texts, aliases: Aliases) -> EventTerms:
+    """The terms of an event."""
+    title, artist, venue, address = map(fold, (texts.title, texts.artist, texts.venue, texts.address))
+    names, listed = _names(artist)
+    whole = joined(title)
+    spelt: set[str] = set()
+    for name in (*names, *listed, whole, *map(joined, _segments(title))):
+        spelt |= {joined(spelling) for spelling in aliases.of(name)}
+    other: set[str] = set()
+    for text in (title, artist, venue, address):
+        for key in aliases.within(text):
+            other |= aliases.of(key)
+    return EventTerms(
+        title=whole[:MAX_TITLE],
+        names=_storable(names),
+        listed=_storable(listed | (spelt - names)),
+        words=_storable(terms(title) | terms(artist)),
+        places=_storable(terms(venue) | terms(address)),
+        aliases=_storable(_alias_terms(other) | _abbreviations((title, artist, venue)) | dates(texts.day)),
+    )
+
+
+def _storable(found: Iterable[str]) -> frozenset[str]:
+    """Without terms that are too long for an index of PostgreSQL. One letter can become eighteen when it is folded."""
+    return frozenset(term for term in found if len(term) <= MAX_TERM)
+
+
+def dates(day: date) -> set[str]:
+    """The terms by which a day is found: of its year, month, day, and what people leave out of them."""
+    return {f"date:{day:{pattern}}" for pattern in ("%Y", "%Y-%m", "%Y-%m-%d", "%m", "%m-%d")}
+
+
+@lru_cache(maxsize=4096)  # venues and addresses come again
+def terms(folded: str) -> frozenset[str]:
+    """The words of a text, and its names of several words as one."""
+    return frozenset(words_of(folded) | set(map(joined, _segments(folded)))) - {""}
+
+
+def _alias_terms(spellings: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    for spelling in spellings:
+        found |= terms(spelling) | {joined(spelling)}
+    return found | _abbreviations(spellings)
+
+
+@lru_cache(maxsize=4096)
+def _segments(folded: str) -> tuple[str, ...]:
+    """The parts of a text that are names of two to six words."""
+    parts = (part.strip() for part in _SEGMENTS.split(folded))
+    return tuple(part for part in parts if 2 <= len(part.split()) <= MAX_WORDS)
+
+
+def _abbreviations(texts: Iterable[str]) -> set[str]:
+    """The first syllables of names of several Korean words: `오유` for 오페라의 유령."""
+    found = set()
+    for text in texts:
+        for segment in (text, *_segments(text)):
+            words = segment.split()
+            if 2 <= len(words) <= MAX_WORDS and all(HANGUL.match(word) for word in words):
+                found.add("".join(word[0] for word in words))
+    return found
+
+
+def _names(artist: str) -> tuple[set[str], set[str]]:
+    """The whole names of the only artist, and those of several, without spaces and punctuation."""
+    several = _LIST.split(_AND_OTHERS.sub("", artist))
+    spelt: set[str] = set()
+    for name in several:
+        beside = _BESIDE.search(name)
+        spelt.add(joined(name))
+        if beside and beside.start():
+            spelt |= {joined(name[: beside.start()]), joined(beside[1])}
+        elif HANGUL.search(name):
+            tokens = name.split()
+            korean = [token for token in tokens if HANGUL.search(token)]
+            if 0 < len(korean) < len(tokens):  # f(x) 에프엑스
+                spelt |= {joined("".join(korean)), joined("".join(t for t in tokens if t not in korean))}
+    spelt.discard("")
+    return (spelt, set()) if len(several) == 1 and not _AND_OTHERS.search(artist) else (set(), spelt)

@@ -1,0 +1,89 @@
+"""The index of the search is kept up to date, and what was searched in vain is noted."""
+
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from events.search.folding import fold
+from events.search.index import Indexer, apply_keyword_changes, index_out_of_date
+from events.search.keyboard import LETTERS
+from events.selectors import forget_event_lists
+from kernel.db.sql import fetch_all
+
+BATCH_OF_TASK = 5000  # events in one run of the task; those that are left come five seconds later
+MAX_TEXT = 64
+MAX_TEXTS_A_DAY = 1000
+DAYS_KEPT = 30
+_LOCK = 0x5EA2C4  # of advisory locks: whoever adds a text of today
+
+_ADD_MISSING = """
+INSERT INTO event_search (event_id, status, sale_start_date)
+SELECT id, status, sale_start_date FROM events e WHERE NOT EXISTS (SELECT FROM event_search s WHERE s.event_id = e.id)
+ON CONFLICT DO NOTHING
+"""
+_COPY_AGAIN = """
+UPDATE event_search s SET status = e.status, sale_start_date = e.sale_start_date FROM events e
+WHERE e.id = s.event_id AND (e.status, e.sale_start_date) IS DISTINCT FROM (s.status, s.sale_start_date)
+"""
+_NEXT = """
+SELECT event_id FROM event_search WHERE event_id > %(after)s ORDER BY event_id LIMIT 200
+"""
+
+
+def index_event(*, event_id: UUID) -> None:
+    """Index an event that has just been written, if a text of it has changed."""
+    index_out_of_date(limit=1, only=[event_id])
+
+
+def index_changes() -> int:
+    """Index events that have changed, whoever has written them. Returns how many."""
+    if count := index_out_of_date(limit=BATCH_OF_TASK):
+        forget_event_lists()
+    return count
+
+
+def rebuild_index(progress: Callable[[int, int], object]) -> int:
+    """Make the terms of all events again, and what a writer has left out who switched the triggers off.
+
+    `progress` is called with how many are done, and of how many. Returns how many there are.
+    """
+    fetch_all(_ADD_MISSING, {})
+    fetch_all(_COPY_AGAIN, {})
+    apply_keyword_changes()
+    total, done = fetch_all("SELECT count(*) AS total FROM event_search", {})[0]["total"], 0
+    indexer = Indexer()
+    for batch in _batches():
+        indexer.index_batch(limit=len(batch), only=batch, every=True)
+        done += len(batch)
+        progress(done, max(total, done))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE event_search, search_terms")
+    forget_event_lists()
+    return done
+
+
+def _batches() -> Iterator[list[UUID]]:
+    after = UUID(int=0)
+    while batch := [row["event_id"] for row in fetch_all(_NEXT, {"after": after})]:
+        yield batch
+        after = batch[-1]
+
+
+def note_fruitless_search(*, text: str) -> None:
+    """Count a search of today that found nothing; not who searched. Texts that are still being typed are left out."""
+    text = " ".join(fold(text[: MAX_TEXT * 4]).split())[:MAX_TEXT]
+    if not text or (LETTERS.match(text[-1]) and not LETTERS.match(text[0])):
+        return
+    with transaction.atomic():
+        again = "UPDATE search_fruitless SET times = times + 1 WHERE day = current_date AND text = %(text)s RETURNING 1"
+        if fetch_all(again, {"text": text}):
+            return
+        fetch_all("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": _LOCK})  # or two could add the last one
+        fetch_all("DELETE FROM search_fruitless WHERE day < current_date - %(days)s::integer", {"days": DAYS_KEPT})
+        fetch_all(
+            "INSERT INTO search_fruitless (day, text) SELECT current_date, %(text)s"
+            " WHERE (SELECT count(*) FROM search_fruitless WHERE day = current_date) < %(most)s"
+            " ON CONFLICT (day, text) DO UPDATE SET times = search_fruitless.times + 1",
+            {"text": text, "most": MAX_TEXTS_A_DAY},
+        )
