@@ -27,12 +27,14 @@ WHERE {which}
 LIMIT %(limit)s
 """
 _KNOWN = "SELECT id, text FROM search_terms WHERE text = ANY(%(texts)s::text[])"
+_VOCABULARY = "SELECT id, text FROM search_terms"
 _ADD_TERMS = """
 INSERT INTO search_terms (text, keys, initials, sound)
 SELECT * FROM unnest(%(texts)s::text[], %(keys)s::text[], %(initials)s::text[], %(sounds)s::text[])
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING RETURNING id, text
 """
-# A row that somebody is changing is left out: it is still out of date, and its turn comes again.
+# A row that somebody is changing is left out: it is still out of date, and its turn comes again. So is one that already is
+# what it should be.
 _WRITE = """
 WITH made AS (
     SELECT * FROM unnest(%(event_id)s::uuid[], %(version)s::bigint[], %(title)s::text[], %(names)s::text[],
@@ -40,6 +42,9 @@ WITH made AS (
         AS made (event_id, version, title, names, listed, words, places, aliases)
 ), locked AS (
     SELECT s.event_id FROM event_search s JOIN made USING (event_id, version)
+    WHERE (s.indexed_version, s.title, s.names, s.listed, s.words, s.places, s.aliases) IS DISTINCT FROM (
+        made.version, made.title, made.names::integer[], made.listed::integer[], made.words::integer[],
+        made.places::integer[], made.aliases::integer[])
     ORDER BY s.event_id FOR NO KEY UPDATE OF s SKIP LOCKED
 )
 UPDATE event_search s SET indexed_version = made.version, title = made.title, names = made.names::integer[],
@@ -67,6 +72,10 @@ class Indexer:
         pairs = fetch_all("SELECT korean, english FROM keyword_mappings", {})
         self._aliases = Aliases((pair["korean"], pair["english"]) for pair in pairs)
         self._ids: dict[str, int] = {}
+
+    def learn_vocabulary(self) -> None:
+        """Read the ids of all terms at once, before most of them are needed."""
+        self._ids = _by_text(fetch_all(_VOCABULARY, {}))
 
     def index_batch(self, *, limit: int = BATCH, only: Sequence[UUID] | None = None, every: bool = False) -> int:
         """Index at most `limit` events (of `only`) that are out of date, or `every`. Returns how many there were."""
@@ -100,8 +109,8 @@ class Indexer:
         return "{" + ",".join(map(str, found)) + "}"
 
     def _find_or_add(self, texts: set[str]) -> None:
-        missing = texts - self._ids.keys()
-        self._ids |= _known(missing)
+        if missing := texts - self._ids.keys():
+            self._ids |= _by_text(fetch_all(_KNOWN, {"texts": list(missing)}))
         if new := sorted(missing - self._ids.keys()):  # sorted: two that add the same terms must not deadlock
             columns = {
                 "texts": new,
@@ -109,12 +118,13 @@ class Indexer:
                 "initials": [initials(text) for text in new],
                 "sounds": [sound(joined(text)) for text in new],
             }
-            fetch_all(_ADD_TERMS, columns)
-            self._ids |= _known(new)
+            self._ids |= _by_text(fetch_all(_ADD_TERMS, columns))
+            if others := [text for text in new if text not in self._ids]:  # that somebody else has just added
+                self._ids |= _by_text(fetch_all(_KNOWN, {"texts": others}))
 
 
-def _known(texts: Iterable[str]) -> dict[str, int]:
-    return {row["text"]: row["id"] for row in fetch_all(_KNOWN, {"texts": list(texts)})}
+def _by_text(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    return {row["text"]: row["id"] for row in rows}
 
 
 def _texts(row: dict[str, Any]) -> Texts:

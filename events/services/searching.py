@@ -53,6 +53,7 @@ def rebuild_index(progress: Callable[[int, int], object]) -> int:
     apply_keyword_changes()
     total, done = fetch_all("SELECT count(*) AS total FROM event_search", {})[0]["total"], 0
     indexer = Indexer()
+    indexer.learn_vocabulary()
     for batch in _batches():
         indexer.index_batch(limit=len(batch), only=batch, every=True)
         done += len(batch)
