@@ -123,10 +123,9 @@ def document(texts: Texts, aliases: Aliases) -> EventTerms:
     spelt: set[str] = set()
     for name in (*names, *listed, whole, *map(joined, _segments(title))):
         spelt |= {joined(spelling) for spelling in aliases.of(name)}
-    other: set[str] = set()
-    for text in (title, artist, venue, address):
-        for key in aliases.within(text):
-            other |= aliases.of(key)
+    other = set[str]()
+    for key in set[str]().union(*map(aliases.within, (title, artist, venue, address))):
+        other |= aliases.of(key)
     return EventTerms(
         title=whole[:MAX_TITLE],
         names=_storable(names),
@@ -139,12 +138,13 @@ def document(texts: Texts, aliases: Aliases) -> EventTerms:
 
 def _storable(found: Iterable[str]) -> frozenset[str]:
     """Without terms that are too long for an index of PostgreSQL. One letter can become eighteen when it is folded."""
-    return frozenset(term for term in found if len(term) <= MAX_TERM)
+    return frozenset([term for term in found if len(term) <= MAX_TERM])
 
 
-def dates(day: date) -> set[str]:
+@lru_cache(maxsize=4096)
+def dates(day: date) -> frozenset[str]:
     """The terms by which a day is found: of its year, month, day, and what people leave out of them."""
-    return {f"date:{day:{pattern}}" for pattern in ("%Y", "%Y-%m", "%Y-%m-%d", "%m", "%m-%d")}
+    return frozenset(f"date:{day:{pattern}}" for pattern in ("%Y", "%Y-%m", "%Y-%m-%d", "%m", "%m-%d"))
 
 
 @lru_cache(maxsize=4096)  # venues and addresses come again

@@ -8,6 +8,7 @@ WORD = re.compile(r"[^\W_]+")
 HANGUL = re.compile("[가-힣]")
 # NFKC makes conjoining jamo of these letters, which then join their neighbours: ㅇㅏ would become 아.
 _COMPATIBILITY_JAMO = re.compile("([\u3131-\u318e]+)")
+_PLAIN = re.compile("[ -~가-힣]*")  # nothing in it is invisible
 _ACCENTS = re.compile("[\u0300-\u036f\ufe00-\ufe0f]")
 # The conjoining jamo that no syllable took, as the letters that a keyboard types: leading, vowels, trailing.
 _LEADING = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
@@ -42,7 +43,7 @@ def fold(text: str) -> str:
     ]
     folded = unicodedata.normalize("NFD", "".join(spelt).casefold().translate(_UNIFIED))
     composed = unicodedata.normalize("NFC", _ACCENTS.sub("", folded)).translate(_LONELY)
-    if composed.isascii() and composed.isprintable():
+    if _PLAIN.fullmatch(composed):
         return composed
     return "".join(map(_visible, composed))
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from events.search.documents import EMPTY, Aliases, EventTerms, Texts, document
 from events.search.folding import fold, joined
 from events.search.keyboard import initials, keystrokes
-from events.search.sounds import sound
+from events.search.sounds import sounds
 from kernel.db.sql import fetch_all
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Indexer:
                 "texts": new,
                 "keys": [keystrokes(text) for text in new],
                 "initials": [initials(text) for text in new],
-                "sounds": [sound(joined(text)) for text in new],
+                "sounds": sounds([joined(text) for text in new]),
             }
             self._ids |= _by_text(fetch_all(_ADD_TERMS, columns))
             if others := [text for text in new if text not in self._ids]:  # that somebody else has just added
