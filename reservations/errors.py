@@ -258,7 +258,7 @@ class NotWaiting(DomainError):
 
 class NotFree(DomainError):
     kind = Kind.CONFLICT
-    message = _("결제가 필요한 예매입니다.")
+    message = "결제가 필요한 예매입니다."
     code = "NOT_FREE"
     result_envelope = True
     shows_code = True

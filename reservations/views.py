@@ -74,14 +74,18 @@ class SeatReservationViewSet(ViewSet):
         return Response({"reservation": selectors.seat_reservation(user_id=buyer(request), reservation_id=wanted)})
 
 
-class EntryCodeViewSet(ViewSet):
-    """Below /reservations: what a buyer shows at the door, and what it is verified with."""
-
-    lookup_value_regex = "[^/]+"
+class EntryKeyViewSet(ViewSet):
+    """Below /reservations: what entry codes are verified with."""
 
     @action(detail=False, url_path="entry-keys")
     def entry_keys(self, request: Request) -> Response:  # noqa: ARG002 - DRF's signature
         return Response({"keys": entry_codes.public_keys()})
+
+
+class EntryCodeViewSet(ViewSet):
+    """Below /reservations: what a buyer shows at the door."""
+
+    lookup_value_regex = "[^/]+"
 
     @action(detail=True, url_path="entry-codes", **FOR_BUYERS)
     def entry_codes(self, request: Request, pk: str) -> Response:

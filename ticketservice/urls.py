@@ -17,6 +17,7 @@ from outbox.views import FeedViewSet
 from queueing.views import QueueAdminViewSet, QueueChallengeViewSet, QueueViewSet
 from reservations.views import (
     EntryCodeViewSet,
+    EntryKeyViewSet,
     InternalEventViewSet,
     InternalRefundViewSet,
     InternalReservationViewSet,
@@ -50,6 +51,7 @@ router.register("queue/admin", QueueAdminViewSet, basename="queue-admin")
 router.register("queue", QueueViewSet, basename="queue")
 router.register("queue", QueueChallengeViewSet, basename="queue-challenge")
 router.register("waitlist", WaitlistViewSet, basename="waitlist")
+router.register("reservations", EntryKeyViewSet, basename="entry-key")
 router.register("reservations", EntryCodeViewSet, basename="entry-code")
 router.register("reservations", ReservationViewSet, basename="reservation")
 router.register("internal/events", FeedViewSet, basename="feed")

@@ -241,6 +241,15 @@ class EntryCodes(ViewDescription):
             responses={200: shapes.EntryCodesSerializer},
             extensions=raises(InvalidInput("Invalid id format"), errors.ReservationNotFound, errors.NotPaid),
         ),
+    }
+
+
+class EntryKeys(ViewDescription):
+    target_class = "reservations.views.EntryKeyViewSet"
+    tag = "Reservations"
+    examples = EXAMPLES
+    uses_database = False
+    operations = {
         "entry_keys": extend_schema(
             operation_id="getEntryKeys",
             summary="Get the keys that entry codes are verified with",

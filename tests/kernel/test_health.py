@@ -34,7 +34,7 @@ def test_realtime_answers_the_same_and_what_else_it_is_asked(
 ) -> None:
     with running_realtime(logs / "realtime-health.log", DATABASE_URL=database_url) as realtime:
         api = Api(realtime.port)
-        assert set(states(api).values()) == {200}
+        wait_until(lambda: set(states(api).values()) == {200}, seconds=10)
         assert api.get("/api/health/").json == web.get("/health").json
         refused = api.post("/health")
         assert (refused.status, refused.json) == (405, web.post("/health").json)

@@ -91,13 +91,21 @@ def test_every_answer_is_as_described_and_every_described_one_comes(
     said = {said for operation in described.operations.values() for said in operation.says()}
     assert asker.faults == []
     said -= {(page, "304") for page in MEASURED}
-    assert said - asker.seen == {(page, "500 INTERNAL_ERROR") for page in (*SAFE, "getJoinChallenge")}
+    assert said - asker.seen == {(page, "500 INTERNAL_ERROR") for page in (*SAFE, "getJoinChallenge", "getEntryKeys")}
 
 
 def sell(asker: Asker, web: Api, world: Database) -> None:
     """Everything that goes well, and what the states of a reservation refuse."""
     ask = partial(asker.ask, web)
-    for page in (*SAFE, "getMetrics", "listEvents", "suggestEvents", "listLayouts", "rescheduleEventStatus"):
+    for page in (
+        *SAFE,
+        "getMetrics",
+        "listEvents",
+        "suggestEvents",
+        "listLayouts",
+        "getEntryKeys",
+        "rescheduleEventStatus",
+    ):
         ask(page)
     for page in ("getEvent", "listTicketTypes", "getAvailability", "getSeatMap", "getSale"):
         ask(page, IDS[page])
@@ -105,9 +113,11 @@ def sell(asker: Asker, web: Api, world: Database) -> None:
     for page in ("getSeatReservation", "getReservation", "listMyReservations"):
         ask(page, held)
     ask("refundReservation", held)  # not paid
+    ask("listEntryCodes", held)  # likewise
     payment = asker.described.operations["confirmReservation"].example()
     ask("confirmReservation", held, body=payment | {"amount": 1, "paymentId": "of a wrong amount"})
     ask("confirmReservation", held)
+    ask("listEntryCodes", held)
     ask("confirmReservation", held, body=payment | {"paymentId": "another"})
     ask("changeSeats", held, body={"seatIds": [seat(1, 2)]})  # paid
     bought = ask("buyTickets").json["reservation"]
