@@ -91,7 +91,7 @@ class EntryCodeViewSet(ViewSet):
     def entry_codes(self, request: Request, pk: str) -> Response:
         wanted = parse_id(pk, "Invalid id format")
         found = selectors.entry_codes(user_id=buyer(request), reservation_id=wanted)
-        return Response({"entryCodes": found}, headers={"Cache-Control": "no-store"})
+        return Response({"entryCodes": found})
 
 
 class ReservationViewSet(ViewSet):
