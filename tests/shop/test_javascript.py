@@ -11,6 +11,7 @@ from tests.support.tools import ROOT, TYPESCRIPT_MODULES, TYPESCRIPT_SOURCES
 SOURCES = ("shop/static/shop/client", "seats/static/seats", "tests/shop/client")
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.tool("node")
 @pytest.mark.parametrize("name", ["requests", "seat-map", "queue", "seats"])
