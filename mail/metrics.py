@@ -1,15 +1,11 @@
 """Metrics of mail."""
 
-import time
-from collections.abc import Iterable
-
 from django.conf import settings
-from django.db import connection
 from prometheus_client import Counter, Metric
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from kernel.db.sql import fetch_one
+from kernel.observability.database_collector import DatabaseCollector
 from kernel.observability.exposition import register_source
 
 attempts = Counter("ticketservice_mail_attempts_total", "Mails that were sent or given up, by outcome", ["outcome"])
@@ -23,26 +19,10 @@ FROM mails WHERE status IN ('pending', 'sending')
 """
 
 
-class MailCollector(Collector):
-    """What waits to be sent, read from PostgreSQL at most once in `SECONDS`."""
+class MailCollector(DatabaseCollector):
+    """What waits to be sent."""
 
-    SECONDS = 5.0
-
-    def __init__(self) -> None:
-        self._read_at = float("-inf")
-        self._families: list[Metric] = []
-
-    def collect(self) -> Iterable[Metric]:
-        if time.monotonic() - self._read_at > self.SECONDS:
-            try:
-                self._families = self._read()
-            finally:
-                connection.close()  # this thread serves no requests, after which Django would return it to the pool
-            self._read_at = time.monotonic()
-        return self._families
-
-    @staticmethod
-    def _read() -> list[Metric]:
+    def read(self) -> list[Metric]:
         row = fetch_one(_WAITING, {})
         return [
             GaugeMetricFamily("mails_pending", "Mails that wait to be sent", value=float(row["pending"])),

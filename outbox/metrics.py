@@ -1,14 +1,10 @@
 """Metrics of webhooks."""
 
-import time
-from collections.abc import Iterable
-
-from django.db import connection
 from prometheus_client import Counter, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 from kernel.db.sql import fetch_one
+from kernel.observability.database_collector import DatabaseCollector
 from kernel.observability.exposition import register_source
 
 attempts = Counter("ticketservice_webhook_attempts_total", "Webhooks that were sent, by outcome", ["outcome"])
@@ -25,26 +21,10 @@ WHERE d.status = 'pending' AND s.is_active AND s.paused_at IS NULL
 """
 
 
-class WebhookCollector(Collector):
-    """What waits to be delivered, read from PostgreSQL at most once in `SECONDS`."""
+class WebhookCollector(DatabaseCollector):
+    """What waits to be delivered."""
 
-    SECONDS = 5.0
-
-    def __init__(self) -> None:
-        self._read_at = float("-inf")
-        self._families: list[Metric] = []
-
-    def collect(self) -> Iterable[Metric]:
-        if time.monotonic() - self._read_at > self.SECONDS:
-            try:
-                self._families = self._read()
-            finally:
-                connection.close()  # this thread serves no requests, after which Django would return it to the pool
-            self._read_at = time.monotonic()
-        return self._families
-
-    @staticmethod
-    def _read() -> list[Metric]:
+    def read(self) -> list[Metric]:
         row = fetch_one(_WAITING, {})
         texts = {
             "pending": "Webhooks that wait to be delivered, but for those of paused subscribers",

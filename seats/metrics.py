@@ -1,37 +1,17 @@
 """Metrics of seats and stock, read at scrape time."""
 
-import time
-from collections.abc import Iterable
-
-from django.db import connection
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
+from kernel.observability.database_collector import DatabaseCollector
 from kernel.observability.exposition import register_source
 from seats.selectors import availability_on_sale
 
 
-class AvailabilityCollector(Collector):
-    """Seats and stock of the events on sale, read from PostgreSQL at most once in `SECONDS`."""
+class AvailabilityCollector(DatabaseCollector):
+    """Seats and stock of the events on sale."""
 
-    SECONDS = 5.0
-
-    def __init__(self) -> None:
-        self._read_at = float("-inf")
-        self._families: list[Metric] = []
-
-    def collect(self) -> Iterable[Metric]:
-        if time.monotonic() - self._read_at > self.SECONDS:
-            try:
-                self._families = self._read()
-            finally:
-                connection.close()  # this thread serves no requests, after which Django would return it to the pool
-            self._read_at = time.monotonic()
-        return self._families
-
-    @staticmethod
-    def _read() -> list[Metric]:
+    def read(self) -> list[Metric]:
         of_event, of_ticket_type = ["event_id"], ["event_id", "ticket_type_id"]
         seats = {
             status: GaugeMetricFamily(
