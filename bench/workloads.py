@@ -39,7 +39,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Buyers:
-    """Who asks: a thousand users with their tokens, and the payment service; of which `web`."""
+    """A thousand users with their tokens, the payment service, and the `web` that they ask."""
 
     port: int
     tokens: Sequence[str]

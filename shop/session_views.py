@@ -1,4 +1,4 @@
-"""Who the buyer is: signing in and out, renewing the token; and what an account may confirm by itself."""
+"""The buyer's session: signing in and out, renewing the token; and what an account may confirm by itself."""
 
 import time
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def buyer_of(request: HttpRequest) -> tuple[User, float]:
 
 @for_own_pages("GET")
 def session(request: HttpRequest) -> HttpResponse:
-    """Who is signed in, until when, and whether that can be renewed."""
+    """Return the user that is signed in, until when, and whether the token can be renewed."""
     try:
         user, expires_at = buyer_of(request)
     except (NotAuthenticated, InvalidToken, UserNotFound):

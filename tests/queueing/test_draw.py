@@ -287,7 +287,7 @@ def test_lots_survive_a_redis_that_has_lost_everything(event: str, database: Dat
         open_now(web, event)
         late = new_user()
         assert check(web, event, late)["position"] == 7
-        # Who calls has the event ticked again, at most a second after it was asked for the last time.
+        # A caller has the event ticked again, at most a second after it was asked for the last time.
         wait_until(lambda: check(web, event, late) and redis.sismember("queue:events", event), seconds=5)
         assert services.admit_next() == {}  # nobody is let in before the others have had time to come back
         for user in users[6:]:

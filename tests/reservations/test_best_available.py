@@ -455,7 +455,7 @@ def test_a_swap_is_judged_too(web: Api, catalogue: Database) -> None:
 
 
 def test_two_choices_that_leave_one_alone_together(web: Api, world: Database) -> None:
-    """Each is harmless. Who comes second is refused, as there is another way in the next row."""
+    """Each is harmless. The second buyer is refused, as there is another way in the next row."""
     refused = 0
     for _ in range(10):
         event, seats = add_strict_rows(world, ".....", "....x")

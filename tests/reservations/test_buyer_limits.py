@@ -190,7 +190,7 @@ def test_a_crowd_on_a_taken_seat_does_not_ask_for_the_lock(catalogue: Database) 
 
 
 def test_cancelling_does_not_wait_for_a_request_of_the_same_buyer(catalogue: Database) -> None:
-    """Who waits for a seat has no lock that the one who gives it back needs."""
+    """A buyer who waits for a seat has no lock that the one who gives it back needs."""
     api, sale, user = InProcess(), limited_sale(catalogue), new_user()
     mine = api.reserve(user, sale.event, sale.seats[0]).json["reservation"]["id"]
     with ThreadPoolExecutor(1) as threads, locked_row(catalogue, "seats", sale.seats[1]):

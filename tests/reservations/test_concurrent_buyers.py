@@ -478,7 +478,7 @@ def test_the_same_request_at_once_sells_once(
         user, headers = new_user(), {"Idempotency-Key": f"key-{trial}"}
         seats = [seat(1, 1 + trial)]
         answers = at_once([partial(web.reserve, user, HALL, *seats, headers=headers) for _ in range(8)])
-        # Who comes while the first still runs is told so; without Redis, who comes waits for its answer.
+        # A request that comes while the first still runs is told so; without Redis it waits for the answer of the first.
         assert {answer.status for answer in answers} <= ({201, 409} if with_redis else {201})
         assert len({answer.json["reservation"]["id"] for answer in answers if answer.status == 201}) == 1
         assert web.reserve(user, HALL, *seats, headers=headers).status == 201

@@ -29,7 +29,7 @@ def api(web: Api, world: Database) -> Api:
 
 
 def owner(world: Database, seat_id: str) -> list[str]:
-    """Who has the seat: users with a live reservation of it."""
+    """The users with a live reservation of the seat."""
     rows = world.rows(
         "SELECT r.user_id::text FROM reservations r JOIN reservation_items i ON i.reservation_id = r.id"
         " WHERE i.seat_id = %s AND r.status IN ('pending', 'confirmed')",

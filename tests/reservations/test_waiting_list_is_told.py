@@ -1,4 +1,4 @@
-"""Who learns of an offer: its buyer on the queue's socket, the seat map, other services, the admin."""
+"""An offer is told to its buyer on the queue's socket, to viewers of the seat map, to other services and in the admin."""
 
 from pathlib import Path
 from uuid import UUID

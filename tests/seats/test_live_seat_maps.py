@@ -200,7 +200,7 @@ def test_what_is_changed_by_every_operation_is_what_a_snapshot_shows(
             if not seats:
                 services.expire_due(limit=500)
                 return
-            # Who has been refused the seat may have marked it as taken, for a second.
+            # A buyer who was refused the seat may have marked it as taken, for a second.
             wait_until(lambda: web.reserve(new_user(), HALL, seats[0]).status == 201, seconds=5)
 
     def status() -> None:
@@ -227,7 +227,7 @@ def test_what_is_changed_by_every_operation_is_what_a_snapshot_shows(
 def test_changes_of_one_place_are_told_in_the_order_in_which_they_happened(
     realtime: Realtime, web: Api, world: Database
 ) -> None:
-    """Who takes a place the moment it is free may be told before the one who gave it back."""
+    """A buyer who takes a place the moment it is free may be told before the one who gave it back."""
     hall, standing = Viewer(web, realtime, HALL), Viewer(web, realtime, STANDING)
     give_up = 0.0
 
@@ -255,7 +255,7 @@ def test_changes_of_one_place_are_told_in_the_order_in_which_they_happened(
 def test_two_changes_of_status_are_told_in_the_order_in_which_they_happened(
     realtime: Realtime, world: Database
 ) -> None:
-    """Who has changed it first may tell it second; and what is told again, since no reply came, is told once."""
+    """The first change may be told second; and what is told again, since no reply came, is told once."""
     from seats import effects, services
 
     heard = realtime.seats(HALL)

@@ -100,7 +100,7 @@ class Room:
         return tick
 
     def admit(self) -> list[str]:
-        """A tick as queueing.services makes it: until there is no more to do. Who was let in."""
+        """A tick as queueing.services makes it: until there is no more to do. Returns whoever was let in."""
         admitted: list[str] = []
         while True:
             tick = self.tick()

@@ -219,7 +219,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(seconds=st.integers(1, 100), process=processes)
     def clock_is_set_back(self, seconds: int, process: int) -> None:
-        self.tick([process] * len(USERS))  # who is due is forgotten, also in small chunks
+        self.tick([process] * len(USERS))  # users that are due are forgotten, also in small chunks
         self.room.change()  # and what has flowed into the bucket is noted; it would be lost
         self._pass(-seconds * SECOND)
         self.tick([process])

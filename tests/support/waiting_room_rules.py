@@ -101,7 +101,7 @@ class Rules:
         return self._stand(user, self.last)
 
     def tick(self) -> list[uuid.UUID]:
-        """Who must be let in."""
+        """The users who must be let in."""
         if self.is_sent_away:
             self.line, self.inside, self.seen, self.kept = {}, {}, {}, {}
         self.seen = {user: min(seen, self.now) for user, seen in self.seen.items()}  # the clock may have been set back

@@ -78,7 +78,7 @@ def status_of(world: Database, reservation: str) -> tuple[str, str]:
 
 
 def logged(object_id: str) -> list[tuple[str, str]]:
-    """Who did what, and why."""
+    """The username and the text of each entry of the history, the oldest first."""
     from django.contrib.admin.models import LogEntry
 
     from kernel.backoffice.history import render_log_entry

@@ -223,7 +223,7 @@ def test_ctrl_c_tells_sockets_to_come_back(world: Database, database_url: str, t
 
 
 def test_web_stops_at_once_while_it_starts(world: Database, database_url: str, tmp_path: Path) -> None:
-    """Its workers load the application for some seconds; who is told to stop meanwhile must not begin to serve."""
+    """Its workers load the application for some seconds; one that is told to stop meanwhile must not begin to serve."""
     environment = {"DATABASE_URL": database_url, "WEB_WORKERS": "2", "PORT": str(free_port())}
     with running_process("web", tmp_path / "web", **environment) as web:
         wait_until(lambda: sum(map(dies_of_sigterm, psutil.Process(web.pid).children())) == 2, seconds=60)

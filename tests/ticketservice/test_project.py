@@ -15,6 +15,7 @@ from django.conf import settings
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from devtools.retired_names import tracked_files
 from tests.support.harness import ROOT, Api
 
 pytestmark = pytest.mark.slow
@@ -47,6 +48,19 @@ def test_the_changelog_has_the_version_as_released_or_unreleased() -> None:
     released = [version for version, date in headings[1:] if date]
     assert len(released) == len(headings) - 1, "a release without its date"
     assert not released or released[0] == VERSION
+
+
+# --- English ---------------------------------------------------------------------------------------------------------
+
+
+def test_no_sentence_begins_with_a_bare_who() -> None:
+    """ "A client that ...", "callers ...", "whoever ..." instead."""
+    begins = re.compile(r'(?:^\s*|"""|# |// |\* |[.;] )Who (?![^.]*\?)')
+    texts = [
+        path for path in tracked_files() if path.suffix in {".py", ".lua", ".js", ".md", ".html"} and path.is_file()
+    ]
+    assert len(texts) > 500
+    assert [f"{path}: {line}" for path in texts for line in path.read_text().splitlines() if begins.search(line)] == []
 
 
 # --- Packages ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-// Who this tab is. The token is in a cookie that no script can read; here is only what the service says about it.
+// The buyer of this tab. The token is in a cookie that no script can read; here is only what the service says about it.
 //
 // With demo buyers (development only) each tab is a person of its own: the tab remembers a number, and sends it with each
 // request, and the service takes that buyer's cookie.
