@@ -184,8 +184,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "best": ("좋은 자리 골라 주기", "Pick for me"),
     "best_people": ("인원", "People"),
     "best_pick": ("{count}명 자리 찾기", "Find {count} together"),
-    "best_none": ("붙어 있는 {count}석이 없습니다.", "There are no {count} seats together."),
-    "best_found": ("{seats}을 골랐습니다.", "{seats} chosen."),
     "taken": ("{seat}은 방금 다른 분이 고르셨습니다.", "Somebody else was a moment faster: {seat}."),
     "taken_neighbours": ("바로 옆 {seats}은 어떠세요?", "How about {seats}, right beside?"),
     "take_neighbours": ("{seats} 선택", "Take {seats}"),

@@ -1,8 +1,8 @@
 // Choosing seats on a map that changes while one looks. `<seat-map>` (static/seats) draws it; here is what a shop does with it.
 
-import {ApiError, NotSupported, SeatConflict, newKey} from "../client/index.js";
+import {ApiError, SeatConflict, newKey} from "../client/index.js";
 import {elsewhere, followAdmission, leadsElsewhere, toReservation} from "../buying.js";
-import {$, client, config, explain, h, money, session, show, signInPanel, speak, t, toast} from "../page.js";
+import {$, client, config, explain, h, money, session, show, signInPanel, t, toast} from "../page.js";
 import "../../seats/seat-map.js";
 
 const eventId = config.event;
@@ -10,27 +10,19 @@ const chosenKey = `shop-chosen:${eventId}`;
 const map = h("seat-map", {});
 const feed = client.seatMap(eventId, {withEvent: false});
 let most = 4;
-let seats = []; // the latest snapshot, for picking neighbours where the service does not
 let key = newKey(); // of this attempt: asked twice, it is reserved once
 
 // --- The map ---
 
 feed.on("snapshot", (snapshot) => {
     const isFirst = !map.isLoaded;
-    seats = snapshot.seats;
     map.load(snapshot);
     if (isFirst) {
         map.select(JSON.parse(sessionStorage.getItem(chosenKey) ?? "[]")); // of before a reload
         $("map").setAttribute("aria-busy", "false");
     }
 });
-feed.on("changes", (changes) => {
-    for (const {seatId, status} of changes) {
-        const seat = seats.find(({id}) => id === seatId);
-        if (seat) seat.status = status;
-    }
-    map.change(changes);
-});
+feed.on("changes", (changes) => map.change(changes));
 feed.on("connection", (connection) => {
     if (connection === "lost") toast(t("lost"));
 });
@@ -135,39 +127,9 @@ $("best").addEventListener("submit", async (event) => {
     try {
         return toReservation(await client.reserveBestSeats({eventId, quantity}));
     } catch (error) {
-        if (leadsElsewhere(error, eventId)) return;
-        const isUnknown =
-            error instanceof NotSupported || (error instanceof ApiError && (error.status === 404 || error.status === 405));
-        if (!isUnknown) return refused(error);
+        if (!leadsElsewhere(error, eventId)) refused(error);
     }
-    const group = neighbours(quantity); // this service does not choose: the page does
-    if (!group) return toast(t("best_none", {count: quantity}));
-    map.select(group.map(({id}) => id));
-    map.showSeat(group[0].id);
-    speak(t("best_found", {seats: group.map((seat) => seat.seat_label).join(", ")}));
 });
-
-/** Available seats side by side, the dearest section first, then the front, then the middle of a row. */
-function neighbours(count) {
-    let best = null;
-    let run = [];
-    for (const seat of seats) {
-        const last = run.at(-1);
-        const follows =
-            last?.section === seat.section &&
-            last.row_number === seat.row_number &&
-            last.seat_number + 1 === seat.seat_number;
-        run = seat.status !== "available" ? [] : follows ? [...run, seat] : [seat];
-        if (run.length < count) continue;
-        const group = run.slice(-count);
-        if (!best || isBetter(group, best)) best = group;
-    }
-    return best;
-}
-
-function isBetter([a], [b]) {
-    return a.price > b.price || (a.price === b.price && a.row_number < b.row_number);
-}
 
 // --- Begin ---
 
