@@ -1,6 +1,5 @@
 // The catalogue: search with suggestions, filters, and a grid of posters.
 
-import {NotSupported} from "../client/index.js";
 import {poster} from "../poster.js";
 import {$, client, explain, h, money, number, shortDay, show, statusPill, t, toast} from "../page.js";
 
@@ -82,27 +81,17 @@ function want(changed) {
 
 let typingTimer = 0;
 let typed = 0;
-let canSuggest = true;
 let options = [];
 let chosen = -1;
 
-/** Up to six of {text, hint, href}: from the service's suggestions, or from its search where it has none. */
+/** Up to six of {text, hint, href}. */
 async function suggestionsFor(q) {
-    if (canSuggest) {
-        try {
-            const {suggestions} = await client.suggest(q);
-            return suggestions.slice(0, SUGGESTIONS).map(({text, field, eventId}) => ({
-                text,
-                hint: field === "title" ? "" : t(`field_${field}`),
-                href: field === "title" ? `/shop/events/${eventId}` : null, // of an artist or a place there may be several
-            }));
-        } catch (error) {
-            if (!(error instanceof NotSupported)) throw error;
-            canSuggest = false;
-        }
-    }
-    const {events} = await client.events({q, limit: SUGGESTIONS});
-    return events.map((event) => ({text: event.title, hint: event.venue, href: `/shop/events/${event.id}`}));
+    const {suggestions} = await client.suggest(q);
+    return suggestions.slice(0, SUGGESTIONS).map(({text, field, eventId}) => ({
+        text,
+        hint: field === "title" ? "" : t(`field_${field}`),
+        href: field === "title" ? `/shop/events/${eventId}` : null, // of an artist or a place there may be several
+    }));
 }
 
 async function suggest() {
