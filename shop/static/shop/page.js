@@ -91,25 +91,13 @@ export function countdown(seconds) {
 
 export const statusPill = (status) => h("p", {class: `pill ${status}`}, t(`status_${status}`));
 
-// --- The service's clock ---
+// --- Deadlines ---
 
-// The clock of a computer may be wrong by minutes; deadlines are the service's.
-let aheadMs = 0;
-
-/** The service's time, in ms. */
-export const now = () => Date.now() - aheadMs;
-
-/** Learns the service's time from a response that was just received. */
-export function learnTime(headers) {
-    const date = Date.parse(headers.get("Date") ?? "");
-    if (Number.isFinite(date) && Math.abs(Date.now() - date) > 2000) aheadMs = Date.now() - date;
-}
-
-/** Calls `tick` with the seconds that are left, each second, until it returns false. */
+/** Calls `tick` with the seconds that are left by this computer's clock, each second, until it returns false. */
 export function everySecondUntil(text, tick) {
     const until = Date.parse(text);
     const step = () => {
-        if (tick((until - now()) / 1000) === false) clearInterval(timer);
+        if (tick((until - Date.now()) / 1000) === false) clearInterval(timer);
     };
     const timer = setInterval(step, 1000);
     step();

@@ -13,7 +13,6 @@ import {
     h,
     moment,
     money,
-    now,
     number,
     session,
     show,
@@ -248,7 +247,7 @@ async function load() {
         $("event").setAttribute("aria-busy", "false");
         return;
     }
-    if (event.status === "upcoming" && Date.parse(event.sale_start_date) <= now()) event.status = "on_sale"; // a status may be a second late
+    if (event.status === "upcoming" && Date.parse(event.sale_start_date) <= Date.now()) event.status = "on_sale"; // a status may be a second late
     showFacts();
     showTypes();
     showTerms();

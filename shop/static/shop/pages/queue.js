@@ -8,7 +8,6 @@ import {
     explain,
     h,
     moment,
-    now,
     number,
     session,
     show,
@@ -160,8 +159,8 @@ async function showDraw() {
         h("div", {}, h("dd", {class: "code", lang: "en"}, draw.howToCheck)),
     );
     if (draw.seed) $("draw-facts").append(h("a", {href: `/queue/draw/${eventId}?participants=all`}, t("draw_list")));
-    else if (Date.parse(draw.opensAt) > now())
-        setTimeout(showDraw, Math.min(Date.parse(draw.opensAt) - now() + 3000, 2 ** 31 - 1));
+    else if (Date.parse(draw.opensAt) > Date.now())
+        setTimeout(showDraw, Math.min(Date.parse(draw.opensAt) - Date.now() + 3000, 2 ** 31 - 1));
 }
 
 // --- Begin ---
