@@ -46,7 +46,7 @@ function allowed(address) {
     }
 }
 
-export function drawing({id, title, artist_name: artist}) {
+function drawing({id, title, artist_name: artist}) {
     const random = randomOf(`ten${id}${title}`);
     random(); // the first number of similar texts is similar
     const [ground, first, second, ink] = PALETTES[Math.floor(random() * PALETTES.length)];
@@ -90,9 +90,7 @@ function fit(text, {largest = 44, smallest = 22, most = 4} = {}) {
         const lines = wrap(text, (WIDTH - 2 * MARGIN) / size);
         if (lines.length <= most && lines.length * size * 1.12 < 158) return {lines, size};
     }
-    const lines = wrap(text, (WIDTH - 2 * MARGIN) / smallest);
-    if (lines.length > most) lines.splice(most, lines.length, `${lines[most - 1].slice(0, -1)}…`).splice(0, 1);
-    return {lines: lines.slice(0, most), size: smallest};
+    return {lines: wrap(text, (WIDTH - 2 * MARGIN) / smallest).slice(0, most), size: smallest};
 }
 
 function wrap(text, width) {
