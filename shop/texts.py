@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import cache
 
 LANGUAGES = ("ko", "en")
-NAMES = {"ko": "한국어", "en": "English"}
 
 _TEXTS: Mapping[str, tuple[str, str]] = {
     # --- Everywhere
@@ -26,12 +25,9 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
         "These pages use the public REST and WebSocket API, and nothing else.",
     ),
     "loading": ("불러오는 중…", "Loading…"),
-    "close": ("닫기", "Close"),
     "back": ("뒤로", "Back"),
-    "retry": ("다시 시도", "Try again"),
     "no_script": ("이 페이지에는 JavaScript가 필요합니다.", "This page needs JavaScript."),
     # --- Demo
-    "demo_buyer": ("체험용 구매자", "Demo buyer"),
     "demo_you_are": ("이 탭은 {name} 님입니다", "This tab is {name}"),
     "demo_switch": ("다른 사람 되기", "Become somebody else"),
     "demo_other_tab": ("새 탭에서 다른 사람으로 열기", "Open a tab as somebody else"),
@@ -172,37 +168,22 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "choose_seats": ("좌석 선택", "Choose seats"),
     "choose_tickets": ("티켓 선택", "Choose tickets"),
     "seat_picture": ("좌석 배치도", "Seat map"),
-    "seat_list": ("목록으로 고르기", "Choose from a list"),
     "your_choice": ("선택한 좌석", "Your choice"),
     "choice_empty": ("좌석을 골라 주세요. 최대 {count}석.", "Choose your seats, up to {count}."),
-    "choice_count": ("{count}석", "{count} seats"),
-    "choice_count_one": ("1석", "1 seat"),
     "total": ("합계", "Total"),
     "hold_seats": ("이 좌석 잡기", "Hold these seats"),
     "hold_tickets": ("이 티켓 잡기", "Hold these tickets"),
     "holding": ("잡는 중…", "Holding…"),
     "best": ("좋은 자리 골라 주기", "Pick for me"),
     "best_people": ("인원", "People"),
-    "best_pick": ("{count}명 자리 찾기", "Find {count} together"),
     "taken": ("{seat}은 방금 다른 분이 고르셨습니다.", "Somebody else was a moment faster: {seat}."),
-    "taken_neighbours": ("바로 옆 {seats}은 어떠세요?", "How about {seats}, right beside?"),
     "take_neighbours": ("{seats} 선택", "Take {seats}"),
     "remove_seat": ("{seat} 빼기", "Remove {seat}"),
     "too_many": ("최대 {count}석까지 고를 수 있습니다.", "You can choose up to {count} seats."),
-    "not_admitted": ("먼저 대기실을 지나야 합니다.", "The waiting room comes first."),
-    "to_waiting_room": ("대기실로", "To the waiting room"),
     "admission_ends": ("{time} 안에 골라 주세요", "Choose within {time}"),
     "without_seat": ("좌석을 고르지 않는 티켓", "Tickets without a seat"),
     "no_seats": ("좌석을 고르는 공연이 아닙니다.", "This event has no seats to choose."),
-    "stage": ("무대", "Stage"),
-    "available": ("선택 가능", "available"),
-    "locked": ("다른 분이 선택 중", "held by somebody"),
-    "sold": ("판매됨", "sold"),
     "seat_name": ("%s 구역 %s열 %s 번", "Section %s, row %s, seat %s"),
-    "section": ("구역", "Section"),
-    "row": ("열", "Row"),
-    "seat": ("좌석", "Seat"),
-    "price": ("가격", "Price"),
     # --- Tickets
     "quantity": ("{name} 수량", "How many of {name}"),
     "fewer": ("{name} 하나 빼기", "One fewer of {name}"),
@@ -238,7 +219,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "amount": ("금액", "Amount"),
     "entry_code": ("{name} 입장 코드", "Entry code for {name}"),
     "entry_code_help": ("QR 코드는 서명되어 있어 인터넷 없이도 확인됩니다.", "The codes are signed: the door can check them without a network."),
-    "cancel_part": ("일부 취소", "Cancel a part"),
     "cancel_part_help": ("취소할 것을 고르세요. 나머지는 그대로입니다.", "Choose what to cancel. You keep the rest."),
     "cancel_selected": ("고른 것 취소 ({amount} 환불)", "Cancel these ({amount} back)"),
     "cancel_all": ("모두 취소 ({amount} 환불)", "Cancel everything ({amount} back)"),
@@ -262,7 +242,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "card": ("체험용 카드", "Demo card"),
     "pay_now": ("결제", "Pay"),
     "pay_fail": ("카드 거절되기", "Let the card be declined"),
-    "pay_leave": ("결제하지 않고 돌아가기", "Go back without paying"),
     "pay_begun": ("결제하는 동안 자리는 그대로 잡혀 있습니다.", "Your places are held while you pay."),
     # --- Errors
     "error": ("문제가 생겼습니다. 잠시 후 다시 시도해 주세요.", "Something went wrong. Please try again in a moment."),
