@@ -6,13 +6,12 @@ cache included. The API itself knows no cookie: whatever a browser sends to /eve
 """
 
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from typing import Any
 
-import orjson
+from django.http import HttpRequest
 
 from kernel.errors import DomainError, Kind
-from kernel.http.problems import JSON, NotFound, accepts_problem_json, render_error
+from kernel.http.problems import NotFound, error_response
 from shop import cookies, origins
 
 Environment = dict[str, Any]
@@ -57,8 +56,9 @@ def _as_bearer(environ: Environment, path: str) -> Environment:
 
 
 def _refuse(error: DomainError, environ: Environment, start_response: StartResponse) -> Iterable[bytes]:
-    request = type("Request", (), {"META": environ})()
-    status, body, _ = render_error(error, as_problem=accepts_problem_json(request))
-    headers = [("Content-Type", JSON), ("Cache-Control", "no-store")]
-    start_response(f"{status} {HTTPStatus(status).phrase}", headers)
-    return [orjson.dumps(body)]
+    request = HttpRequest()
+    request.META = environ
+    response = error_response(request, error)
+    response["Cache-Control"] = "no-store"
+    start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
+    return [response.content]
