@@ -9,14 +9,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from rest_framework.exceptions import MethodNotAllowed
 
 from kernel.errors import DomainError, InvalidInput
 from kernel.http.problems import NotFound, error_response
 from kernel.wire import parse_id
 from reservations import services
 from shop import cookies, demo_buyers, origins, views
-from shop.gate import ForeignOrigin
 from shop.session_views import for_own_pages
 
 _page = views.page("demo-payment", title="demo_payment")
@@ -39,19 +37,12 @@ def payment(request: HttpRequest) -> HttpResponse:
     """What a payment service does: a page for the buyer's card, and the calls of docs/payments.md behind it."""
     if not settings.DEBUG:
         return error_response(request, NotFound())
-    if request.method == "GET":
-        return _page(request)
-    if request.method != "POST":
-        return error_response(request, MethodNotAllowed(str(request.method)))
-    if not origins.is_from_own_page(request.META, writes=True):
-        return error_response(request, ForeignOrigin())
-    try:
-        return _act(request, parse_id(request.POST.get("reservation"), "Invalid reservation ID format"))
-    except DomainError as error:
-        return error_response(request, error)
+    return _page(request) if request.method == "GET" else _act(request)
 
 
-def _act(request: HttpRequest, reservation: UUID) -> HttpResponse:
+@for_own_pages("POST")
+def _act(request: HttpRequest) -> HttpResponse:
+    reservation = parse_id(request.POST.get("reservation"), "Invalid reservation ID format")
     action = request.POST.get("action")
     if action == "begin":
         held = services.begin_payment(reservation_id=reservation)
