@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,8 @@ from django.urls import reverse
 from rest_framework.exceptions import MethodNotAllowed
 
 from kernel.errors import DomainError
-from kernel.http.addresses import address_of, network_of
 from kernel.http.auth import InvalidToken, NotAuthenticated, User, UserNotFound, verify_from
+from kernel.http.permissions import client_of
 from kernel.http.problems import error_response
 from kernel.wire import timestamp
 from reservations import selectors, services
@@ -52,7 +52,7 @@ def buyer_of(request: HttpRequest) -> tuple[User, float]:
     token, expires_at = cookies.token_in(header, buyer=request.META.get("HTTP_SHOP_BUYER", ""))
     if not token:
         raise NotAuthenticated
-    return verify_from(token, lambda: network_of(address_of(request.META))), expires_at
+    return verify_from(token, partial(client_of, request)), expires_at
 
 
 @for_own_pages("GET")
@@ -81,7 +81,7 @@ def callback(request: HttpRequest) -> HttpResponse:
     state, code = request.GET.get("state", ""), request.GET.get("code", "")
     try:
         tokens, then = signing_in.finish(kept=kept, state=state, code=code, return_address=_return_address(request))
-        verify_from(tokens.access, lambda: network_of(address_of(request.META)))
+        verify_from(tokens.access, partial(client_of, request))
         response: HttpResponse = HttpResponseRedirect(then)
         _set_cookies(response, tokens)
     except (DomainError, ValueError):
@@ -102,7 +102,7 @@ def renew(request: HttpRequest) -> HttpResponse:
         response = error_response(request, error)
         cookies.delete(response, cookies.TOKEN, cookies.RENEWAL)
         return response
-    user = verify_from(tokens.access, lambda: network_of(address_of(request.META)))
+    user = verify_from(tokens.access, partial(client_of, request))
     response = JsonResponse(_described(user, tokens.expires_at, can_renew=True))
     _set_cookies(response, tokens)
     return response

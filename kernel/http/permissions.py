@@ -7,6 +7,7 @@ from functools import partial
 from typing import cast
 
 from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -40,7 +41,7 @@ def bearer_token(request: Request) -> str:
     return str(token.strip()) if scheme.lower() == "bearer" else ""
 
 
-def client_of(request: Request) -> str:
+def client_of(request: HttpRequest) -> str:
     """Return what limits by address count as one client."""
     return network_of(address_of(request.META))
 
