@@ -23,7 +23,7 @@ import threading
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ from websockets.sync.client import connect
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
 LARGEST = 250_000  # bytes of a picture
-COLOURS = 256
 WIDTH = 1360
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
@@ -216,6 +215,11 @@ class Organiser:
 # --- Chromium ---------------------------------------------------------------------------------------------------------
 
 
+def chromium() -> str:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return program or sys.exit("Chromium is missing. On Debian: apt-get install chromium fonts-noto-cjk")
+
+
 class Browser:
     """Chromium's only page, through the DevTools protocol."""
 
@@ -276,12 +280,7 @@ class Browser:
         time.sleep(0.4)
         taken = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         with Image.open(io.BytesIO(taken)) as picture:
-            flat = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-        flat.save(path, optimize=True)
-        size = path.stat().st_size
-        if size > LARGEST:
-            sys.exit(f"{path.name} has {size} bytes; the most is {LARGEST}")
-        print(f"{path.name}: {size // 1000} kB")
+            save([picture], path)
 
     def speak(self, language: str, base: str) -> None:
         self.call("Network.setCookie", url=f"{base}/admin/", name="django_language", value=language, path="/admin/")
@@ -297,6 +296,17 @@ class Browser:
 
 
 # --- The pictures -----------------------------------------------------------------------------------------------------
+
+
+def save(frames: Sequence[Image.Image], path: Path, *, colours: int = 256, largest: int = LARGEST) -> None:
+    """Save a picture, or the frames of a moving one, with few colours. Exits if it has more than `largest` bytes."""
+    first, *rest = (frame.convert("RGB").quantize(colours, dither=Image.Dither.NONE) for frame in frames)
+    moving: dict[str, Any] = {"save_all": True, "append_images": rest, "duration": 1400, "loop": 0} if rest else {}
+    first.save(path, optimize=True, **moving)
+    size = path.stat().st_size
+    if size > largest:
+        sys.exit(f"{path.name} has {size} bytes; the most is {largest}")
+    print(f"{path.name}: {size // 1000} kB")
 
 
 def take_pictures(base: str, environment: dict[str, str], program: str) -> list[str]:
@@ -379,9 +389,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8600, help="this one and the next must be free")
     port = parser.parse_args().port
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        sys.exit("Chromium is missing. On Debian: apt-get install chromium fonts-noto-cjk")
+    program = chromium()
     IMAGES.mkdir(exist_ok=True)
     random.seed(7)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything that was started is stopped

@@ -7,7 +7,6 @@ English. Takes about five minutes. Needs Debian's `chromium` and `fonts-noto-cjk
 
 import argparse
 import io
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from docs.screenshots import IMAGES, LARGEST, ROOT, running_service
+from docs.screenshots import IMAGES, ROOT, chromium, running_service, save
 
 EVENT = "moonlit-garden"
 PHONE, DESK = {"width": 390, "height": 780}, {"width": 1280, "height": 800}
@@ -68,11 +67,7 @@ class Somebody:
         return Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
 
     def save(self, name: str) -> None:
-        path = IMAGES / f"shop-{name}-{self.language}.png"
-        self.frame().quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
-        if path.stat().st_size > LARGEST:
-            sys.exit(f"{path.name} has {path.stat().st_size} bytes; the most is {LARGEST}")
-        print(f"{path.name}: {path.stat().st_size // 1000} kB")
+        save([self.frame()], IMAGES / f"shop-{name}-{self.language}.png")
 
     def take_seats(self, count: int) -> None:
         self.page.select_option("#people", str(count))
@@ -127,12 +122,7 @@ def moving_picture(browser: Browser, base: str) -> list[str]:
     people[0].pay()
     take(2)
     smaller = [one.resize((one.width * 3 // 5, one.height * 3 // 5), Image.Resampling.LANCZOS) for one in frames]
-    drawn = [one.quantize(COLOURS, dither=Image.Dither.NONE) for one in smaller]
-    path = IMAGES / "shop.gif"
-    drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=1400, loop=0, optimize=True)
-    if path.stat().st_size > MOVING:
-        sys.exit(f"{path.name} has {path.stat().st_size} bytes; the most is {MOVING}")
-    print(f"{path.name}: {len(frames)} pictures, {path.stat().st_size // 1000} kB")
+    save(smaller, IMAGES / "shop.gif", colours=COLOURS, largest=MOVING)
     return [complaint for each in people for complaint in each.complaints]
 
 
@@ -174,9 +164,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8700, help="this one and the next must be free")
     parser.add_argument("--buyers", type=int, default=500)
     given = parser.parse_args()
-    program = shutil.which("chromium")
-    if program is None:
-        sys.exit("Chromium is missing. On Debian: apt-get install chromium fonts-noto-cjk")
+    program = chromium()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with running_service(given.port) as environment, sync_playwright() as playwright:
         base = f"http://localhost:{given.port}"
