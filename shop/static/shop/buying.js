@@ -1,11 +1,11 @@
 // What choosing seats and choosing tickets have in common: the admission, and what follows a reservation.
 
 import {NotAdmitted, SignedOut} from "./client/index.js";
-import {$, client, config, countdown, everySecondUntil, h, session, show, signInPanel, t} from "./page.js";
+import {$, countdown, everySecondUntil, h, queueFeed, show, signInPanel, t} from "./page.js";
 
 /** Follows the admission while somebody chooses: it says when it ends, and that it goes on. */
 export function followAdmission(eventId) {
-    const feed = client.queue(eventId, {url: `${config.realtime}/shop/ws/queue/${eventId}${session.query()}`});
+    const feed = queueFeed(eventId);
     let stop = () => {};
     let endsAt = null;
     feed.on("change", ({state, passExpiresAt}) => {
@@ -21,7 +21,6 @@ export function followAdmission(eventId) {
     });
     feed.follow();
     window.addEventListener("pagehide", () => feed.stop());
-    return feed;
 }
 
 export function toWaitingRoom(eventId) {

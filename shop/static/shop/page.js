@@ -23,6 +23,10 @@ export const client = new TicketClient({
     renew: () => session.renew(),
 });
 
+/** The waiting room of an event. Its socket takes the token from the cookie, too. */
+export const queueFeed = (eventId) =>
+    client.queue(eventId, {url: `${config.realtime}/shop/ws/queue/${eventId}${session.query()}`});
+
 // --- Elements ---
 
 /** The element with this id. */
@@ -73,6 +77,14 @@ export const moment = (text) => `${day(text)} ${clock(text)}`;
 export function money(amount) {
     if (amount === 0) return t("free");
     return config.language === "ko" ? `${number(amount)}원` : `₩${number(amount)}`;
+}
+
+const FEW = 20;
+
+/** How many of a ticket type are left. */
+export function stock(count) {
+    if (count === 0) return t("left_none");
+    return t(count <= FEW ? "left_few" : "left", {count: number(count)});
 }
 
 /** Seconds, as people say them: "3 min", "40 s". */
@@ -152,15 +164,19 @@ export function ask(question, yes, no) {
     });
 }
 
+/** A link to where one signs in, and comes back from to this page. */
+function signInLink(className) {
+    const then = encodeURIComponent(location.pathname + location.search);
+    return h("a", {class: className, href: `/shop/session/login?then=${then}`}, t("sign_in"));
+}
+
 /** A panel in place of what only somebody who is signed in can see. */
 export function signInPanel() {
-    const then = encodeURIComponent(location.pathname + location.search);
-    const link = h("a", {class: "button primary", href: `/shop/session/login?then=${then}`}, t("sign_in"));
     return h(
         "div",
         {class: "panel"},
         h("p", {}, t("sign_in_first")),
-        config.canSignIn ? link : h("p", {class: "quiet"}, t("sign_in_unavailable")),
+        config.canSignIn ? signInLink("button primary") : h("p", {class: "quiet"}, t("sign_in_unavailable")),
     );
 }
 
@@ -213,8 +229,7 @@ async function showAccount() {
             h("details", {}, h("summary", {}, user.name || user.email), h("div", {class: "menu"}, leave)),
         );
     } else if (config.canSignIn) {
-        const then = encodeURIComponent(location.pathname + location.search);
-        $("account").replaceChildren(h("a", {class: "button", href: `/shop/session/login?then=${then}`}, t("sign_in")));
+        $("account").replaceChildren(signInLink("button"));
     }
 }
 

@@ -13,16 +13,15 @@ import {
     h,
     moment,
     money,
-    number,
     session,
     show,
     speak,
+    stock,
     t,
     toast,
 } from "../page.js";
 
 const EARLY_SECONDS = 3600; // before the sale, from when on the waiting room is offered
-const FEW = 20;
 
 const eventId = config.event;
 const room = `/shop/events/${eventId}/queue`;
@@ -57,16 +56,11 @@ function showTypes() {
                     "li",
                     {},
                     h("b", {}, type.name, " ", h("small", {}, type.description ?? "")),
-                    h("small", {}, left(type.available_quantity)),
+                    h("small", {}, stock(type.available_quantity)),
                     h("span", {class: "price"}, money(type.price)),
                 ),
             ),
         );
-}
-
-function left(count) {
-    if (count === 0) return t("left_none");
-    return t(count <= FEW ? "left_few" : "left", {count: number(count)});
 }
 
 function showTerms() {
@@ -217,11 +211,11 @@ function follow() {
         for (const change of changes) seats.set(change.seatId, change.status);
         count();
     });
-    feed.on("stock", (stock) => {
-        const type = ticketTypes.find((one) => one.id === stock.ticketTypeId);
+    feed.on("stock", ({ticketTypeId, availableQuantity}) => {
+        const type = ticketTypes.find((one) => one.id === ticketTypeId);
         if (!type) return;
-        if (isSoldOut() && stock.availableQuantity > 0) toast(t("came_back"));
-        type.available_quantity = stock.availableQuantity;
+        if (isSoldOut() && availableQuantity > 0) toast(t("came_back"));
+        type.available_quantity = availableQuantity;
         showTypes();
         showCall();
     });

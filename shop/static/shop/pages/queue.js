@@ -9,6 +9,7 @@ import {
     h,
     moment,
     number,
+    queueFeed,
     session,
     show,
     signInPanel,
@@ -22,7 +23,7 @@ const SPEAK_EVERY_MS = 30_000;
 const STAY_MS = 1500; // long enough to read that it is one's turn
 
 const eventId = config.event;
-const feed = client.queue(eventId, {url: `${config.realtime}/shop/ws/queue/${eventId}${session.query()}`});
+const feed = queueFeed(eventId);
 const firstKey = `shop-first-position:${eventId}`;
 let next = `/shop/events/${eventId}/seats`;
 let spokenAt = 0;

@@ -2,10 +2,9 @@
 
 import {newKey} from "../client/index.js";
 import {elsewhere, followAdmission, leadsElsewhere, toReservation} from "../buying.js";
-import {$, client, config, explain, h, money, number, session, show, signInPanel, speak, t} from "../page.js";
+import {$, client, config, explain, h, money, session, show, signInPanel, speak, stock, t} from "../page.js";
 
 const eventId = config.event;
-const FEW = 20;
 const rows = new Map(); // by ticket type: {type, count, row}
 let most = 10;
 let key = newKey(); // of this attempt: asked twice, it is reserved once
@@ -37,8 +36,7 @@ function row(type) {
         count.textContent = entry.count;
         less.disabled = entry.count === 0;
         more.disabled = entry.count >= available || chosen() >= most;
-        left.textContent =
-            available === 0 ? t("left_none") : t(available <= FEW ? "left_few" : "left", {count: number(available)});
+        left.textContent = stock(available);
     };
     rows.set(type.id, entry);
     return entry.element;
@@ -96,10 +94,10 @@ async function begin() {
     draw();
     followAdmission(eventId);
     const feed = client.seatMap(eventId);
-    feed.on("stock", (stock) => {
-        const entry = rows.get(stock.ticketTypeId);
+    feed.on("stock", ({ticketTypeId, availableQuantity}) => {
+        const entry = rows.get(ticketTypeId);
         if (!entry) return;
-        entry.type.available_quantity = stock.availableQuantity;
+        entry.type.available_quantity = availableQuantity;
         draw();
     });
     feed.start();
