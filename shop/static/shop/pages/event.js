@@ -194,7 +194,7 @@ async function showWaitlist(place) {
 // --- As it changes ---
 
 function follow() {
-    const feed = client.seatMap(eventId, {withEvent: true});
+    const feed = client.seatMap(eventId);
     const seats = new Map();
     const count = () => {
         const before = availableSeats;

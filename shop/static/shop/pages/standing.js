@@ -93,7 +93,7 @@ async function begin() {
     $("types").setAttribute("aria-busy", "false");
     draw();
     followAdmission(eventId);
-    const feed = client.seatMap(eventId);
+    const feed = client.seatMap(eventId, {withEvent: false});
     feed.on("stock", ({ticketTypeId, availableQuantity}) => {
         const entry = rows.get(ticketTypeId);
         if (!entry) return;
