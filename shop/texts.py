@@ -183,7 +183,6 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "admission_ends": ("{time} 안에 골라 주세요", "Choose within {time}"),
     "without_seat": ("좌석을 고르지 않는 티켓", "Tickets without a seat"),
     "no_seats": ("좌석을 고르는 공연이 아닙니다.", "This event has no seats to choose."),
-    "seat_name": ("%s 구역 %s열 %s 번", "Section %s, row %s, seat %s"),
     # --- Tickets
     "quantity": ("{name} 수량", "How many of {name}"),
     "fewer": ("{name} 하나 빼기", "One fewer of {name}"),

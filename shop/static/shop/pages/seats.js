@@ -143,7 +143,6 @@ async function begin() {
     const terms = await client.sale(eventId);
     most = Math.min(terms.limits.maxSeatsPerReservation, terms.limits.maxTicketsPerBuyer);
     map.limit = most;
-    map.texts = {seatName: t("seat_name")};
     $("people").replaceChildren(
         ...Array.from({length: most}, (_, index) =>
             h("option", {value: index + 1, selected: index === Math.min(1, most - 1)}, index + 1),
