@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import suppress
 from ipaddress import ip_address
-from pathlib import Path
 
 from django.conf import settings
 from django.contrib import admin
@@ -100,7 +99,6 @@ def _running() -> int | None:
 
 
 def _said() -> str:
-    path = Path(DIRECTORY / "log")
     with suppress(OSError):
-        return "\n".join(path.read_text().splitlines()[-LINES:])
+        return "\n".join((DIRECTORY / "log").read_text().splitlines()[-LINES:])
     return ""

@@ -81,7 +81,6 @@ def _config(request: HttpRequest, language: str, ids: dict[str, UUID]) -> dict[s
         if demo_buyers.exist()
         else [],
         "canSignIn": bool(settings.SHOP_LOGIN_URL),
-        "isDebug": settings.DEBUG,
         **{name: str(value) for name, value in ids.items()},
     }
 

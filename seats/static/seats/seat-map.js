@@ -44,7 +44,6 @@ export class SeatMap extends HTMLElement {
         this.listTimer = undefined;
         this.calm = matchMedia("(prefers-reduced-motion: reduce)");
         // What is to be said.
-        this.announcement = "";
         /** @type {ReturnType<typeof setTimeout> | undefined} */
         this.announceTimer = undefined;
         // The elements.
@@ -446,10 +445,9 @@ export class SeatMap extends HTMLElement {
 
     /** To screen readers: the latest only, and not more than one in a moment. @param {string} text @param {number} [after] ms */
     announce(text, after = ANNOUNCE_MS) {
-        this.announcement = text;
         clearTimeout(this.announceTimer);
         this.announceTimer = setTimeout(() => {
-            this.live.textContent = this.announcement;
+            this.live.textContent = text;
         }, after);
     }
 

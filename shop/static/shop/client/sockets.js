@@ -24,7 +24,7 @@ const RETRY_LATER = 1013;
  * @property {() => Promise<string | null>} [token] sent as `Sec-WebSocket-Protocol: bearer, <token>`
  * @property {() => Promise<boolean>} [renew] called once when the token was refused
  * @property {(message: any) => void} onMessage each message; those of a `batch` one by one
- * @property {(messages: any[]) => void} [onFrame] after each frame, with its messages
+ * @property {() => void} [onFrame] after the messages of each frame
  * @property {(state: SocketState, reason: string) => void} [onState]
  * @property {typeof WebSocket} [WebSocket]
  * @property {number} [baseMs] before the first attempt to reconnect: 500
@@ -69,11 +69,6 @@ export class ReconnectingSocket {
         this.reconnect("restarted");
     }
 
-    /** @param {unknown} message */
-    send(message) {
-        if (this.state === "open") this.socket?.send(JSON.stringify(message));
-    }
-
     async connect() {
         clearTimeout(this.timer);
         this.setState("connecting", "");
@@ -111,7 +106,7 @@ export class ReconnectingSocket {
             else this.options.onMessage(message);
         }
         if (frame.type !== "retry") this.hasRenewed = false;
-        this.options.onFrame?.(messages);
+        this.options.onFrame?.();
     }
 
     /** @param {number} code */

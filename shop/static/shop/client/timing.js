@@ -2,11 +2,11 @@
 
 /**
  * @param {number} attempt 0 for the first
- * @param {{baseMs?: number, maxMs?: number, random?: () => number}} [options]
+ * @param {{baseMs?: number, maxMs?: number}} [options]
  * @returns {number} ms: between a half and the whole of a time that doubles with each attempt
  */
-export function backoff(attempt, {baseMs = 500, maxMs = 30_000, random = Math.random} = {}) {
-    return Math.min(maxMs, baseMs * 2 ** Math.min(attempt, 20)) * (0.5 + random() / 2);
+export function backoff(attempt, {baseMs = 500, maxMs = 30_000} = {}) {
+    return Math.min(maxMs, baseMs * 2 ** Math.min(attempt, 20)) * (0.5 + Math.random() / 2);
 }
 
 /**

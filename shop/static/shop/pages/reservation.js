@@ -1,6 +1,6 @@
 // One reservation through its whole life: held with a timer, being paid, paid with entry codes, or over.
 
-import {ApiError, NotSupported, newKey} from "../client/index.js";
+import {ApiError, NotSupported} from "../client/index.js";
 import {
     $,
     ask,
@@ -282,7 +282,7 @@ function cancelParts(chosen, count) {
     ];
     const amount = money(chosen.reduce((total, {price}) => total + price, 0));
     return attempt(async () => {
-        await client.cancel(id, chosen.length === count ? {} : {items: items_, idempotencyKey: newKey()});
+        await client.cancel(id, chosen.length === count ? {} : {items: items_});
         toast(t("part_cancelled", {amount}));
     });
 }

@@ -96,8 +96,7 @@ $("hold").addEventListener("click", async () => {
     } catch (error) {
         if (leadsElsewhere(error, eventId)) return;
         map.hold([]);
-        map.select(ids);
-        key = newKey();
+        map.select(ids); // with another key
         if (error instanceof SeatConflict && error.code !== "SEAT_RECENTLY_RELEASED")
             map.refuse(error.label ? [error.label] : ids);
         else refused(error);
