@@ -1,5 +1,6 @@
-"""Values in the format of the wire: ids, timestamps, compressed JSON."""
+"""Values in the format of the wire: ids, timestamps, base64url, compressed JSON."""
 
+import base64
 import gzip
 import re
 from datetime import datetime
@@ -22,6 +23,11 @@ def timestamp(moment: datetime | None) -> str | None:
     if moment is None:
         return None
     return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def base64url(data: bytes) -> str:
+    """Encode in the alphabet for URLs without padding, as JOSE does it (RFC 7515, section 2)."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 class GzippedJSON(bytes):

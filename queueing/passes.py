@@ -8,12 +8,12 @@ SECRET_KEY_FALLBACKS, too.
 
 import hashlib
 import hmac
-from base64 import urlsafe_b64encode
 from functools import lru_cache
 from uuid import UUID
 
 from django.conf import settings
 
+from kernel.wire import base64url
 from queueing.states import QueuePass, QueueState, QueueTicket
 
 MAX_LENGTH = 200  # characters; nothing of ours is longer
@@ -51,8 +51,7 @@ def _sign(kind: str, event_id: UUID, user_id: UUID, payload: str) -> str:
 
 
 def _signature(secret: str, kind: str, text: str) -> str:
-    digest = hmac.digest(_key(secret, kind), text.encode(), "sha256")
-    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return base64url(hmac.digest(_key(secret, kind), text.encode(), "sha256"))
 
 
 # As django.core.signing does it; its Signer derives the key for every signature, which takes longer than all the rest.

@@ -4,12 +4,13 @@ A code is a JWT, signed with Ed25519 (`EdDSA`). The key is derived from SECRET_K
 published, so that codes that were printed before a change are still good.
 """
 
-import base64
 import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+
+from kernel.wire import base64url
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -35,7 +36,7 @@ def public_keys() -> list[dict[str, str]]:
             "alg": ALGORITHM,
             "use": "sig",
             "kid": _key_id(key),
-            "x": _encoded(_public(key)),
+            "x": base64url(_public(key)),
         }
         for key in keys
     ]
@@ -75,8 +76,4 @@ def _public(key: "Ed25519PrivateKey") -> bytes:
 
 
 def _key_id(key: "Ed25519PrivateKey") -> str:
-    return _encoded(hashlib.sha256(_public(key)).digest()[:6])
-
-
-def _encoded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return base64url(hashlib.sha256(_public(key)).digest()[:6])

@@ -115,7 +115,9 @@ def waitlist_wish(data: dict[str, Any]) -> WaitlistWish:
         raise InvalidInput("수량은 1 이상이어야 합니다.")
     if section is not None and type_id is not None:
         raise InvalidInput("section and ticketTypeId exclude each other")
-    if section is not None and (not isinstance(section, str) or not 1 <= len(section) <= 50 or "\0" in section):
+    if section is not None and (
+        not isinstance(section, str) or not 1 <= len(section) <= MAX_SECTION or "\0" in section
+    ):
         raise InvalidInput("Invalid section")
     ticket_type_id = None if type_id is None else parse_id(type_id, "Invalid ticketTypeId format")
     return WaitlistWish(quantity=quantity, section=section, ticket_type_id=ticket_type_id)

@@ -1,10 +1,9 @@
 """Signing in at the Auth Service: OAuth 2.0 with a code and PKCE (RFC 6749, RFC 7636). See docs/auth.md."""
 
-import base64
 import hashlib
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import orjson
@@ -15,6 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from kernel.http.auth import AuthServiceUnavailable, InvalidToken
 from kernel.http.upstream import NoAnswer, post
+from kernel.wire import base64url
 
 LOGIN_SECONDS = 600  # for somebody who has to look for a password
 DEFAULT_SECONDS = 3600  # of a token whose length of life the Auth Service does not tell
@@ -52,7 +52,7 @@ def safe_path(path: str) -> str:
 def begin(*, return_address: str, then: str) -> Login:
     """Return a new sign-in. `return_address` is ours, at this origin; `then` is the path to go to afterwards."""
     state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+    challenge = base64url(hashlib.sha256(verifier.encode()).digest())
     query = urlencode(
         {
             "response_type": "code",
@@ -87,7 +87,7 @@ def finish(*, kept: str, state: str, code: str, return_address: str) -> tuple[To
 def renew(renewal: str) -> Tokens:
     """Return new tokens for a refresh token. Raises SignInFailed, AuthServiceUnavailable."""
     tokens = _ask_for_tokens({"grant_type": "refresh_token", "refresh_token": renewal})
-    return tokens if tokens.renewal else Tokens(access=tokens.access, renewal=renewal, expires_at=tokens.expires_at)
+    return tokens if tokens.renewal else replace(tokens, renewal=renewal)
 
 
 def revoke(renewal: str) -> None:

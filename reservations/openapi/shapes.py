@@ -235,7 +235,9 @@ class SaleSerializer(serializers.Serializer[Any]):
 
 class WishSerializer(serializers.Serializer[Any]):
     quantity = serializers.IntegerField(min_value=1, help_text="Seats, or tickets of one type.")
-    section = serializers.CharField(required=False, allow_null=True, max_length=50, help_text="Only seats of it.")
+    section = serializers.CharField(
+        required=False, allow_null=True, max_length=MAX_SECTION, help_text="Only seats of it."
+    )
     ticketTypeId = serializers.UUIDField(
         required=False, allow_null=True, help_text="Only tickets of it. Not together with `section`."
     )
