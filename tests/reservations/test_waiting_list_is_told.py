@@ -9,6 +9,7 @@ from tests.support.admin_pages import AdminPages
 from tests.support.harness import HALL, Api, Database, new_user, seat, token
 from tests.support.live import running_realtime
 from tests.support.round_trips import Counted
+from tests.support.scraping import scrape
 from tests.support.subscribers import Told, forget_everything, read_feed, subscribe
 from tests.support.waitlist import offered_seats, place, sold_out, waiting
 
@@ -144,6 +145,21 @@ def test_offers_are_counted(world: Database, web: Api) -> None:
     metrics = web.get("/metrics").json
     text = metrics.decode() if isinstance(metrics, bytes) else str(metrics)
     assert f'waitlist_offers_total{{event_id="{sale.event}"}} 1.0' in text
+
+
+def test_offers_before_and_after_a_hold_in_the_way_is_ended_are_told(world: Database, web: Api) -> None:
+    """Of what an outsider asks for, one seat is free and offered at once; the other is held past its deadline."""
+    sale = sold_out(world, web, seats=1)
+    users = waiting(web, sale.event, 2)
+    added = world.one(
+        "INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)"
+        " VALUES (%s, 'R', 9, 9, 'R-9-9', 1000) RETURNING id::text",
+        sale.event,
+    )
+    world.expire(sale.holds[0])
+    assert web.reserve(new_user(), sale.event, added, sale.seats[0]).status == 400
+    assert [place(web, user, sale.event)["state"] for user in users] == ["offered", "offered"]
+    assert scrape(web).total("waitlist_offers_total", event_id=sale.event) == 2
 
 
 def test_offers_name_seats_once(world: Database, web: Api) -> None:
