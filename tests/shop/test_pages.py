@@ -83,6 +83,8 @@ def test_below_shop_api_there_is_the_api_and_nothing_else(shop: Shop, world: Dat
     assert (gated.status, gated.json) == (bare.status, bare.json)
     for path in ("admin/", "internal/refunds", "metrics", "health", "api/events", "shop/session", "../admin/"):
         assert shop.web.get(f"/shop/api/{path}").status == HTTPStatus.NOT_FOUND, path
+    problem = shop.web.get("/shop/api/nothing", headers={"Accept": "application/problem+json"})
+    assert (problem.headers["content-type"], problem.json["code"]) == ("application/problem+json", "NOT_FOUND")
 
 
 def test_turned_off_it_leaves_no_path(database_url: str, logs: Path) -> None:
