@@ -216,7 +216,7 @@ def test_what_is_selected_survives_a_new_snapshot_and_so_does_the_focus(halls: H
     assert page.evaluate("told.filter(({type}) => type === 'seatconflict')") == []
 
 
-@pytest.mark.parametrize("way", ["change", "snapshot", "refusal"])
+@pytest.mark.parametrize("way", ["change", "snapshot", "refusal", "refusal after the change"])
 def test_a_lost_seat_is_told_with_neighbours_instead(halls: Halls, way: str) -> None:
     page = halls.page()
     lost, kept = available(page, 2)
@@ -226,6 +226,8 @@ def test_a_lost_seat_is_told_with_neighbours_instead(halls: Halls, way: str) -> 
         "snapshot": """id => map.load({layout: map.given, seats:
             map.seats.rows.map(seat => seat.id === id ? {...seat, status: "sold"} : seat)})""",
         "refusal": "id => { map.hold([id]); map.refuse([map.seats.rows[map.seats.indexes.get(id)].seat_label]); }",
+        "refusal after the change": """id => { map.hold([id]); map.change([{seatId: id, status: "locked"}]);
+            const ids = [id, ...map.selection.map(({id}) => id)]; map.hold([]); map.select(ids); map.refuse([id]); }""",
     }
     page.evaluate(how[way], lost)
     conflict = page.evaluate("told.find(({type}) => type === 'seatconflict')")

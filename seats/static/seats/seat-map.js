@@ -137,7 +137,7 @@ export class SeatMap extends HTMLElement {
     }
 
     /**
-     * Seats that the service says are another buyer's, though no change has told so yet.
+     * Seats that the service says are another buyer's. A change may have told so already, while they were held: then it was no conflict.
      *
      * @param {Iterable<string | null>} labelsOrIds
      */

@@ -85,9 +85,9 @@ export class Selection {
         return this.with(SELECTED).filter((index) => this.seats.state[index] !== AVAILABLE);
     }
 
-    /** What is selected or held and has one of these labels or ids. @param {Set<string>} names */
+    /** The seats with one of these labels or ids. @param {Set<string>} names */
     named(names) {
-        return this.with(SELECTED | MINE).filter((index) => names.has(this.seats.rows[index].id) || names.has(this.seats.rows[index].seat_label));
+        return [...this.seats.rows.keys()].filter((index) => names.has(this.seats.rows[index].id) || names.has(this.seats.rows[index].seat_label));
     }
 
     /**

@@ -41,7 +41,7 @@ export const KOREAN = {
     row: "열",
     rowNumber: "%s열",
     seats: "이 열의 좌석",
-    seatName: "%s 구역 %s열 %s번",
+    seatName: "%s 구역 %s열 %s 번", // with the number as a word: what a button shows has to be in its name (WCAG 2.5.3)
     left: "잔여 %s석",
     available: "예매 가능",
     locked: "다른 분이 예매 중",
