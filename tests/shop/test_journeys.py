@@ -198,6 +198,7 @@ def test_a_lost_connection_comes_back_and_nothing_is_missed(sale: Database, visi
 # --- The waiting room --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.tool("axe")
 def test_waits_and_is_taken_on_when_it_is_the_turn(sale: Database, visitor: Come, shop: Shop) -> None:
     set_policy(shop.web, HALL, threshold=1)
     inside = new_user()
@@ -217,6 +218,7 @@ def test_waits_and_is_taken_on_when_it_is_the_turn(sale: Database, visitor: Come
     second.page.wait_for_url("**/seats")
 
 
+@pytest.mark.tool("axe")
 def test_before_a_draw_it_says_how_to_check_it(sale: Database, visitor: Come, shop: Shop) -> None:
     opens = sale.one(
         "SELECT to_char(now() AT TIME ZONE 'UTC' + interval '1 hour', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
@@ -241,6 +243,7 @@ def test_solves_the_join_challenge_by_itself(sale: Database, browser: Any, datab
 # --- Deadlines ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.tool("axe")
 def test_more_time_is_one_click_and_a_hold_that_is_over_says_so(sale: Database, visitor: Come) -> None:
     somebody = visitor(language="en")
     page = somebody.choose_seats(HALL)
