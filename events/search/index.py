@@ -135,6 +135,8 @@ def _texts(row: dict[str, Any]) -> Texts:
 
 def index_out_of_date(*, limit: int, only: Sequence[UUID] | None = None) -> int:
     """Index the events that have changed (of `only`), `limit` at most. Returns how many."""
+    if is_up_to_date():
+        return 0  # which it nearly always is: the mappings are not even read
     apply_keyword_changes()
     indexer, done = Indexer(), 0
     while done < limit:

@@ -128,6 +128,20 @@ def test_texts_that_grow_when_they_are_folded_are_indexed(web: Api, world: Datab
     assert ids(web, "달빛정원") == [HALL]
 
 
+def test_an_index_that_is_up_to_date_takes_one_query(world: Database) -> None:
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from events.search.index import index_out_of_date
+
+    while index_out_of_date(limit=100):
+        pass
+    with CaptureQueriesContext(connection) as queries:
+        assert index_out_of_date(limit=100) == 0
+    connection.close()
+    assert len(queries) == 1
+
+
 # --- Indexes --------------------------------------------------------------------------------------------------------
 
 
