@@ -50,9 +50,7 @@ class Meaning:
 
 def meanings(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
     """What each word means: the terms that contain it; where there is none, terms that resemble it or parts of it."""
-    found = {needle: Meaning(needle) for needle in needles}
-    for at, term in _fetch([_CONTAINING] * len(needles), [_containing(needle) for needle in needles]):
-        _sort_in(found[needles[at]], term)
+    found = _contained(needles)
     unknown = [needle for needle in needles if not found[needle].direct and not needle.is_literal]
     _add_similar(found, unknown)
     _add_parts(found, unknown)
@@ -68,6 +66,14 @@ _CONTAINING = (
     "WHERE ({condition}) OR text = ANY(%(exact{at})s::text[]) OR (sound = %(sound{at})s AND sound <> '')"
     " ORDER BY text <> ALL(%(exact{at})s::text[]), length(text), id LIMIT %(most)s"
 )
+
+
+def _contained(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
+    """The terms that contain each word, by how. One round trip."""
+    found = {needle: Meaning(needle) for needle in needles}
+    for at, term in _fetch([_CONTAINING] * len(needles), [_containing(needle) for needle in needles]):
+        _sort_in(found[needles[at]], term)
+    return found
 
 
 def _containing(needle: Needle) -> dict[str, Any]:
@@ -201,13 +207,6 @@ def _add_abbreviated(found: dict[Needle, Meaning], unknown: list[Needle]) -> Non
     patterns = [{"syllables": "%".join(needle.text) + "%"} for needle in short]
     for at, term in _fetch([_ABBREVIATED] * len(short), patterns):
         found[short[at]].similar[term.id] = term
-
-
-def _contained(needles: list[Needle]) -> dict[Needle, Meaning]:
-    found = {needle: Meaning(needle) for needle in needles}
-    for at, term in _fetch([_CONTAINING] * len(needles), [_containing(needle) for needle in needles]):
-        _sort_in(found[needles[at]], term)
-    return found
 
 
 def ids(terms: Iterable[int]) -> str:
