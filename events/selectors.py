@@ -179,8 +179,10 @@ def suggestions(search: str, charge: Charge | None = None) -> bytes:
 
 
 def _suggestions(search: str) -> bytes:
+    if not search:
+        return caching.encode_json({"suggestions": []})
     index_what_others_changed()
-    return caching.encode_json({"suggestions": [each.as_json() for each in suggest(search)] if search else []})
+    return caching.encode_json({"suggestions": [each.as_json() for each in suggest(search)]})
 
 
 # --- One event --------------------------------------------------------------------------------------------------------

@@ -49,21 +49,21 @@ class Suggestion:
 def suggest(text: str) -> list[Suggestion]:
     """At most eight names that fit what is typed, best first, each once."""
     reading = read_query(text)
+    meant = _meant(reading)
     found = find(reading, limit=DEPTH)
     rows = {row["id"]: row for row in fetch_all(_TEXTS, {"ids": found.ids})}
     suggestions: dict[str, Suggestion] = {}
     for event_id, rank in zip(found.ids, found.ranks, strict=True):
         if event_id in rows:
-            for each in _of_event(reading, rows[event_id], rank):
+            for each in _of_event(meant, rows[event_id], rank):
                 suggestions.setdefault(each.text, each)
         if len(suggestions) >= MAX_SUGGESTIONS:
             break
     return list(suggestions.values())[:MAX_SUGGESTIONS]
 
 
-def _of_event(reading: Reading, row: dict[str, Any], rank: Rank) -> Iterator[Suggestion]:
-    """The first text of the event that has what was asked for; else its artist or title, with the other spelling found."""
-    meant = _meant(reading)
+def _of_event(meant: list[str], row: dict[str, Any], rank: Rank) -> Iterator[Suggestion]:
+    """The first text of the event that has one of these terms; else its artist or title, with the other spelling found."""
     for field in FIELDS:
         text = row[field]
         for term in _in(meant, text):
