@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from rapidfuzz.distance import OSA
-
 from events.search.queries import PARTICLES, Needle, divide, splits
 from kernel.db.sql import fetch_planned
 
@@ -163,7 +161,7 @@ def _is_mistyped(needle: Needle, term: Term) -> bool:
     """One key wrong, left out, too many or out of order in a word of five to nine keys; two in a longer one."""
     length = max(len(needle.keys), len(term.keys))
     allowed = 0 if length < (6 if needle.is_hangul else 5) else 1 if length < 10 else 2
-    return OSA.distance(needle.keys.lower(), term.keys.lower(), score_cutoff=allowed) <= allowed
+    return _differ_by(needle.keys.lower(), term.keys.lower(), at_most=allowed)
 
 
 def _sounds_alike(needle: Needle, term: Term) -> bool:
@@ -173,7 +171,14 @@ def _sounds_alike(needle: Needle, term: Term) -> bool:
     if heard in said:
         return True
     allowed = len(heard) // 6
-    return abs(len(heard) - len(said)) <= 1 and OSA.distance(heard, said, score_cutoff=allowed) <= allowed
+    return abs(len(heard) - len(said)) <= 1 and _differ_by(heard, said, at_most=allowed)
+
+
+def _differ_by(one: str, other: str, *, at_most: int) -> bool:
+    """Whether at most so many letters are wrong, left out, too many or out of order."""
+    from rapidfuzz.distance import OSA  # here: only `web` searches, and it takes 3 MB and 50 ms
+
+    return OSA.distance(one, other, score_cutoff=at_most) <= at_most
 
 
 # --- Parts of the word ---------------------------------------------------------------------------------------------
