@@ -20,7 +20,7 @@ MAX_WORDS = 6  # of a name that is also found when it is written without spaces
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """The texts of an event that a search looks through. `day` is the day of the event in Korea."""
+    """The texts of an event that a search looks through. `day` is the day of the event where the venue is."""
 
     title: str
     artist: str

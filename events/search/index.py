@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
+
 from events.search.documents import EMPTY, Aliases, EventTerms, Texts, document
 from events.search.folding import fold, joined
 from events.search.keyboard import initials, keystrokes
@@ -15,7 +17,6 @@ from kernel.db.sql import fetch_all
 
 logger = logging.getLogger(__name__)
 
-KOREA = ZoneInfo("Asia/Seoul")
 BATCH = 200  # events in one statement
 COLUMNS = ("names", "listed", "words", "places", "aliases")
 
@@ -128,9 +129,9 @@ def _by_text(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 
 def _texts(row: dict[str, Any]) -> Texts:
-    day: datetime = row["event_date"]
+    moment: datetime = row["event_date"]
     named = {name: row[name] for name in ("title", "artist", "venue", "address")}
-    return Texts(**named, day=day.astimezone(KOREA).date())
+    return Texts(**named, day=moment.astimezone(ZoneInfo(settings.VENUE_TIME_ZONE)).date())
 
 
 def index_out_of_date(*, limit: int, only: Sequence[UUID] | None = None) -> int:
