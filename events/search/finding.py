@@ -76,13 +76,13 @@ def find(reading: Reading, *, status: str = "", first: int = 0, limit: int = DEP
 
 # A rank that is reached only if those before it have not filled the page is not even looked up.
 _RANK = """r{rank} AS MATERIALIZED (
-    SELECT event_id, status, sale_start_date, {rank} AS rank FROM event_search
-    WHERE ({condition}){status}{enough}
-    ORDER BY (CASE status WHEN 'on_sale' THEN 0 WHEN 'upcoming' THEN 1 ELSE 2 END), sale_start_date, event_id LIMIT {depth}
+    SELECT event_id, CASE status WHEN 'on_sale' THEN 0 WHEN 'upcoming' THEN 1 ELSE 2 END AS standing, sale_start_date,
+        {rank} AS rank
+    FROM event_search WHERE ({condition}){status}{enough}
+    ORDER BY standing, sale_start_date, event_id LIMIT {depth}
 )"""
 _PAGE = """, found AS (
-    SELECT event_id, min(rank) AS rank, min(CASE status WHEN 'on_sale' THEN 0 WHEN 'upcoming' THEN 1 ELSE 2 END) AS standing,
-        min(sale_start_date) AS sale_start_date
+    SELECT event_id, min(rank) AS rank, min(standing) AS standing, min(sale_start_date) AS sale_start_date
     FROM ({ranks}) r GROUP BY event_id ORDER BY 2, 3, 4, 1 LIMIT {depth}
 ), page AS (SELECT array_agg(event_id ORDER BY rank, standing, sale_start_date, event_id) AS ids,
     array_agg(rank ORDER BY rank, standing, sale_start_date, event_id) AS ranks,
