@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from events.search.documents import EMPTY, Aliases, EventTerms, Texts, document
+from events.search.documents import EMPTY, Aliases, EventTerms, Texts, document, is_word
 from events.search.folding import fold, joined
 from events.search.keyboard import initials, keystrokes
 from events.search.sounds import sounds
@@ -113,11 +113,12 @@ class Indexer:
         if missing := texts - self._ids.keys():
             self._ids |= _by_text(fetch_all(_KNOWN, {"texts": list(missing)}))
         if new := sorted(missing - self._ids.keys()):  # sorted: two that add the same terms must not deadlock
+            words = [text if is_word(text) else "" for text in new]
             columns = {
                 "texts": new,
-                "keys": [keystrokes(text) for text in new],
-                "initials": [initials(text) for text in new],
-                "sounds": sounds([joined(text) for text in new]),
+                "keys": [keystrokes(word) for word in words],
+                "initials": [initials(word) for word in words],
+                "sounds": sounds([joined(word) for word in words]),
             }
             self._ids |= _by_text(fetch_all(_ADD_TERMS, columns))
             if others := [text for text in new if text not in self._ids]:  # that somebody else has just added

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from events.search.documents import terms
+from events.search.documents import is_word, terms
 from events.search.finding import Rank, Reading, find, read_query
 from events.search.folding import fold, joined
 from kernel.db.sql import fetch_all
@@ -86,10 +86,9 @@ def _meant(reading: Reading) -> list[str]:
         for word in words
         for quality in (word.exact, word.prefix, word.inside, word.similar)
         for term in quality.values()
-        if not term.text.startswith("date:")
     ]
     typed = [word.needle.text for word in words if any(word.needle.text in text for text in found)]
-    return list(dict.fromkeys([*typed, *found]))
+    return list(dict.fromkeys([*typed, *filter(is_word, found)]))
 
 
 def _in(meant: Iterable[str], text: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from events.search.documents import is_word, letter
 from events.search.queries import PARTICLES, Needle, divide, splits
 from kernel.db.sql import fetch_planned
 
@@ -76,13 +77,22 @@ def _contained(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
 
 def _containing(needle: Needle) -> dict[str, Any]:
     keys = needle.keys
-    pattern = "%" + keys.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+    pattern = f"%{_escaped(keys)}%"
     condition = "keys ILIKE %(keys{at})s"
+    exact = [needle.text, *filter(None, [needle.term])]
+    if len(needle.text) == 1:
+        exact.append(letter(needle.text))
+        if len(keys) < 3:  # no trigram: the index of texts finds how words begin, and the letter is in all the others
+            condition, pattern = "text LIKE %(keys{at})s", _escaped(needle.text) + "%"
     if needle.is_initials:
         condition = "initials LIKE %(keys{at})s" if len(keys) > 1 else "initials = %(initial{at})s"
     sound = needle.sound if len(needle.text) > 1 and len(needle.sound) > 1 and VOWELS.search(needle.sound) else ""
-    exact = [needle.text, *filter(None, [needle.term])]
     return {"condition": condition, "keys": pattern, "initial": keys, "exact": exact, "sound": sound}
+
+
+def _escaped(text: str) -> str:
+    """For LIKE."""
+    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
 def _fetch(queries: Sequence[str], values: Sequence[dict[str, Any]]) -> list[tuple[int, Term]]:
@@ -102,7 +112,9 @@ def _sort_in(meaning: Meaning, term: Term) -> None:
     needle = meaning.needle
     if term.text in {needle.text, needle.term}:
         meaning.exact[term.id] = term
-    elif term.text.startswith("date:"):
+    elif term.text == letter(needle.text):
+        meaning.inside[term.id] = term
+    elif not is_word(term.text):
         pass
     elif term.text.startswith(needle.text) or (needle.is_initials and term.initials == needle.keys):
         meaning.prefix[term.id] = term
@@ -166,7 +178,7 @@ def _is_mistyped(needle: Needle, term: Term) -> bool:
 
 def _sounds_alike(needle: Needle, term: Term) -> bool:
     heard, said = needle.sound, term.sound
-    if not heard or not said or term.text.startswith("date:"):
+    if not heard or not said or not is_word(term.text):
         return False
     if heard in said:
         return True

@@ -128,6 +128,27 @@ def test_texts_that_grow_when_they_are_folded_are_indexed(web: Api, world: Datab
     assert ids(web, "달빛정원") == [HALL]
 
 
+@pytest.mark.parametrize("character", ["'", "유", "e", "%"])
+def test_a_character_is_found_though_more_words_have_it_than_are_looked_at(
+    web: Api, world: Database, redis, character: str
+) -> None:
+    def found() -> set[str]:
+        forget(redis)
+        return set(ids(web, character))
+
+    world.rows(
+        "INSERT INTO search_terms (text, keys, initials, sound) SELECT w, w, '', ''"
+        " FROM (SELECT %s::text || i AS w FROM generate_series(1, 500) i UNION SELECT i || %s::text FROM generate_series(1, 500) i) s ON CONFLICT DO NOTHING",
+        character,
+        character,
+    )
+    having = "SELECT id::text FROM events WHERE position(%s IN lower(concat_ws(' ', title, artist_name, venue, address))) > 0"
+    try:
+        assert {row["id"] for row in world.rows(having, character)} <= found()
+    finally:
+        world.rows("DELETE FROM search_terms WHERE text ~ ('^[0-9]*' || %s || '[0-9]*$')", character)
+
+
 def test_an_index_that_is_up_to_date_takes_one_query(world: Database) -> None:
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
