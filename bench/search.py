@@ -21,7 +21,7 @@ from unittest.mock import patch
 from urllib.parse import unquote
 
 import django
-import psutil
+import psutil  # type: ignore[import-untyped]
 from django.db import connection
 
 from bench.service import ROOT
