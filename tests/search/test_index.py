@@ -109,12 +109,9 @@ def test_the_status_limits_a_search(web: Api, world: Database) -> None:
 
 
 def test_rebuilding_repairs_what_a_restore_left_out(web: Api, world: Database, redis) -> None:
-    world.rows("SET session_replication_role = replica")  # no triggers
-    try:
+    with world.without_triggers():
         world.rows("UPDATE events SET title = '달빛정원' WHERE id = %s", HALL)
         world.rows("DELETE FROM event_search WHERE event_id = %s", STANDING)
-    finally:
-        world.rows("SET session_replication_role = origin")
     done = manage("rebuild_search", DATABASE_URL=world.url)
     assert done.returncode == 0, done.stderr
     assert "15 of 15 events" in done.stdout
