@@ -27,7 +27,7 @@ from tests.support.interleaving import InProcess, in_a_thread, locked_row
 from tests.support.limited_sale import held
 from tests.support.live import running_realtime
 from tests.support.round_trips import Counted
-from tests.support.subscribers import subscribe
+from tests.support.subscribers import subscribed
 
 NONE = {
     "success": False,
@@ -269,8 +269,10 @@ def test_the_waiting_room_is_passed_first(web: Api, catalogue: Database) -> None
 @pytest.mark.slow
 def test_sockets_and_subscribers_are_told(web: Api, world: Database, database_url: str, logs: Path) -> None:
     event, seats = add_rows(world, "......")
-    subscribe(world, "reservation.created")
-    with running_realtime(logs / "realtime-best.log", DATABASE_URL=database_url) as realtime:
+    with (
+        subscribed(world, "reservation.created"),
+        running_realtime(logs / "realtime-best.log", DATABASE_URL=database_url) as realtime,
+    ):
         socket = realtime.seats(event)
         socket.first("hello")
         answer = web.best(new_user(), event, 2)
@@ -278,7 +280,7 @@ def test_sockets_and_subscribers_are_told(web: Api, world: Database, database_ur
         socket.wait(lambda heard: len(heard.of_type("seat-locked")) == 2)
         assert {message["seatId"] for message in socket.of_type("seat-locked")} == locked
         realtime.close_all()
-    messages = world.rows("SELECT kind, data FROM outbox_messages WHERE event_id = %s", event)
+        messages = world.rows("SELECT kind, data FROM outbox_messages WHERE event_id = %s", event)
     assert [message["kind"] for message in messages] == ["reservation.created"]
     assert {item["seatId"] for item in messages[0]["data"]["items"]} == locked == {seats["R-1-3"], seats["R-1-4"]}
 

@@ -1,5 +1,6 @@
 """An offer is told to its buyer on the queue's socket, to viewers of the seat map, to other services and in the admin."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -9,17 +10,17 @@ from tests.support.admin_pages import AdminPages
 from tests.support.harness import HALL, Api, Database, new_user, seat, token
 from tests.support.live import running_realtime
 from tests.support.round_trips import Counted
-from tests.support.subscribers import Told, forget_everything, read_feed, subscribe
+from tests.support.scraping import scrape
+from tests.support.subscribers import Told, forget_everything, read_feed, subscribed
 from tests.support.waitlist import offered_seats, place, sold_out, waiting
 
 TOLD = ("reservationId", "userId", "eventId", "status", "totalAmount")
 
 
 @pytest.fixture
-def told(world: Database, web: Api) -> Told:
-    forget_everything(world)
-    subscribe(world)
-    return lambda: [(message["type"], message["data"]) for message in read_feed(web)]
+def told(world: Database, web: Api) -> Iterator[Told]:
+    with subscribed(world):
+        yield lambda: [(message["type"], message["data"]) for message in read_feed(web)]
 
 
 def test_other_services_learn_of_the_reservation_and_of_the_offer(world: Database, web: Api, told: Told) -> None:
@@ -44,7 +45,6 @@ def test_other_services_learn_of_the_reservation_and_of_the_offer(world: Databas
     assert messages[0][1]["items"] == [
         {"seatId": sale.seats[0], "ticketTypeId": None, "quantity": 1, "unitPrice": 1000}
     ]
-    forget_everything(world)
 
 
 def test_tickets_and_what_another_buyer_has_asked_for_are_told_alike(world: Database, web: Api, told: Told) -> None:
@@ -55,7 +55,6 @@ def test_tickets_and_what_another_buyer_has_asked_for_are_told_alike(world: Data
     offers = [data for kind, data in told() if kind == "waitlist.offered"]
     assert [data["userId"] for data in offers] == [first, second]
     assert offers[0]["items"] == [{"seatId": None, "ticketTypeId": sale.tickets, "quantity": 1, "unitPrice": 1000}]
-    forget_everything(world)
 
 
 def test_nothing_is_recorded_while_nobody_subscribes(world: Database, web: Api) -> None:
@@ -141,9 +140,7 @@ def test_offers_are_counted(world: Database, web: Api) -> None:
     sale = sold_out(world, web, seats=2)
     waiting(web, sale.event)
     web.cancel(sale.holders[0], sale.holds[0])
-    metrics = web.get("/metrics").json
-    text = metrics.decode() if isinstance(metrics, bytes) else str(metrics)
-    assert f'waitlist_offers_total{{event_id="{sale.event}"}} 1.0' in text
+    assert scrape(web).total("waitlist_offers_total", event_id=sale.event) == 1
 
 
 def test_offers_name_seats_once(world: Database, web: Api) -> None:
