@@ -9,7 +9,6 @@ that started them has started; each has a database and a Redis of its own.
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +17,7 @@ import pytest
 from devtools.embedded import Servers
 from tests.support import tools
 from tests.support.admin_pages import AdminPages
-from tests.support.background import BackgroundProcesses
+from tests.support.background import BackgroundProcesses, running_background
 from tests.support.harness import (
     ENTRY_TOKEN,
     HALL,
@@ -191,8 +190,8 @@ def counted_web(database_url: str, logs) -> Iterator[Counted]:
 
 @pytest.fixture
 def background(world: Database, database_url: str, logs: Path) -> Iterator[BackgroundProcesses]:
-    with ExitStack() as stack:
-        yield BackgroundProcesses(stack, database_url, logs)
+    with running_background(database_url, logs) as processes:
+        yield processes
 
 
 @pytest.fixture
