@@ -1,7 +1,8 @@
-"""`python -m bench.search fill N` makes a catalogue of N events, `python -m bench.search time` times searches in it.
+"""`python -m bench.search fill N` makes a catalogue of N events, `time` times searches in it, and `keep` its upkeep.
 
-Both use $DATABASE_URL. `fill` deletes the events of that database, which must be a scratch database, and indexes the new
-ones. `time` runs the queries of tests/search, and prints for each kind how long PostgreSQL takes.
+All use $DATABASE_URL. `fill` deletes the events of that database, which must be a scratch database, and indexes the new
+ones. `time` runs the queries of tests/search, and prints for each kind how long PostgreSQL takes. `keep` changes events, and
+prints what bringing them into the index again costs, of PostgreSQL and of the indexing process.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from unittest.mock import patch
 from urllib.parse import unquote
 
 import django
+import psutil  # type: ignore[import-untyped]
 from django.db import connection
 
 from bench.service import ROOT
@@ -54,13 +56,15 @@ HALLS = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["fill", "time"])
+    parser.add_argument("what", choices=["fill", "time", "keep"])
     parser.add_argument("count", nargs="?", type=int, default=100_000)
     asked = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", SETTINGS)
     django.setup()
     if asked.what == "fill":
         fill(asked.count)
+    elif asked.what == "keep":
+        print(keep())
     else:
         print(report(timed()))
 
@@ -196,6 +200,32 @@ def report(found: dict[str, list[tuple[float, str]]]) -> str:
         for p95, kind, p50, slowest in sorted(rows)
     ]
     return "\n".join(lines)
+
+
+# --- The upkeep ----------------------------------------------------------------------------------------------------
+
+
+def keep(count: int = 5000) -> str:
+    """Milliseconds for an event whose venue has changed."""
+    from events.search.index import BATCH, Indexer
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE events SET venue = venue || ' 별관' WHERE id IN (SELECT id FROM events LIMIT %s)", [count]
+        )
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+    postgresql = psutil.Process(backend)
+
+    def used() -> tuple[float, float, float]:
+        return time.perf_counter(), time.process_time(), sum(postgresql.cpu_times()[:2])
+
+    before = used()
+    indexer, done = Indexer(), 0
+    while indexed := indexer.index_batch(limit=BATCH):
+        done += indexed
+    wall, here, there = ((now - then) / done * 1000 for then, now in zip(before, used(), strict=True))
+    return f"{done} events: {wall:.2f} ms each, of which CPU {here:.2f} ms here and {there:.2f} ms in PostgreSQL"
 
 
 if __name__ == "__main__":

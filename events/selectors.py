@@ -158,8 +158,7 @@ def index_what_others_changed() -> None:
         return
     with _indexing:  # or all searches of this moment would do the same
         try:
-            if not is_up_to_date():
-                index_out_of_date(limit=MAX_INDEXED)
+            index_out_of_date(limit=MAX_INDEXED)
         except DatabaseError as error:
             logger.warning("a search could not index what has changed: %s", error)
 
@@ -180,8 +179,10 @@ def suggestions(search: str, charge: Charge | None = None) -> bytes:
 
 
 def _suggestions(search: str) -> bytes:
+    if not search:
+        return caching.encode_json({"suggestions": []})
     index_what_others_changed()
-    return caching.encode_json({"suggestions": [each.as_json() for each in suggest(search)] if search else []})
+    return caching.encode_json({"suggestions": [each.as_json() for each in suggest(search)]})
 
 
 # --- One event --------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
-from events import effects, selectors, services
+from events import effects, selectors
 from events.models import Event
 from kernel.errors import InvalidInput
 from kernel.fastpath.response_cache import CacheDependency, cached_response
@@ -28,7 +28,7 @@ class EventViewSet(ViewSet):
         wanted = _wanted_page(request)
         answer = selectors.event_list(wanted, charge(request, **LIMITS) if wanted.search else None)
         if wanted.search and answer.startswith(selectors.NOTHING) and not wanted.status:
-            services.note_fruitless_search(text=wanted.search)
+            effects.search_found_nothing(wanted.search)
         return Response(answer), CacheDependency(wanted.cache_key, answer)
 
     @action(detail=False)

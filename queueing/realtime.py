@@ -21,7 +21,7 @@ class Offer(TypedDict):
     reservationId: str
     reservationNumber: str
     totalAmount: int
-    expiresAt: str
+    expiresAt: str | None
 
 
 def channel(event_id: UUID) -> str:
@@ -97,7 +97,6 @@ def waitlist_offered(event_id: UUID, offer: Offer) -> Message:
         "type": "waitlist-offered",
         "eventId": event_id,
         **offer,
-        "expiresAt": timestamp(datetime.fromisoformat(offer["expiresAt"])),
         "message": "대기하신 좌석 또는 티켓이 확보되었습니다. 시간 안에 결제해주세요.",
     }
 

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from events.services import count_stage
+from kernel.wire import timestamp
 from queueing import services as queueing
 from reservations import metrics
 from reservations.integrity import Audit
@@ -83,7 +85,7 @@ def _offer(reservation: Mapping[str, Any]) -> queueing.Offer:
         reservationId=reservation["id"],
         reservationNumber=reservation["reservation_number"],
         totalAmount=reservation["total_amount"],
-        expiresAt=reservation["deadline"],
+        expiresAt=timestamp(datetime.fromisoformat(reservation["deadline"])),
     )
 
 

@@ -55,9 +55,7 @@ def requested_best_seats(data: dict[str, Any]) -> tuple[UUID, Wish]:
         raise InvalidInput("수량은 정수여야 합니다.")
     if quantity < 1:
         raise InvalidInput("수량은 1 이상이어야 합니다.")
-    if section is not None and not (
-        isinstance(section, str) and 1 <= len(section) <= MAX_SECTION and "\0" not in section
-    ):
+    if not _may_be_section(section):
         raise InvalidInput(f"section must be a text of 1 to {MAX_SECTION} characters")
     if max_price is not None and not (type(max_price) is int and 0 <= max_price <= MAX_QUANTITY):
         raise InvalidInput("maxPrice must be a whole number of won")
@@ -115,10 +113,14 @@ def waitlist_wish(data: dict[str, Any]) -> WaitlistWish:
         raise InvalidInput("수량은 1 이상이어야 합니다.")
     if section is not None and type_id is not None:
         raise InvalidInput("section and ticketTypeId exclude each other")
-    if section is not None and (not isinstance(section, str) or not 1 <= len(section) <= 50 or "\0" in section):
+    if not _may_be_section(section):
         raise InvalidInput("Invalid section")
     ticket_type_id = None if type_id is None else parse_id(type_id, "Invalid ticketTypeId format")
     return WaitlistWish(quantity=quantity, section=section, ticket_type_id=ticket_type_id)
+
+
+def _may_be_section(section: Any) -> bool:
+    return section is None or (isinstance(section, str) and 1 <= len(section) <= MAX_SECTION and "\0" not in section)
 
 
 def _requested_ticket(item: object) -> tuple[UUID, int]:

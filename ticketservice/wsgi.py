@@ -35,7 +35,8 @@ from shop.gate import CookieGate
 from ticketservice.urls import router
 
 raise_check_errors(FAST_PATH)
-for lazy_module in ("jwt", "ticketservice.celery"):  # or the first request that needs them would wait
+# Or the first request that needs them would wait.
+for lazy_module in ("jwt", "rapidfuzz.distance", "ticketservice.celery"):
     import_module(lazy_module)
 
 handler = ResponseCache(FastPathHandler(django_application, router.urls), router.urls)

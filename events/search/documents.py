@@ -14,13 +14,14 @@ _LIST = re.compile(r"\s*[,、]\s*|\s+[&x×·]\s+|\s+feat\.?\s+")
 _AND_OTHERS = re.compile(r"\s+외$")
 _BESIDE = re.compile(r"\s*\(([^()]+)\)\s*$")  # 아이유 (IU)
 _SCRIPTS = re.compile("[가-힣]+|[^가-힣\\W_]+")
+_DATE, _LETTER = "date:", "letter:"  # what terms begin with that are no words
 MAX_TERM, MAX_TITLE = 200, 500
 MAX_WORDS = 6  # of a name that is also found when it is written without spaces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """The texts of an event that a search looks through. `day` is the day of the event in Korea."""
+    """The texts of an event that a search looks through. `day` is the day of the event where the venue is."""
 
     title: str
     artist: str
@@ -34,7 +35,8 @@ class EventTerms:
     """The terms of an event. `title` is the whole title as one word.
 
     names: whole names of its only artist. listed: of one among several, and other spellings of a name or of the title.
-    words: of title and artists. places: of venue and address. aliases: other spellings, abbreviations, dates.
+    words: of title and artists, and their letters. places: of venue and address, and their letters.
+    aliases: other spellings, abbreviations, dates.
     """
 
     title: str
@@ -130,8 +132,8 @@ def document(texts: Texts, aliases: Aliases) -> EventTerms:
         title=whole[:MAX_TITLE],
         names=_storable(names),
         listed=_storable(listed | (spelt - names)),
-        words=_storable(terms(title) | terms(artist)),
-        places=_storable(terms(venue) | terms(address)),
+        words=_storable(terms(title) | terms(artist) | letters(title + artist)),
+        places=_storable(terms(venue) | terms(address) | letters(venue + address)),
         aliases=_storable(_alias_terms(other) | _abbreviations((title, artist, venue)) | dates(texts.day)),
     )
 
@@ -141,10 +143,27 @@ def _storable(found: Iterable[str]) -> frozenset[str]:
     return frozenset([term for term in found if len(term) <= MAX_TERM])
 
 
+def is_word(term: str) -> bool:
+    """Whether a term is part of a text, and not the term of a date or of a letter."""
+    return not term.startswith((_DATE, _LETTER))
+
+
+def letters(folded: str) -> set[str]:
+    """The terms of every character that can be seen.
+
+    Whoever asks for one character means any text that has it, and too many words do to be looked through.
+    """
+    return {letter(character) for character in folded if character != " "}
+
+
+def letter(character: str) -> str:
+    return _LETTER + character
+
+
 @lru_cache(maxsize=4096)
 def dates(day: date) -> frozenset[str]:
     """The terms by which a day is found: of its year, month, day, and what people leave out of them."""
-    return frozenset(f"date:{day:{pattern}}" for pattern in ("%Y", "%Y-%m", "%Y-%m-%d", "%m", "%m-%d"))
+    return frozenset(f"{_DATE}{day:{pattern}}" for pattern in ("%Y", "%Y-%m", "%Y-%m-%d", "%m", "%m-%d"))
 
 
 @lru_cache(maxsize=4096)  # venues and addresses come again
@@ -156,7 +175,7 @@ def terms(folded: str) -> frozenset[str]:
 def _alias_terms(spellings: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for spelling in spellings:
-        found |= terms(spelling) | {joined(spelling)}
+        found |= terms(spelling) | {joined(spelling)} | letters(spelling)
     return found | _abbreviations(spellings)
 
 

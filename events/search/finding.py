@@ -65,24 +65,24 @@ def read_query(text: str) -> Reading:
 
 def find(reading: Reading, *, status: str = "", first: int = 0, limit: int = DEPTH) -> Found:
     """The events that fit, best first; among equals those on sale, then upcoming ones, then by the start of the sale."""
-    conditions = _conditions(reading)
+    conditions, values = _conditions(reading)
     if not conditions:
         return Found([], [], 0, 0)
-    sql, parameters = statement(conditions, status=status)
-    values = {**parameters, "first": first + 1, "last": first + limit, "status": status}
+    sql = statement(conditions, status=status)
+    values |= {"first": first + 1, "last": first + limit, "status": status}
     (row,) = fetch_planned(sql, values, by_index=True)  # comparing many terms with every event would take seconds
     return Found(list(row["ids"] or []), [Rank(rank) for rank in row["ranks"] or []], row["total"], row["exact"])
 
 
 # A rank that is reached only if those before it have not filled the page is not even looked up.
 _RANK = """r{rank} AS MATERIALIZED (
-    SELECT event_id, status, sale_start_date, {rank} AS rank FROM event_search
-    WHERE ({condition}){status}{enough}
-    ORDER BY (CASE status WHEN 'on_sale' THEN 0 WHEN 'upcoming' THEN 1 ELSE 2 END), sale_start_date, event_id LIMIT {depth}
+    SELECT event_id, CASE status WHEN 'on_sale' THEN 0 WHEN 'upcoming' THEN 1 ELSE 2 END AS standing, sale_start_date,
+        {rank} AS rank
+    FROM event_search WHERE ({condition}){status}{enough}
+    ORDER BY standing, sale_start_date, event_id LIMIT {depth}
 )"""
 _PAGE = """, found AS (
-    SELECT event_id, min(rank) AS rank, min(CASE status WHEN 'on_sale' THEN 0 WHEN 'upcoming' THEN 1 ELSE 2 END) AS standing,
-        min(sale_start_date) AS sale_start_date
+    SELECT event_id, min(rank) AS rank, min(standing) AS standing, min(sale_start_date) AS sale_start_date
     FROM ({ranks}) r GROUP BY event_id ORDER BY 2, 3, 4, 1 LIMIT {depth}
 ), page AS (SELECT array_agg(event_id ORDER BY rank, standing, sale_start_date, event_id) AS ids,
     array_agg(rank ORDER BY rank, standing, sale_start_date, event_id) AS ranks,
@@ -91,12 +91,11 @@ SELECT ids[%(first)s:%(last)s] AS ids, ranks[%(first)s:%(last)s] AS ranks, total
 """
 
 
-def statement(conditions: dict[Rank, tuple[str, dict[str, Any]]], *, status: str) -> tuple[str, dict[str, Any]]:
-    """The statement that ranks events by these conditions, without its `first`, `last` and `status`."""
+def statement(conditions: dict[Rank, str], *, status: str) -> str:
+    """The statement that ranks events by these conditions. Beside what they name it takes `first`, `last` and `status`."""
     parts: list[str] = []
-    parameters: dict[str, Any] = {}
     before = ""
-    for rank, (condition, values) in conditions.items():
+    for rank, condition in conditions.items():
         parts.append(
             _RANK.format(
                 rank=int(rank),
@@ -107,9 +106,8 @@ def statement(conditions: dict[Rank, tuple[str, dict[str, Any]]], *, status: str
             )
         )
         before += f"{' UNION ' * bool(before)}SELECT event_id FROM r{int(rank)}"
-        parameters |= values
     ranks = " UNION ALL ".join(f"TABLE r{int(rank)}" for rank in conditions)
-    return "WITH " + ", ".join(parts) + _PAGE.format(ranks=ranks, depth=DEPTH, mapped=int(Rank.MAPPED)), parameters
+    return "WITH " + ", ".join(parts) + _PAGE.format(ranks=ranks, depth=DEPTH, mapped=int(Rank.MAPPED))
 
 
 class _Conditions:
@@ -137,7 +135,8 @@ EVERYWHERE = (*TEXT_AND_PLACE, "aliases")
 NAMES = ("names", "listed")
 
 
-def _conditions(reading: Reading) -> dict[Rank, tuple[str, dict[str, Any]]]:
+def _conditions(reading: Reading) -> tuple[dict[Rank, str], dict[str, Any]]:
+    """The conditions of the ranks that an event can have, and the values that they name."""
     made = _Conditions()
     found: dict[Rank, list[str]] = {rank: [] for rank in Rank}
     if whole := reading.whole:
@@ -157,7 +156,7 @@ def _conditions(reading: Reading) -> dict[Rank, tuple[str, dict[str, Any]]]:
     if name := reading.query.name:
         found[Rank.PARTIAL].append(made.each_of(NAMES, [word.exact for word in reading.words([name])]))
     conditions = {rank: " OR ".join(f"({each})" for each in found[rank] if each) for rank in Rank}
-    return {rank: (each, made.values) for rank, each in conditions.items() if each}
+    return {rank: each for rank, each in conditions.items() if each}, made.values
 
 
 def _add_words(found: dict[Rank, list[str]], made: _Conditions, words: list[Meaning]) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from events.search.documents import EMPTY, Aliases, EventTerms, Texts, document
+from django.conf import settings
+
+from events.search.documents import EMPTY, Aliases, EventTerms, Texts, document, is_word
 from events.search.folding import fold, joined
 from events.search.keyboard import initials, keystrokes
 from events.search.sounds import sounds
@@ -15,7 +17,6 @@ from kernel.db.sql import fetch_all
 
 logger = logging.getLogger(__name__)
 
-KOREA = ZoneInfo("Asia/Seoul")
 BATCH = 200  # events in one statement
 COLUMNS = ("names", "listed", "words", "places", "aliases")
 
@@ -112,11 +113,12 @@ class Indexer:
         if missing := texts - self._ids.keys():
             self._ids |= _by_text(fetch_all(_KNOWN, {"texts": list(missing)}))
         if new := sorted(missing - self._ids.keys()):  # sorted: two that add the same terms must not deadlock
+            words = [text if is_word(text) else "" for text in new]
             columns = {
                 "texts": new,
-                "keys": [keystrokes(text) for text in new],
-                "initials": [initials(text) for text in new],
-                "sounds": sounds([joined(text) for text in new]),
+                "keys": [keystrokes(word) for word in words],
+                "initials": [initials(word) for word in words],
+                "sounds": sounds([joined(word) for word in words]),
             }
             self._ids |= _by_text(fetch_all(_ADD_TERMS, columns))
             if others := [text for text in new if text not in self._ids]:  # that somebody else has just added
@@ -128,13 +130,15 @@ def _by_text(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
 
 
 def _texts(row: dict[str, Any]) -> Texts:
-    day: datetime = row["event_date"]
+    moment: datetime = row["event_date"]
     named = {name: row[name] for name in ("title", "artist", "venue", "address")}
-    return Texts(**named, day=day.astimezone(KOREA).date())
+    return Texts(**named, day=moment.astimezone(ZoneInfo(settings.VENUE_TIME_ZONE)).date())
 
 
 def index_out_of_date(*, limit: int, only: Sequence[UUID] | None = None) -> int:
     """Index the events that have changed (of `only`), `limit` at most. Returns how many."""
+    if is_up_to_date():
+        return 0  # which it nearly always is: the mappings are not even read
     apply_keyword_changes()
     indexer, done = Indexer(), 0
     while done < limit:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from events.search.folding import HANGUL, WORD, fold, joined
 from events.search.keyboard import INITIALS, LETTERS, keystrokes
@@ -28,7 +29,7 @@ _BETWEEN_NAMES = re.compile(r"[/,;|·+&×(){}\[\]<>〈〉《》「」『』\"]+"
 _YEAR = re.compile(r"((?:19|20)\d\d)년?")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Needle:
     """A word that terms are compared with. `text` is folded."""
 
@@ -36,24 +37,24 @@ class Needle:
     is_literal: bool = False  # its punctuation counts
     term: str = ""  # a term that it also stands for: of a date
 
-    @property
+    @cached_property
     def keys(self) -> str:
         return keystrokes(self.text)
 
-    @property
+    @cached_property
     def is_initials(self) -> bool:
         return INITIALS.fullmatch(self.text) is not None
 
-    @property
+    @cached_property
     def has_letters(self) -> bool:
         """Whether it has letters of hangul that are no syllable."""
         return LETTERS.search(self.text) is not None
 
-    @property
+    @cached_property
     def is_hangul(self) -> bool:
         return HANGUL.search(self.text) is not None
 
-    @property
+    @cached_property
     def sound(self) -> str:
         return "" if self.is_literal else sound(self.text)
 

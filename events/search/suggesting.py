@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from events.search.documents import terms
+from events.search.documents import is_word, terms
 from events.search.finding import Rank, Reading, find, read_query
 from events.search.folding import fold, joined
 from kernel.db.sql import fetch_all
@@ -49,21 +49,21 @@ class Suggestion:
 def suggest(text: str) -> list[Suggestion]:
     """At most eight names that fit what is typed, best first, each once."""
     reading = read_query(text)
+    meant = _meant(reading)
     found = find(reading, limit=DEPTH)
     rows = {row["id"]: row for row in fetch_all(_TEXTS, {"ids": found.ids})}
     suggestions: dict[str, Suggestion] = {}
     for event_id, rank in zip(found.ids, found.ranks, strict=True):
         if event_id in rows:
-            for each in _of_event(reading, rows[event_id], rank):
+            for each in _of_event(meant, rows[event_id], rank):
                 suggestions.setdefault(each.text, each)
         if len(suggestions) >= MAX_SUGGESTIONS:
             break
     return list(suggestions.values())[:MAX_SUGGESTIONS]
 
 
-def _of_event(reading: Reading, row: dict[str, Any], rank: Rank) -> Iterator[Suggestion]:
-    """The first text of the event that has what was asked for; else its artist or title, with the other spelling found."""
-    meant = _meant(reading)
+def _of_event(meant: list[str], row: dict[str, Any], rank: Rank) -> Iterator[Suggestion]:
+    """The first text of the event that has one of these terms; else its artist or title, with the other spelling found."""
     for field in FIELDS:
         text = row[field]
         for term in _in(meant, text):
@@ -86,10 +86,9 @@ def _meant(reading: Reading) -> list[str]:
         for word in words
         for quality in (word.exact, word.prefix, word.inside, word.similar)
         for term in quality.values()
-        if not term.text.startswith("date:")
     ]
     typed = [word.needle.text for word in words if any(word.needle.text in text for text in found)]
-    return list(dict.fromkeys([*typed, *found]))
+    return list(dict.fromkeys([*typed, *filter(is_word, found)]))
 
 
 def _in(meant: Iterable[str], text: str) -> Iterator[str]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from rapidfuzz.distance import OSA
-
+from events.search.documents import is_word, letter
 from events.search.queries import PARTICLES, Needle, divide, splits
 from kernel.db.sql import fetch_planned
 
@@ -50,9 +49,7 @@ class Meaning:
 
 def meanings(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
     """What each word means: the terms that contain it; where there is none, terms that resemble it or parts of it."""
-    found = {needle: Meaning(needle) for needle in needles}
-    for at, term in _fetch([_CONTAINING] * len(needles), [_containing(needle) for needle in needles]):
-        _sort_in(found[needles[at]], term)
+    found = _contained(needles)
     unknown = [needle for needle in needles if not found[needle].direct and not needle.is_literal]
     _add_similar(found, unknown)
     _add_parts(found, unknown)
@@ -70,15 +67,32 @@ _CONTAINING = (
 )
 
 
+def _contained(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
+    """The terms that contain each word, by how. One round trip."""
+    found = {needle: Meaning(needle) for needle in needles}
+    for at, term in _fetch([_CONTAINING] * len(needles), [_containing(needle) for needle in needles]):
+        _sort_in(found[needles[at]], term)
+    return found
+
+
 def _containing(needle: Needle) -> dict[str, Any]:
     keys = needle.keys
-    pattern = "%" + keys.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+    pattern = f"%{_escaped(keys)}%"
     condition = "keys ILIKE %(keys{at})s"
+    exact = [needle.text, *filter(None, [needle.term])]
+    if len(needle.text) == 1:
+        exact.append(letter(needle.text))
+        if len(keys) < 3:  # no trigram: the index of texts finds how words begin, and the letter is in all the others
+            condition, pattern = "text LIKE %(keys{at})s", _escaped(needle.text) + "%"
     if needle.is_initials:
         condition = "initials LIKE %(keys{at})s" if len(keys) > 1 else "initials = %(initial{at})s"
     sound = needle.sound if len(needle.text) > 1 and len(needle.sound) > 1 and VOWELS.search(needle.sound) else ""
-    exact = [needle.text, *filter(None, [needle.term])]
     return {"condition": condition, "keys": pattern, "initial": keys, "exact": exact, "sound": sound}
+
+
+def _escaped(text: str) -> str:
+    """For LIKE."""
+    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
 def _fetch(queries: Sequence[str], values: Sequence[dict[str, Any]]) -> list[tuple[int, Term]]:
@@ -98,7 +112,9 @@ def _sort_in(meaning: Meaning, term: Term) -> None:
     needle = meaning.needle
     if term.text in {needle.text, needle.term}:
         meaning.exact[term.id] = term
-    elif term.text.startswith("date:"):
+    elif term.text == letter(needle.text):
+        meaning.inside[term.id] = term
+    elif not is_word(term.text):
         pass
     elif term.text.startswith(needle.text) or (needle.is_initials and term.initials == needle.keys):
         meaning.prefix[term.id] = term
@@ -157,17 +173,24 @@ def _is_mistyped(needle: Needle, term: Term) -> bool:
     """One key wrong, left out, too many or out of order in a word of five to nine keys; two in a longer one."""
     length = max(len(needle.keys), len(term.keys))
     allowed = 0 if length < (6 if needle.is_hangul else 5) else 1 if length < 10 else 2
-    return OSA.distance(needle.keys.lower(), term.keys.lower(), score_cutoff=allowed) <= allowed
+    return _differ_by(needle.keys.lower(), term.keys.lower(), at_most=allowed)
 
 
 def _sounds_alike(needle: Needle, term: Term) -> bool:
     heard, said = needle.sound, term.sound
-    if not heard or not said or term.text.startswith("date:"):
+    if not heard or not said or not is_word(term.text):
         return False
     if heard in said:
         return True
     allowed = len(heard) // 6
-    return abs(len(heard) - len(said)) <= 1 and OSA.distance(heard, said, score_cutoff=allowed) <= allowed
+    return abs(len(heard) - len(said)) <= 1 and _differ_by(heard, said, at_most=allowed)
+
+
+def _differ_by(one: str, other: str, *, at_most: int) -> bool:
+    """Whether at most so many letters are wrong, left out, too many or out of order."""
+    from rapidfuzz.distance import OSA  # here: only `web` searches, and it takes 3 MB and 50 ms
+
+    return OSA.distance(one, other, score_cutoff=at_most) <= at_most
 
 
 # --- Parts of the word ---------------------------------------------------------------------------------------------
@@ -201,13 +224,6 @@ def _add_abbreviated(found: dict[Needle, Meaning], unknown: list[Needle]) -> Non
     patterns = [{"syllables": "%".join(needle.text) + "%"} for needle in short]
     for at, term in _fetch([_ABBREVIATED] * len(short), patterns):
         found[short[at]].similar[term.id] = term
-
-
-def _contained(needles: list[Needle]) -> dict[Needle, Meaning]:
-    found = {needle: Meaning(needle) for needle in needles}
-    for at, term in _fetch([_CONTAINING] * len(needles), [_containing(needle) for needle in needles]):
-        _sort_in(found[needles[at]], term)
-    return found
 
 
 def ids(terms: Iterable[int]) -> str:

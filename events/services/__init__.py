@@ -3,7 +3,7 @@
 from events.funnel import EVENTS as FUNNEL_EVENTS
 from events.funnel import LIFE_SECONDS as FUNNEL_SECONDS
 from events.funnel import Stage, count_stage, funnel_key
-from events.services.searching import index_changes, index_event, note_fruitless_search, rebuild_index
+from events.services.searching import index_changes, index_event, rebuild_index
 
 __all__ = [
     "FUNNEL_EVENTS",
@@ -13,6 +13,5 @@ __all__ = [
     "funnel_key",
     "index_changes",
     "index_event",
-    "note_fruitless_search",
     "rebuild_index",
 ]

@@ -1,21 +1,15 @@
-"""The index of the search is kept up to date, and what was searched in vain is noted."""
+"""The index of the search is kept up to date."""
 
 from collections.abc import Callable, Iterator
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 
-from events.search.folding import fold
 from events.search.index import Indexer, apply_keyword_changes, index_out_of_date
-from events.search.keyboard import LETTERS
 from events.selectors import forget_event_lists
 from kernel.db.sql import fetch_all
 
 BATCH_OF_TASK = 5000  # events in one run of the task; those that are left come five seconds later
-MAX_TEXT = 64
-MAX_TEXTS_A_DAY = 1000
-DAYS_KEPT = 30
-_LOCK = 0x5EA2C4  # of advisory locks: whoever adds a text of today
 
 _ADD_MISSING = """
 INSERT INTO event_search (event_id, status, sale_start_date)
@@ -69,22 +63,3 @@ def _batches() -> Iterator[list[UUID]]:
     while batch := [row["event_id"] for row in fetch_all(_NEXT, {"after": after})]:
         yield batch
         after = batch[-1]
-
-
-def note_fruitless_search(*, text: str) -> None:
-    """Count a search of today that found nothing; not who searched. Texts that are still being typed are left out."""
-    text = " ".join(fold(text[: MAX_TEXT * 4]).split())[:MAX_TEXT]
-    if not text or (LETTERS.match(text[-1]) and not LETTERS.match(text[0])):
-        return
-    with transaction.atomic():
-        again = "UPDATE search_fruitless SET times = times + 1 WHERE day = current_date AND text = %(text)s RETURNING 1"
-        if fetch_all(again, {"text": text}):
-            return
-        fetch_all("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": _LOCK})  # or two could add the last one
-        fetch_all("DELETE FROM search_fruitless WHERE day < current_date - %(days)s::integer", {"days": DAYS_KEPT})
-        fetch_all(
-            "INSERT INTO search_fruitless (day, text) SELECT current_date, %(text)s"
-            " WHERE (SELECT count(*) FROM search_fruitless WHERE day = current_date) < %(most)s"
-            " ON CONFLICT (day, text) DO UPDATE SET times = search_fruitless.times + 1",
-            {"text": text, "most": MAX_TEXTS_A_DAY},
-        )

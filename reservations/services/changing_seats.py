@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -217,12 +218,11 @@ def change_seats(*, buyer: Visitor, held: SeatsHeld, seat_ids: Sequence[UUID]) -
 
 def _change(wanted: dict[str, Any]) -> dict[str, Any]:
     """One statement; two more when a hold past its deadline is in the way, one more when others wait for the seats."""
-    row = _fetch(wanted)
+    fetch = partial(_fetch, wanted)
+    row = offering.fetch_unoffered(fetch)
     if row["hold_is_overdue"]:
         expire_holders(seat_ids=wanted["seat_ids"])
-        row = _fetch(wanted)
-    while row["reservation_id"] is None and offering.publish_offers(row):
-        row = _fetch(wanted)
+        row = offering.fetch_unoffered(fetch)
     if row["reservation_id"] is None and (rejection := _rejection(row, wanted["seat_ids"])) is not None:
         raise rejection
     return row
@@ -281,7 +281,7 @@ def _publish(
     released, locked = (
         {UUID(seat_id): change for seat_id, change in row[name].items()} for name in ("released", "locked")
     )
-    offered = offering.seats_of(offering.offers_of(row))
+    offered = offering.offered_seats(row)
     left = {seat_id: change for seat_id, change in released.items() if seat_id not in offered}
     after_commit(effects.seats_were_swapped, event_id=event_id, released=left, locked=locked, locks=locks)
     offering.publish_offers(row)

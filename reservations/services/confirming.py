@@ -1,5 +1,6 @@
 """Confirming a reservation that was paid."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -183,12 +184,10 @@ def confirm_reservation(
         "max_tickets": settings.MAX_TICKETS_PER_BUYER,
         **offering.parameters(),
     }
-    row = _confirm(payment)
+    row = offering.fetch_unoffered(partial(_confirm, payment))
     if row["is_waited_for"]:  # what has lapsed goes to those who wait, and only what they cannot have comes back
         expire_one(reservation_id)
-        row = _confirm(payment)
-    while offering.publish_offers(row):
-        row = _confirm(payment)
+        row = offering.fetch_unoffered(partial(_confirm, payment))
     target = row["target"]
     if target is None:
         raise ReservationNotFound

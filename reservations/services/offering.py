@@ -4,7 +4,7 @@ An offer is a pending reservation for OFFER_SECONDS. The function `offer_places`
 order whom the places suit and who may have them. Not taken, it ends as every hold does, and that statement makes the next.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from django.conf import settings
 from events.selectors import IS_ON_SALE
 from kernel.db.sql import after_commit, fetch_all, fetch_one
 from reservations import effects
+from reservations.services import buyer_limits
 
 # A column of an event `e`, for the CTE `event`.
 EVENT_COLUMN = "e.has_waitlist"
@@ -69,35 +70,41 @@ OFFERS = "(SELECT jsonb_agg(offers) FROM offered WHERE offers IS NOT NULL) AS of
 
 def parameters() -> dict[str, Any]:
     """Those of the parts above."""
-    terms = {
-        "hold_seconds": settings.OFFER_SECONDS,
-        "max_tickets": settings.MAX_TICKETS_PER_BUYER,
-        "relock_seconds": settings.RELOCK_SECONDS,
-        "window_seconds": settings.UNPAID_HOLD_WINDOW_SECONDS,
-        "unpaid_seconds": settings.UNPAID_HOLD_SECONDS or None,
-    }
+    # JSON knows no infinity: orjson writes null, which the function takes for no limit.
+    terms = {"hold_seconds": settings.OFFER_SECONDS, **buyer_limits.parameters()}
     return {"offer_terms": orjson.dumps(terms).decode()}
 
 
-def offers_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a statement has offered: {reservation, items, seats, stock} of each, `seats` being the changes by id."""
-    return [offer for of_event in row["offers"] or () for offer in of_event]
+def fetch_unoffered(fetch: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The row of a statement with `asked_for`, executed until nobody who waits comes first; offers are published.
 
-
-def seats_of(offers: Sequence[Mapping[str, Any]]) -> frozenset[UUID]:
-    """The seats that are in these offers."""
-    return frozenset(UUID(seat_id) for offer in offers for seat_id in offer["seats"] or ())
+    But for those of a statement that has done what was asked, and so has a `reservation_id`: it offers what it has released.
+    """
+    row = fetch()
+    while row.get("reservation_id") is None and publish_offers(row):
+        row = fetch()
+    return row
 
 
 def publish_offers(row: Mapping[str, Any]) -> int:
     """After the commit everybody learns of the offers of a statement. Returns how many they are."""
-    offers = offers_of(row)
+    offers = _offers_of(row)
     by_event: dict[str, list[dict[str, Any]]] = {}
     for offer in offers:
         by_event.setdefault(offer["reservation"]["event_id"], []).append(offer)
     for event_id, of_event in by_event.items():
         after_commit(effects.places_were_offered, event_id=UUID(event_id), offers=of_event)
     return len(offers)
+
+
+def offered_seats(row: Mapping[str, Any]) -> frozenset[UUID]:
+    """The seats that a statement has released and offered: nobody sees as available what is somebody else's already."""
+    return frozenset(UUID(seat_id) for offer in _offers_of(row) for seat_id in offer["seats"])
+
+
+def _offers_of(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """{reservation, items, seats, stock} of each offer, `seats` being the changes by id."""
+    return [offer for of_event in row["offers"] or () for offer in of_event]
 
 
 # --- Places that no statement has released ----------------------------------------------------------------------------
@@ -113,7 +120,7 @@ SELECT {OFFERS}
 # An event that is sold out has no free places: whatever is released is offered by the statement that releases it.
 _WITH_FREE_PLACES = f"""
 SELECT e.id FROM (SELECT DISTINCT event_id AS id FROM waitlist_entries WHERE status = 'waiting') w JOIN events e USING (id)
-WHERE e.status <> 'sold_out' AND e.has_waitlist AND {IS_ON_SALE} AND e.id <> ALL(%(leave_out)s::uuid[])
+WHERE e.status <> 'sold_out' AND e.has_waitlist AND {IS_ON_SALE}
 ORDER BY e.id
 """
 
@@ -126,6 +133,6 @@ def offer_free_places(*, event_id: UUID) -> int:
     return total
 
 
-def events_with_free_places(*, leave_out: Sequence[UUID]) -> list[UUID]:
+def events_with_free_places() -> list[UUID]:
     """The events for which somebody waits, and which are not sold out."""
-    return [row["id"] for row in fetch_all(_WITH_FREE_PLACES, {"leave_out": list(leave_out)})]
+    return [row["id"] for row in fetch_all(_WITH_FREE_PLACES, {})]

@@ -151,25 +151,24 @@ def _ended_messages(*, is_refunded: bool) -> str:
     )
 
 
-_CANCEL = _end(f"""
-    SELECT id, event_id, status, is_overdue, is_being_paid, is_open,
-           (status = 'confirmed' AND is_open) OR (status = 'pending' AND NOT is_overdue AND NOT is_being_paid) AS may_end
+def _of_buyer(paid_may_end: str) -> str:
+    """A buyer's own reservation: as long as it is a hold; when it is paid, only if `paid_may_end`."""
+    return _end(f"""
+    SELECT id, event_id, status, is_overdue, is_being_paid,
+           (status = 'confirmed' AND paid_may_end)
+           OR (status = 'pending' AND NOT is_overdue AND NOT is_being_paid) AS may_end
     FROM (
         SELECT id, event_id, status, {IS_OVERDUE} AS is_overdue, {IS_BEING_PAID} AS is_being_paid,
-               %(is_by_staff)s OR {IS_CANCELLABLE} AS is_open
+               {paid_may_end} AS paid_may_end
         FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
     ) found
 """)
 
+
+_CANCEL = _of_buyer(f"%(is_by_staff)s OR {IS_CANCELLABLE}")
+
 # An offer that its buyer does not want. A paid one is no offer any more.
-_DECLINE = _end(f"""
-    SELECT id, event_id, status, is_overdue, is_being_paid,
-           status = 'pending' AND NOT is_overdue AND NOT is_being_paid AS may_end
-    FROM (
-        SELECT id, event_id, status, {IS_OVERDUE} AS is_overdue, {IS_BEING_PAID} AS is_being_paid
-        FROM reservations WHERE id = %(reservation_id)s AND user_id = %(user_id)s FOR UPDATE
-    ) found
-""")
+_DECLINE = _of_buyer("false")
 
 _SETTLED = outbox.record(
     "done f JOIN target r ON r.id = f.reservation_id",
@@ -309,7 +308,7 @@ def decline_offer(*, user_id: UUID, reservation_id: UUID) -> None:
 
 
 def why_not_cancelled(was: Mapping[str, Any]) -> DomainError:
-    """Why a reservation that is {status, is_overdue, is_being_paid, is_open} was not cancelled."""
+    """Why a reservation that is {status, is_overdue, is_being_paid} was not cancelled."""
     if was["is_overdue"] or was["status"] == Reservation.Status.EXPIRED:
         return AlreadyExpired()
     if was["status"] == Reservation.Status.CANCELLED:
@@ -423,8 +422,7 @@ def _release(statement: str, parameters: dict[str, Any], *, reason: str) -> Rele
 
 def publish_released(row: Mapping[str, Any]) -> None:
     """`row`: the `seats` {id, event_id, change} and the `stock` that are available again, and the `offers` of them."""
-    # Nobody sees as available what is somebody else's already.
-    offered = offering.seats_of(offering.offers_of(row))
+    offered = offering.offered_seats(row)
     for event_id, seats in _by_event(row["seats"]):
         changes = {UUID(seat["id"]): seat["change"] for seat in seats}
         if left := {seat_id: change for seat_id, change in changes.items() if seat_id not in offered}:

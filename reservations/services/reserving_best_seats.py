@@ -1,12 +1,12 @@
 """Reserving the best available seats: PostgreSQL chooses them in the statement that reserves them."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 
-from events.errors import EventNotFound, NotOnSale
 from kernel.db.sql import after_commit
 from kernel.errors import DomainError
 from queueing.services import Visitor
@@ -16,9 +16,15 @@ from reservations.idempotency import IdempotentRequest, RespondedBefore
 from reservations.services import buyer_limits, offering
 from reservations.services.numbering import new_reservation_number
 from reservations.services.releasing import expire_holders, expire_holders_of_event
-from reservations.services.reserving_seats import ReservedSeats, reserved, reserved_before, reserving
+from reservations.services.reserving_seats import (
+    ReservedSeats,
+    reserved,
+    reserved_before,
+    reserving,
+    why_not_for_sale,
+)
 from seats import services as seats
-from seats.errors import NoSeatsTogether, SectionNotFound, TooManySeats
+from seats.errors import NoSeatsTogether, SectionNotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +93,10 @@ def _insert(*, user_id: UUID, event_id: UUID, wish: Wish, request: IdempotentReq
         **buyer_limits.parameters(),
         **offering.parameters(),
     }
-    row = idempotency.fetch_reserved(_RESERVE_BEST, parameters, request)
+    fetch = partial(idempotency.fetch_reserved, _RESERVE_BEST, parameters, request)
+    row = offering.fetch_unoffered(fetch)
     if _may_find_more(row, user_id=user_id, event_id=event_id):
-        row = idempotency.fetch_reserved(_RESERVE_BEST, parameters, request)
-    while offering.publish_offers(row):
-        row = idempotency.fetch_reserved(_RESERVE_BEST, parameters, request)
+        row = offering.fetch_unoffered(fetch)
     if row["reservation_id"] is None:
         raise _rejection(row, wish)
     return reserved(row, number=number)
@@ -111,12 +116,8 @@ def _may_find_more(row: dict[str, Any], *, user_id: UUID, event_id: UUID) -> boo
 
 def _rejection(row: dict[str, Any], wish: Wish) -> DomainError:
     """Why no reservation was made: the first reason in the order of `reserve_seats`."""
-    if row["is_on_sale"] is None:
-        return EventNotFound()
-    if not row["is_on_sale"]:
-        return NotOnSale()
-    if wish.quantity > row["max_seats"]:
-        return TooManySeats(most=row["max_seats"])
+    if rejection := why_not_for_sale(row, count=wish.quantity):
+        return rejection
     if not row["all_found"] or not row["all_available"]:
         return SectionNotFound() if row["section_exists"] is False else NoSeatsTogether()
     labels = {UUID(seat["id"]): seat["seat_label"] for seat in row["seats"]}

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -59,6 +60,10 @@ _CREATED = outbox.record(
 )
 
 
+# Of an event `e`, for the CTE `event`.
+MAX_SEATS = "coalesce(e.max_seats_per_reservation, %(max_seats)s) AS max_seats"
+
+
 def reserving(*, seat_ids: str, quantity: str, choosing: str = "", more: str) -> str:
     """The statement that reserves `quantity` seats. `seat_ids` is the SQL of their ids, `more` are further columns.
 
@@ -70,18 +75,13 @@ def reserving(*, seat_ids: str, quantity: str, choosing: str = "", more: str) ->
     # serves: in a new database, without statistics, PostgreSQL would read all seats of the event to find one.
     acceptable = f"""e.is_on_sale AND {quantity} <= e.max_seats AND v.all_found AND v.all_available
       AND v.total <= {MAX_AMOUNT} AND NOT EXISTS (SELECT FROM earlier)"""
-    order = (
-        f" ORDER BY array_position({seat_ids}, p.id)" if choosing else ""
-    )  # the client has the order of its own choice
-    orphans = (
-        f"SELECT orphans_left(%(event_id)s, {seat_ids}, '{{}}'::uuid[]) AS orphans"
-        if not choosing
-        else "SELECT NULL AS orphans"
-    )
+    # The client has the order of its own choice.
+    order = f" ORDER BY array_position({seat_ids}, p.id)" if choosing else ""
+    orphans = "NULL::jsonb" if choosing else f"orphans_left(%(event_id)s, {seat_ids}, '{{}}'::uuid[])"
     return f"""
 WITH {idempotency.EARLIER},
 event AS MATERIALIZED (
-    SELECT {IS_ON_SALE} AS is_on_sale, coalesce(e.max_seats_per_reservation, %(max_seats)s) AS max_seats,
+    SELECT {IS_ON_SALE} AS is_on_sale, {MAX_SEATS},
            {buyer_limits.MAX_TICKETS}, e.forbids_orphan_seats, {offering.EVENT_COLUMN}
     FROM events e WHERE e.id = %(event_id)s
 ),
@@ -97,7 +97,9 @@ verdict AS MATERIALIZED (
     FROM picked
 ),
 refused AS MATERIALIZED (
-    SELECT orphans FROM ({orphans} FROM verdict v, event e WHERE e.forbids_orphan_seats AND {acceptable}) judged
+    SELECT orphans FROM (
+        SELECT {orphans} AS orphans FROM verdict v, event e WHERE e.forbids_orphan_seats AND {acceptable}
+    ) judged
     WHERE orphans IS NOT NULL
 ),
 {
@@ -214,13 +216,12 @@ def _insert(
         **buyer_limits.parameters(),
         **offering.parameters(),
     }
-    row = _fetch(parameters, request)
+    fetch = partial(_fetch, parameters, request)
+    row = offering.fetch_unoffered(fetch)
     is_behind_hold = row["next_hold_ends_in"] is not None and row["next_hold_ends_in"] <= 0
     if is_behind_hold or buyer_limits.is_behind_own_hold(row["buyer"]):
         expire_holders(seat_ids=seat_ids, user_id=user_id, event_id=event_id)
-        row = _fetch(parameters, request)
-    while offering.publish_offers(row):
-        row = _fetch(parameters, request)
+        row = offering.fetch_unoffered(fetch)
     if row["reservation_id"] is None:
         by_id = {UUID(seat["id"]): seat for seat in row["seats"] or ()}
         raise _rejection(row, [by_id[seat_id] for seat_id in seat_ids if seat_id in by_id])
@@ -251,14 +252,19 @@ def _fetch(parameters: dict[str, Any], request: IdempotentRequest | None) -> dic
         raise SeatTaken(label=labels.values_list("seat_label", flat=True)[0]) from error
 
 
-def _rejection(row: dict[str, Any], found: Sequence[dict[str, Any]]) -> DomainError:
-    """Why no reservation was made: the first reason in the wire contract's order."""
+def why_not_for_sale(row: Mapping[str, Any], *, count: int) -> DomainError | None:
+    """Why so many seats of the event are not sold at once, whichever they are; None if they are."""
     if row["is_on_sale"] is None:
         return EventNotFound()
     if not row["is_on_sale"]:
         return NotOnSale()
-    if len(found) > row["max_seats"]:
-        return TooManySeats(most=row["max_seats"])
+    return TooManySeats(most=row["max_seats"]) if count > row["max_seats"] else None
+
+
+def _rejection(row: dict[str, Any], found: Sequence[dict[str, Any]]) -> DomainError:
+    """Why no reservation was made: the first reason in the wire contract's order."""
+    if rejection := why_not_for_sale(row, count=len(found)):
+        return rejection
     if not row["all_found"]:
         return SeatNotFound()
     labels = {UUID(seat["id"]): seat["seat_label"] for seat in found if seat["status"] != Seat.Status.AVAILABLE}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -168,12 +169,11 @@ def _insert(
         **buyer_limits.parameters(),
         **offering.parameters(),
     }
-    row = idempotency.fetch_reserved(_RESERVE, parameters, request)
+    fetch = partial(idempotency.fetch_reserved, _RESERVE, parameters, request)
+    row = offering.fetch_unoffered(fetch)
     if row["hold_is_overdue"] or buyer_limits.is_behind_own_hold(row["buyer"]):
         expire_holders(ticket_type_ids=list(quantities), user_id=user_id, event_id=event_id)
-        row = idempotency.fetch_reserved(_RESERVE, parameters, request)
-    while offering.publish_offers(row):
-        row = idempotency.fetch_reserved(_RESERVE, parameters, request)
+        row = offering.fetch_unoffered(fetch)
     if row["reservation_id"] is None:
         raise _rejection(row, list(quantities))
     return ReservedTickets(

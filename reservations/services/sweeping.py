@@ -34,14 +34,12 @@ def sweep() -> dict[str, int]:
         expired += ended
         if ended < BATCH:
             break
-    offered = _offers.run(events_with_free_places(leave_out=_offers.left_out), _offer, seconds=MAX_SECONDS)
+    offered = _offers.run(
+        events_with_free_places(), lambda event_id: offer_free_places(event_id=event_id), seconds=MAX_SECONDS
+    )
     statuses = update_status_of_dirty_events()
     counts = (("expired", expired), ("offered", offered), ("statuses", statuses))
     return {name: count for name, count in counts if count}
-
-
-def _offer(event_id: UUID) -> int:
-    return offer_free_places(event_id=event_id)
 
 
 def _expire_batch() -> int:

@@ -24,7 +24,9 @@ from reservations.errors import (
 )
 from reservations.models import WaitlistEntry
 from reservations.selectors import WaitlistPosition, waitlist_position
+from reservations.services import buyer_limits
 from reservations.services.releasing import decline_offer
+from reservations.services.reserving_seats import MAX_SEATS
 from seats.errors import SectionNotFound, TooManySeats
 from tickets.errors import NoSuchTicket
 
@@ -50,8 +52,7 @@ SELECT pg_advisory_xact_lock(uuid_hash_extended(%(event_id)s::uuid, 1)) FROM (SE
 _JOIN = f"""
 WITH event AS MATERIALIZED (
     SELECT e.id, {IS_ON_SALE} AS is_on_sale, e.has_waitlist,
-           coalesce(e.max_tickets_per_buyer, %(max_tickets)s) AS max_tickets,
-           coalesce(e.max_seats_per_reservation, %(max_seats)s) AS max_seats,
+           {buyer_limits.MAX_TICKETS}, {MAX_SEATS},
            EXISTS (
                SELECT FROM seats s WHERE s.event_id = e.id AND s.section = coalesce(%(section)s::text, s.section)
            ) AS has_seats,

@@ -75,9 +75,12 @@ def generate_seats(*, event_id: UUID) -> int:
     """
     # Every save of an event asks for its seats. Where none is missing, the event's row stays free: the organiser's next
     # save would wait for it, and the update of its status pass it over.
-    if _is_complete(event_id):
-        place_seats(event_id=event_id)
-        return 0
+    made = 0 if _is_complete(event_id) else _generate(event_id)
+    place_seats(event_id=event_id)
+    return made
+
+
+def _generate(event_id: UUID) -> int:
     with transaction.atomic():
         events = Event.objects.select_for_update(of=("self",), no_key=True)  # NO KEY: sales go on meanwhile
         event = events.select_related("seat_layout").filter(id=event_id).first()
@@ -96,7 +99,6 @@ def generate_seats(*, event_id: UUID) -> int:
             )
         if made:
             after_commit(effects.seats_were_generated, event_id=event_id)
-    place_seats(event_id=event_id)
     return made
 
 

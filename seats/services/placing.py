@@ -1,7 +1,7 @@
 """Where seats are: the columns `x`, `y`, `block`, `position` and `accessible`, from the layout."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from uuid import UUID
 
 import orjson
@@ -78,7 +78,7 @@ def ranges_of(sections: Sequence[Section], *, most: int) -> Iterator[SeatRange]:
 
 
 def encode_ranges(ranges: Iterable[SeatRange]) -> str:
-    return orjson.dumps([asdict(one) for one in ranges]).decode()
+    return orjson.dumps(list(ranges)).decode()
 
 
 # --- Seats that somebody has added who does not know these columns ----------------------------------------------------
@@ -110,6 +110,8 @@ def place_seats(*, event_id: UUID) -> int:
 
     In transactions of AT_ONCE seats, so that a sale goes on meanwhile. Returns how many.
     """
+    if not Seat.objects.filter(event_id=event_id, block=0).exists():
+        return 0
     parameters = {"event_id": event_id, "ranges": encode_ranges(_ranges_of_event(event_id))}
     total = 0
     while placed := fetch_one(_PLACE_SEATS, parameters)["placed"]:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.harness import Api, Database, assert_books_agree, new_user
 from tests.support.waitlist import (
+    add_seat,
     hold,
     join,
     leave,
@@ -338,15 +339,6 @@ def test_a_hold_that_somebody_else_would_take_over_is_offered(web: Api, catalogu
     assert web.buy(new_user(), sale.event, **{sale.tickets: 1}).status == 400
     assert [state(web, user, sale.event) for user in users] == ["offered", "offered"]
     assert_books_agree(sale.event)
-
-
-def add_seat(world: Database, event: str) -> str:
-    """The seat R-9-9, free, as a stranger would add it; its id."""
-    return world.one(
-        "INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)"
-        " VALUES (%s, 'R', 9, 9, 'R-9-9', 1000) RETURNING id::text",
-        event,
-    )
 
 
 def test_a_free_place_is_not_sold_past_those_who_wait(web: Api, catalogue: Database) -> None:

@@ -12,7 +12,7 @@ from tests.support.live import running_realtime
 from tests.support.round_trips import Counted
 from tests.support.scraping import scrape
 from tests.support.subscribers import Told, forget_everything, read_feed, subscribed
-from tests.support.waitlist import offered_seats, place, sold_out, waiting
+from tests.support.waitlist import add_seat, offered_seats, place, sold_out, waiting
 
 TOLD = ("reservationId", "userId", "eventId", "status", "totalAmount")
 
@@ -141,6 +141,17 @@ def test_offers_are_counted(world: Database, web: Api) -> None:
     waiting(web, sale.event)
     web.cancel(sale.holders[0], sale.holds[0])
     assert scrape(web).total("waitlist_offers_total", event_id=sale.event) == 1
+
+
+def test_offers_before_and_after_a_hold_in_the_way_is_ended_are_told(world: Database, web: Api) -> None:
+    """Of what an outsider asks for, one seat is free and offered at once; the other is held past its deadline."""
+    sale = sold_out(world, web, seats=1)
+    users = waiting(web, sale.event, 2)
+    added = add_seat(world, sale.event)
+    world.expire(sale.holds[0])
+    assert web.reserve(new_user(), sale.event, added, sale.seats[0]).status == 400
+    assert [place(web, user, sale.event)["state"] for user in users] == ["offered", "offered"]
+    assert scrape(web).total("waitlist_offers_total", event_id=sale.event) == 2
 
 
 def test_offers_name_seats_once(world: Database, web: Api) -> None:

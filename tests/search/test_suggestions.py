@@ -80,6 +80,16 @@ def test_completed_searches_that_find_nothing_are_counted(web: Api, none_yet: Da
     assert {row["column_name"] for row in columns} == {"id", "day", "text", "times"}  # nothing of who searched
 
 
+def test_a_search_that_cannot_be_counted_is_answered(web: Api, none_yet: Database) -> None:
+    none_yet.rows("ALTER TABLE search_fruitless RENAME TO elsewhere")
+    try:
+        answer = web.get("/events?q=zzzqqqc")
+    finally:
+        none_yet.rows("ALTER TABLE elsewhere RENAME TO search_fruitless")
+    assert (answer.status, answer.json["pagination"]["total"]) == (200, 0)
+    assert fruitless(none_yet) == {}
+
+
 def test_a_day_has_a_thousand_different_ones_at_most(web: Api, none_yet: Database) -> None:
     none_yet.rows(
         "INSERT INTO search_fruitless (day, text) SELECT current_date, 't' || n FROM generate_series(1, 999) n"
