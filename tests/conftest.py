@@ -7,10 +7,8 @@ that started them has started; each has a database and a Redis of its own.
 """
 
 import os
-import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,7 +17,7 @@ import pytest
 from devtools.embedded import Servers
 from tests.support import tools
 from tests.support.admin_pages import AdminPages
-from tests.support.background import BackgroundProcesses
+from tests.support.background import BackgroundProcesses, running_background
 from tests.support.harness import (
     ENTRY_TOKEN,
     HALL,
@@ -32,7 +30,7 @@ from tests.support.harness import (
     running_web,
     wait_until,
 )
-from tests.support.round_trips import Counted, counting_proxy
+from tests.support.round_trips import Counted, running_counted
 
 worker = os.environ.get("PYTEST_XDIST_WORKER", "")
 servers = Servers(ROOT / ".local" / f"test{worker and '-'}{worker}", durable=False)
@@ -186,26 +184,14 @@ def web(database_url: str, logs: Path) -> Iterator[Api]:
 
 @pytest.fixture(scope="session")
 def counted_web(database_url: str, logs) -> Iterator[Counted]:
-    """`web` with one thread, whose round trips are counted."""
-    database, redis = urlsplit(database_url), urlsplit(servers.redis_url)
-    with (
-        counting_proxy(database.hostname, database.port or 5432) as postgresql,
-        counting_proxy(redis.hostname, redis.port or 6379) as redis_counter,
-    ):
-        urls = {
-            "DATABASE_URL": re.sub(r"@[^/]+/", f"@127.0.0.1:{postgresql.port}/", database_url),
-            "REDIS_URL": f"redis://127.0.0.1:{redis_counter.port}/0",
-        }
-        # One connection: of several each prepares its statements when its turn comes, and that is a round trip.
-        one_of_each = {"WEB_WORKERS": "1", "WEB_THREADS": "1", "DATABASE_POOL_SIZE": "1"}
-        with running_web(logs / "counted.log", **one_of_each, **urls) as api:
-            yield Counted(api, postgresql, redis_counter)
+    with running_counted(logs / "counted.log", database_url) as counted:
+        yield counted
 
 
 @pytest.fixture
 def background(world: Database, database_url: str, logs: Path) -> Iterator[BackgroundProcesses]:
-    with ExitStack() as stack:
-        yield BackgroundProcesses(stack, database_url, logs)
+    with running_background(database_url, logs) as processes:
+        yield processes
 
 
 @pytest.fixture

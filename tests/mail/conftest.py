@@ -7,9 +7,8 @@ import pytest
 from mail.services import send_mails
 from tests.support.harness import Api, Database, running_web
 from tests.support.mail_server import MailServer, mail_server
+from tests.support.mailing import FROM
 from tests.support.subscribers import forget_everything
-
-FROM = "Tickets <tickets@tickets.example>"
 
 
 def forget_mail(world: Database) -> None:

@@ -1,10 +1,7 @@
 """Names and addresses: as they were verified, apart from reservations, not kept where mail is off, and forgotten."""
 
-import os
-import re
 import uuid
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,7 +11,7 @@ from tests.support.auth_service import serving
 from tests.support.harness import HALL, INTERNAL, STANDING, STANDING_A, Api, Database, manage, running_web, seat
 from tests.support.mail_server import MailServer, always
 from tests.support.mailing import Buyer, statuses, the_mail
-from tests.support.round_trips import Counted, counting_proxy
+from tests.support.round_trips import running_counted
 
 
 def contacts(world: Database) -> list[tuple[str, str, str, str]]:
@@ -159,35 +156,22 @@ def test_nothing_is_kept_or_recorded_where_mail_is_off(web: Api, world: Database
 def test_a_buyer_is_written_down_once_and_reserving_then_takes_as_many_round_trips_as_without_mail(
     world: Database, database_url: str, logs: Any
 ) -> None:
-    database, redis = urlsplit(database_url), urlsplit(os.environ["REDIS_URL"])
-    with (
-        counting_proxy(database.hostname, database.port or 5432) as postgresql,
-        counting_proxy(redis.hostname, redis.port or 6379) as redis_counter,
-    ):
-        environment = {
-            "DATABASE_URL": re.sub(r"@[^/]+/", f"@127.0.0.1:{postgresql.port}/", database_url),
-            "REDIS_URL": f"redis://127.0.0.1:{redis_counter.port}/0",
-            "WEB_WORKERS": "1",
-            "WEB_THREADS": "1",
-            "DATABASE_POOL_SIZE": "1",
-            "EMAIL_URL": "smtp://127.0.0.1:1",
-            "MAIL_FROM": "t@example.com",
-        }
-        with running_web(logs / "counted-mailing.log", **environment) as api:
-            counted = Counted(api, postgresql, redis_counter)
-            for place in range(1, 7):  # statements prepared, scripts loaded
-                buyer = Buyer()
-                api.cancel(buyer.id, buyer.reserve(api, place))
+    mail_on = {"EMAIL_URL": "smtp://127.0.0.1:1", "MAIL_FROM": "t@example.com"}
+    with running_counted(logs / "counted-mailing.log", database_url, **mail_on) as counted:
+        api = counted.api
+        for place in range(1, 7):  # statements prepared, scripts loaded
             buyer = Buyer()
+            api.cancel(buyer.id, buyer.reserve(api, place))
+        buyer = Buyer()
 
-            def reserve(place: int) -> tuple[int, int]:
-                body = {"eventId": HALL, "seatIds": [seat(1, place)]}
-                return counted.during(lambda: api.post("/seats/reserve", body, headers=buyer.headers))
+        def reserve(place: int) -> tuple[int, int]:
+            body = {"eventId": HALL, "seatIds": [seat(1, place)]}
+            return counted.during(lambda: api.post("/seats/reserve", body, headers=buyer.headers))
 
-            assert reserve(11) == (2, 2), "the contact"
-            assert reserve(12) == (1, 2)
-            assert reserve(13) == (1, 2)
-            assert counted.during(lambda: api.cancel(buyer.id, buyer.reserve(api, 14)))[0] >= 1
+        assert reserve(11) == (2, 2), "the contact"
+        assert reserve(12) == (1, 2)
+        assert reserve(13) == (1, 2)
+        assert counted.during(lambda: api.cancel(buyer.id, buyer.reserve(api, 14)))[0] >= 1
 
 
 # --- Forgetting -------------------------------------------------------------------------------------------------------

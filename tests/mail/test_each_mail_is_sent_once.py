@@ -3,19 +3,19 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mail.services import send_mails
 from mail.tasks import send_mails as task_of_beat
-from tests.support.background import BackgroundProcesses, kill
+from tests.support.background import BackgroundProcesses, kill, running_background
 from tests.support.harness import Api, Database, at_once, wait_until
 from tests.support.mail_server import HANG_UP, MailServer, always, as_usual
-from tests.support.mailing import Buyer, statuses, the_mail
+from tests.support.mailing import FROM, Buyer, statuses, the_mail
 from tests.support.subscribers import as_worker
-
-FROM = "Tickets <tickets@tickets.example>"
 
 
 def make_due(world: Database) -> None:
@@ -158,10 +158,11 @@ def test_without_claims_mails_would_be_sent_twice(
 
 
 @pytest.fixture
-def mailing(background: BackgroundProcesses, server: MailServer) -> BackgroundProcesses:
+def mailing(world: Database, server: MailServer, database_url: str, logs: Path) -> Iterator[BackgroundProcesses]:
     """Workers and beats with mail on."""
-    background._environment |= {"EMAIL_URL": server.url, "MAIL_FROM": FROM, "MAIL_FIRST_PAUSE_SECONDS": "0.2"}
-    return background
+    settings = {"EMAIL_URL": server.url, "MAIL_FROM": FROM, "MAIL_FIRST_PAUSE_SECONDS": "0.2"}
+    with running_background(database_url, logs, **settings) as processes:
+        yield processes
 
 
 def is_subscribed(world: Database) -> bool:
@@ -208,11 +209,9 @@ def test_a_worker_that_is_killed_while_it_sends(
 
 @pytest.mark.slow
 def test_the_worker_and_the_beat_send_mail_and_stop_when_it_is_off(
-    background: BackgroundProcesses, mailing_web: Api, web: Api, world: Database, server: MailServer
+    mailing: BackgroundProcesses, mailing_web: Api, web: Api, world: Database, server: MailServer
 ) -> None:
-    off = dict(background._environment)
-    background._environment |= {"EMAIL_URL": server.url, "MAIL_FROM": FROM}
-    processes = [background.start("worker"), background.start("beat")]
+    processes = [mailing.start("worker"), mailing.start("beat")]
     wait_until(lambda: is_subscribed(world), seconds=30)
     Buyer().buy(mailing_web)
     wait_until(lambda: server.received, seconds=20)
@@ -224,9 +223,8 @@ def test_the_worker_and_the_beat_send_mail_and_stop_when_it_is_off(
     assert not is_subscribed(world)
     Buyer().buy(mailing_web, 2)
     assert world.one("SELECT count(*) FROM outbox_messages") == 1
-    background._environment = off | {"EMAIL_URL": server.url, "MAIL_FROM": FROM}
-    background.start("worker")
-    background.start("beat")
+    mailing.start("worker")
+    mailing.start("beat")
     wait_until(lambda: is_subscribed(world), seconds=30)
     Buyer(email="next@example.com").buy(mailing_web, 3)
     wait_until(lambda: len(server.received) == 2, seconds=20)

@@ -1,43 +1,17 @@
 """Settings of mail: a URL for everything, and a process that cannot send with its settings does not start."""
 
-import os
-import secrets
-import subprocess
-import sys
-
 import pytest
 
-from tests.support.harness import ROOT
+from tests.support.production import last_line, python, start
 
 pytestmark = pytest.mark.slow
-
-PRODUCTION = {
-    "DATABASE_URL": "postgresql://ticketservice@127.0.0.1:1/ticketservice",
-    "REDIS_URL": "redis://127.0.0.1:1/0",
-    "DEBUG": "false",
-    "SECRET_KEY": secrets.token_urlsafe(48),
-    "JWT_SECRET": secrets.token_urlsafe(48),
-    "INTERNAL_API_TOKEN": secrets.token_urlsafe(48),
-    "ALLOWED_HOSTS": "example.org",
-    "DJANGO_SETTINGS_MODULE": "ticketservice.settings",
-    "PATH": os.environ["PATH"],
-}
-
-
-def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """With production's settings, and nothing else in the environment."""
-    command = [sys.executable, "-c", code]
-    return subprocess.run(
-        command, cwd=ROOT, env=PRODUCTION | environment, capture_output=True, text=True, check=False, timeout=60
-    )
-
 
 SHOW = "from django.conf import settings as s; print(s.EMAIL_BACKEND, s.EMAIL_HOST, s.EMAIL_PORT, s.EMAIL_HOST_USER,"
 SHOW += " s.EMAIL_HOST_PASSWORD, s.EMAIL_USE_TLS, s.EMAIL_USE_SSL, s.MAIL_ENABLED)"
 
 
 def shown(**environment: str) -> str:
-    done = python(SHOW, **environment)
+    done = python("-c", SHOW, DJANGO_SETTINGS_MODULE="ticketservice.settings", **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -82,8 +56,8 @@ def test_another_back_end_can_be_named_and_without_either_mail_is_off() -> None:
     ],
 )
 def test_settings_that_cannot_work_do_not_start(environment: dict[str, str], problem: str) -> None:
-    started = python("import ticketservice.wsgi", **environment)
+    started = start(**environment)
     assert started.returncode != 0
-    assert problem in started.stderr.strip().splitlines()[-1]
+    assert problem in last_line(started)
     assert "secret@" not in started.stderr
     assert "u:secret" not in started.stderr

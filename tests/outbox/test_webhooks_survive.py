@@ -8,11 +8,12 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.background import BackgroundProcesses, kill
+from tests.support.background import BackgroundProcesses, kill, running_background
 from tests.support.harness import INTERNAL, STANDING, STANDING_A, Api, Database, at_once, new_user, wait_until
 from tests.support.subscribers import read_feed, subscribe
 from tests.support.tools import MissingTool, install_webhooks_client
@@ -54,14 +55,16 @@ LIVES = {
 
 
 @pytest.fixture
-def impatient(background: BackgroundProcesses) -> BackgroundProcesses:
-    background._environment |= {
-        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "WEBHOOK_TIMEOUT_SECONDS": "1",
-        "WEBHOOK_FIRST_PAUSE_SECONDS": "0.2",
-        "WEBHOOK_MAX_PAUSE_SECONDS": "2",
-    }
-    return background
+def impatient(world: Database, database_url: str, logs: Path) -> Iterator[BackgroundProcesses]:
+    with running_background(
+        database_url,
+        logs,
+        WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8",
+        WEBHOOK_TIMEOUT_SECONDS="1",
+        WEBHOOK_FIRST_PAUSE_SECONDS="0.2",
+        WEBHOOK_MAX_PAUSE_SECONDS="2",
+    ) as processes:
+        yield processes
 
 
 def live(web: Api, world: Database, kind: str) -> str:

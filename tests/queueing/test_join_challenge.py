@@ -3,7 +3,6 @@
 import base64
 import http.server
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from altcha import Challenge, Payload, create_challenge, solve_challenge
 from queueing import checks, selectors
 from queueing.challenges.proof_of_work import ALGORITHM, ProofOfWork
 from tests.support.harness import HALL, THEATRE, Answer, Api, Database, free_port, manage, new_user, running_web, seat
+from tests.support.http_server import serving_http
 
 pytestmark = pytest.mark.slow
 
@@ -153,12 +153,8 @@ class SiteVerify(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def verifier() -> Iterator[Any]:
-    server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), SiteVerify)
-    server.asked, server.behave = [], lambda _: {"success": True}
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving_http(SiteVerify, asked=[], behave=lambda _: {"success": True}) as server:
+        yield server
 
 
 TURNSTILE = {"JOIN_CHALLENGE": "turnstile", "TURNSTILE_SITE_KEY": "site", "TURNSTILE_SECRET_KEY": "secret"}

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.harness import Api, Database, assert_books_agree, new_user
 from tests.support.waitlist import (
+    add_seat,
     hold,
     join,
     leave,
@@ -345,11 +346,7 @@ def test_a_free_place_is_not_sold_past_those_who_wait(web: Api, catalogue: Datab
     sale = sold_out(catalogue, web, seats=2)
     users = [*waiting(web, sale.event, section="R"), *waiting(web, sale.event, 2, ticketTypeId=sale.tickets)]
     catalogue.rows("UPDATE ticket_types SET total_quantity = 3, available_quantity = 3 WHERE id = %s", sale.tickets)
-    added = catalogue.one(
-        "INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)"
-        " VALUES (%s, 'R', 9, 9, 'R-9-9', 1000) RETURNING id::text",
-        sale.event,
-    )
+    added = add_seat(catalogue, sale.event)
     refused = web.reserve(new_user(), sale.event, added)
     assert (refused.status, refused.json["message"]) == (400, "이미 예약된 좌석입니다. (R-9-9)")
     assert web.buy(new_user(), sale.event, **{sale.tickets: 2}).status == 400
@@ -368,11 +365,7 @@ def test_what_a_swap_drops_is_offered_and_what_it_takes_is_not_somebody_elses(we
     dropped = web.post(f"/reservations/{mine}/seats", {"seatIds": [sale.seats[1]]}, user=buyer)
     assert dropped.status == 200
     assert offered_seats(catalogue, first, sale.event) == [sale.seats[0]]
-    added = catalogue.one(
-        "INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)"
-        " VALUES (%s, 'R', 9, 9, 'R-9-9', 1000) RETURNING id::text",
-        sale.event,
-    )
+    added = add_seat(catalogue, sale.event)
     swapped = web.post(f"/reservations/{mine}/seats", {"seatIds": [added]}, user=buyer)
     assert (swapped.status, swapped.json["message"]) == (400, "이미 예약된 좌석입니다. (R-9-9)")
     assert offered_seats(catalogue, second, sale.event) == [added]
@@ -445,11 +438,7 @@ def test_the_sweep_offers_what_nobody_has_released(web: Api, catalogue: Database
 
     sale = sold_out(catalogue, web, seats=1)
     users = waiting(web, sale.event, 2)
-    catalogue.rows(
-        "INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)"
-        " VALUES (%s, 'R', 9, 9, 'R-9-9', 1000)",
-        sale.event,
-    )
+    add_seat(catalogue, sale.event)
     services.sweep()
     assert [state(web, user, sale.event) for user in users] == ["offered", "waiting"]
     assert_books_agree(sale.event)

@@ -1,5 +1,6 @@
 """An offer is told to its buyer on the queue's socket, to viewers of the seat map, to other services and in the admin."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -10,17 +11,16 @@ from tests.support.harness import HALL, Api, Database, new_user, seat, token
 from tests.support.live import running_realtime
 from tests.support.round_trips import Counted
 from tests.support.scraping import scrape
-from tests.support.subscribers import Told, forget_everything, read_feed, subscribe
-from tests.support.waitlist import offered_seats, place, sold_out, waiting
+from tests.support.subscribers import Told, forget_everything, read_feed, subscribed
+from tests.support.waitlist import add_seat, offered_seats, place, sold_out, waiting
 
 TOLD = ("reservationId", "userId", "eventId", "status", "totalAmount")
 
 
 @pytest.fixture
-def told(world: Database, web: Api) -> Told:
-    forget_everything(world)
-    subscribe(world)
-    return lambda: [(message["type"], message["data"]) for message in read_feed(web)]
+def told(world: Database, web: Api) -> Iterator[Told]:
+    with subscribed(world):
+        yield lambda: [(message["type"], message["data"]) for message in read_feed(web)]
 
 
 def test_other_services_learn_of_the_reservation_and_of_the_offer(world: Database, web: Api, told: Told) -> None:
@@ -45,7 +45,6 @@ def test_other_services_learn_of_the_reservation_and_of_the_offer(world: Databas
     assert messages[0][1]["items"] == [
         {"seatId": sale.seats[0], "ticketTypeId": None, "quantity": 1, "unitPrice": 1000}
     ]
-    forget_everything(world)
 
 
 def test_tickets_and_what_another_buyer_has_asked_for_are_told_alike(world: Database, web: Api, told: Told) -> None:
@@ -56,7 +55,6 @@ def test_tickets_and_what_another_buyer_has_asked_for_are_told_alike(world: Data
     offers = [data for kind, data in told() if kind == "waitlist.offered"]
     assert [data["userId"] for data in offers] == [first, second]
     assert offers[0]["items"] == [{"seatId": None, "ticketTypeId": sale.tickets, "quantity": 1, "unitPrice": 1000}]
-    forget_everything(world)
 
 
 def test_nothing_is_recorded_while_nobody_subscribes(world: Database, web: Api) -> None:
@@ -142,20 +140,14 @@ def test_offers_are_counted(world: Database, web: Api) -> None:
     sale = sold_out(world, web, seats=2)
     waiting(web, sale.event)
     web.cancel(sale.holders[0], sale.holds[0])
-    metrics = web.get("/metrics").json
-    text = metrics.decode() if isinstance(metrics, bytes) else str(metrics)
-    assert f'waitlist_offers_total{{event_id="{sale.event}"}} 1.0' in text
+    assert scrape(web).total("waitlist_offers_total", event_id=sale.event) == 1
 
 
 def test_offers_before_and_after_a_hold_in_the_way_is_ended_are_told(world: Database, web: Api) -> None:
     """Of what an outsider asks for, one seat is free and offered at once; the other is held past its deadline."""
     sale = sold_out(world, web, seats=1)
     users = waiting(web, sale.event, 2)
-    added = world.one(
-        "INSERT INTO seats (event_id, section, row_number, seat_number, seat_label, price)"
-        " VALUES (%s, 'R', 9, 9, 'R-9-9', 1000) RETURNING id::text",
-        sale.event,
-    )
+    added = add_seat(world, sale.event)
     world.expire(sale.holds[0])
     assert web.reserve(new_user(), sale.event, added, sale.seats[0]).status == 400
     assert [place(web, user, sale.event)["state"] for user in users] == ["offered", "offered"]

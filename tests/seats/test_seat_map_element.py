@@ -1,16 +1,16 @@
 """`<seat-map>` in Chromium: by mouse, finger and keyboard, by the list, and beside other buyers."""
 
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from bench.browser.servers import Changes, seat_map, serving
 from tests.support import tools
+from tests.support.shop import chromium
 
 pytestmark = [pytest.mark.slow, pytest.mark.tool("chromium")]
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
@@ -26,15 +26,12 @@ LISTEN = """
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Browser]:
     tools.require("chromium")
-    program = shutil.which("chromium")
     # Playwright runs an event loop in this thread, and Django then takes every query for one of a coroutine.
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch, chromium() as browser:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield browser
-        browser.close()
 
 
 class Halls:

@@ -11,7 +11,7 @@ from tests.support.shop import Shop, Visitor, chromium, running_shop, ticking
 
 @pytest.fixture(scope="module")
 def shop(database_url: str, logs: Path) -> Iterator[Shop]:
-    """The shop with demo buyers. Holds are short enough to wait for, and long enough to pay in."""
+    """The shop with demo buyers."""
     with running_shop(logs, DATABASE_URL=database_url) as shop:
         yield shop
 
@@ -19,7 +19,7 @@ def shop(database_url: str, logs: Path) -> Iterator[Shop]:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     tools.require("chromium")
-    with chromium() as (_, browser):
+    with chromium() as browser:
         yield browser
 
 

@@ -263,7 +263,7 @@ def test_entry_codes_are_verified_with_the_published_key_alone(shop: Shop, world
     assert [one["for"] for one in claims] == [code["seatLabel"] for code in codes]
     assert {one["event"] for one in claims} == {HALL}
     assert len({one["sub"] for one in claims}) == 2
-    head, payload, signature = codes[0]["code"].split(".")
+    head, payload, _ = codes[0]["code"].split(".")
     with pytest.raises(jwt.InvalidSignatureError):
         jwt.decode(
             f"{head}.{payload}.{codes[1]['code'].split('.')[2]}",
@@ -272,7 +272,6 @@ def test_entry_codes_are_verified_with_the_published_key_alone(shop: Shop, world
             options={"verify_sub": False},
         )
     assert shop.web.get(path, user=new_user()).status == HTTPStatus.NOT_FOUND
-    assert signature
 
 
 def test_entry_codes_of_tickets_are_one_for_each(shop: Shop, world: Database) -> None:

@@ -90,10 +90,13 @@ def test_a_token_is_renewed_before_it_ends_and_forgotten_at_the_end(browser: Bro
 
     assert renewed.status_code == 200
     assert browser.cookies["shop_token"] != before
+    renewal = browser.cookies["shop_renewal"]
+    assert renewal in auth_service.renewals
     assert browser.fetch("GET", "/shop/session").json()["user"]["name"] == "민지"
     assert browser.fetch("POST", "/shop/session/logout").json() == {"user": None, "canRenew": False}
-    assert auth_service.asked[-1][0] == "/auth/revoke"
-    assert auth_service.renewals == {} or auth_service.asked[-1][1]["token"] not in auth_service.renewals
+    path, form = auth_service.asked[-1]
+    assert (path, form["token"]) == ("/auth/revoke", renewal)
+    assert renewal not in auth_service.renewals
     assert browser.fetch("GET", "/shop/api/reservations/my").status_code == 401
     assert browser.fetch("POST", "/shop/session/renew").status_code == 401
 

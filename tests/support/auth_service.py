@@ -10,6 +10,7 @@ from itertools import cycle
 from typing import Any
 
 from tests.support.harness import new_user
+from tests.support.http_server import serving_http
 
 
 class ScriptedAuthService(http.server.BaseHTTPRequestHandler):
@@ -38,15 +39,9 @@ def let_in(role: str = "user", user_id: str | None = None) -> Any:
 
 @contextmanager
 def serving(behave: Any) -> Iterator[http.server.ThreadingHTTPServer]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), ScriptedAuthService)
-    server.behave, server.asked, server.daemon_threads = behave, [], True
-    server.handle_error = lambda *_: None  # whoever gave up waiting is not there to be answered
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    quiet = {"handle_error": lambda *_: None}  # whoever gave up waiting is not there to be answered
+    with serving_http(ScriptedAuthService, behave=behave, asked=[], **quiet) as server:
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 import subprocess
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -14,11 +15,11 @@ WORKERS = len(QUEUES)  # processes that `worker` starts
 
 
 class BackgroundProcesses:
-    """Workers and beats, to be started and killed."""
+    """Workers and beats, to be started and killed. `environment` is what theirs has beside that of the tests."""
 
-    def __init__(self, stack: ExitStack, database_url: str, logs: Path) -> None:
+    def __init__(self, stack: ExitStack, logs: Path, **environment: str) -> None:
         self._stack = stack
-        self._environment = {"DATABASE_URL": database_url}
+        self._environment = environment
         self._logs = logs
 
     def start(self, process: str) -> subprocess.Popen[bytes]:
@@ -28,6 +29,13 @@ class BackgroundProcesses:
         started = self._stack.enter_context(running_process(process, log, **environment))
         self._stack.callback(kill, started)  # at the end, too: nothing may depend on an orderly one
         return started
+
+
+@contextmanager
+def running_background(database_url: str, logs: Path, **environment: str) -> Iterator[BackgroundProcesses]:
+    """None at first; those that were started are killed at the end."""
+    with ExitStack() as stack:
+        yield BackgroundProcesses(stack, logs, DATABASE_URL=database_url, **environment)
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

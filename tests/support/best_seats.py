@@ -66,15 +66,14 @@ def add_hall(world: Database, sections: Sequence[dict] = HALL) -> tuple[str, lis
 
 def sell(world: Database, event: str, sold: Sequence[str]) -> None:
     """Exactly these seats of the event are sold, to nobody."""
-    world.rows("SET session_replication_role = replica")  # no triggers
-    world.rows(
-        "UPDATE seats SET status = CASE WHEN id = ANY(%s::uuid[]) THEN 'sold' ELSE 'available' END"
-        " WHERE event_id = %s AND (status = 'sold') <> (id = ANY(%s::uuid[]))",
-        list(sold),
-        event,
-        list(sold),
-    )
-    world.rows("SET session_replication_role = origin")
+    with world.without_triggers():
+        world.rows(
+            "UPDATE seats SET status = CASE WHEN id = ANY(%s::uuid[]) THEN 'sold' ELSE 'available' END"
+            " WHERE event_id = %s AND (status = 'sold') <> (id = ANY(%s::uuid[]))",
+            list(sold),
+            event,
+            list(sold),
+        )
 
 
 def runs(seats: Sequence[Seat]) -> Iterator[list[Seat]]:

@@ -104,8 +104,8 @@ class MailServer:
 
 
 @contextmanager
-def mail_server(port: int = 0) -> Iterator[MailServer]:
-    server = MailServer(port or free_port())
+def mail_server() -> Iterator[MailServer]:
+    server = MailServer(free_port())
     controller = Controller(server, hostname="127.0.0.1", port=server.port)
     controller.start()
     try:

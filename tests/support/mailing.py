@@ -8,6 +8,7 @@ import jwt
 
 from tests.support.harness import HALL, TOKENS, Answer, Api, Database, new_user, seat
 
+FROM = "Tickets <tickets@tickets.example>"
 PRICE = 150_000  # of the first seats of HALL
 
 
@@ -27,9 +28,9 @@ class Buyer:
         token = jwt.encode(claims, TOKENS["jwt_secret"], algorithm="HS256")
         return {"Authorization": f"Bearer {token}", "Accept-Language": self.language}
 
-    def reserve(self, web: Api, *places: int, event: str = HALL) -> str:
+    def reserve(self, web: Api, *places: int) -> str:
         """The id of a reservation of these seats of HALL, counted from 1."""
-        body = {"eventId": event, "seatIds": [seat(1, place) for place in places or (1,)]}
+        body = {"eventId": HALL, "seatIds": [seat(1, place) for place in places or (1,)]}
         answer: Answer = web.post("/seats/reserve", body, headers=self.headers)
         assert answer.status == 201, answer.json
         found: str = answer.json["reservation"]["id"]

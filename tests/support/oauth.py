@@ -5,17 +5,19 @@ import hashlib
 import http.server
 import json
 import secrets
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from tests.support.harness import new_user
+from tests.support.http_server import serving_http
+
+TOKEN_SECONDS = 3600
 
 
 class OAuthService(http.server.BaseHTTPRequestHandler):
-    """`server.seconds` is how long a token lives; `server.codes`, `tokens` and `renewals` are what it has issued."""
+    """`server.codes`, `tokens` and `renewals` are what it has issued, `asked` each path with its form."""
 
     protocol_version = "HTTP/1.1"
 
@@ -66,7 +68,7 @@ class OAuthService(http.server.BaseHTTPRequestHandler):
         return 200, {
             "access_token": access,
             "token_type": "Bearer",
-            "expires_in": self.server.seconds,
+            "expires_in": TOKEN_SECONDS,
             "refresh_token": renewal,
         }
 
@@ -91,14 +93,7 @@ class OAuthService(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving_oauth(*, seconds: int = 3600) -> Iterator[Any]:
-    server: Any = http.server.ThreadingHTTPServer(("127.0.0.1", 0), OAuthService)
-    server.seconds, server.daemon_threads = seconds, True
-    server.codes, server.tokens, server.renewals, server.asked = {}, {}, {}, []
-    server.base = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+def serving_oauth() -> Iterator[Any]:
+    with serving_http(OAuthService, codes={}, tokens={}, renewals={}, asked=[]) as server:
+        server.base = f"http://127.0.0.1:{server.server_port}"
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()

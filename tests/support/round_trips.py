@@ -1,13 +1,17 @@
 """A TCP proxy that counts round trips: how often a client sends something and then hears something. It can hang, too."""
 
+import os
+import re
 import selectors
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from tests.support.harness import Api
+from tests.support.harness import Api, running_web
 
 
 class Counter:
@@ -87,3 +91,21 @@ class Counted:
         self.redis.reset()
         assert call().status < 300
         return self.postgresql.round_trips, self.redis.round_trips
+
+
+@contextmanager
+def running_counted(log: Path, database_url: str, **environment: str) -> Iterator[Counted]:
+    """`web` with one thread, whose round trips are counted. Redis is that of REDIS_URL."""
+    database, redis = urlsplit(database_url), urlsplit(os.environ["REDIS_URL"])
+    with (
+        counting_proxy(database.hostname, database.port or 5432) as postgresql,
+        counting_proxy(redis.hostname, redis.port or 6379) as redis_counter,
+    ):
+        urls = {
+            "DATABASE_URL": re.sub(r"@[^/]+/", f"@127.0.0.1:{postgresql.port}/", database_url),
+            "REDIS_URL": f"redis://127.0.0.1:{redis_counter.port}/0",
+        }
+        # One connection: of several each prepares its statements when its turn comes, and that is a round trip.
+        one_of_each = {"WEB_WORKERS": "1", "WEB_THREADS": "1", "DATABASE_POOL_SIZE": "1"}
+        with running_web(log, **one_of_each, **urls, **environment) as api:
+            yield Counted(api, postgresql, redis_counter)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.support import tools
 from tests.support.harness import Api, assert_books_agree, free_port, is_up, running_process, wait_until
+from tests.support.subscribers import as_worker
 
 WIDTHS = {"phone": 390, "desktop": 1280}
 AXE = tools.AXE_MODULES / "node_modules" / "axe-core" / "axe.min.js"
@@ -53,8 +55,6 @@ def running_shop(logs: Path, name: str = "shop", **environment: str) -> Iterator
 @contextmanager
 def ticking(*events: str) -> Iterator[None]:
     """Admission rounds and sweeps twice a second, as the workers do them."""
-    from django.db import connections
-
     from queueing import services as queueing
     from queueing import store
     from reservations.services import sweep
@@ -68,9 +68,8 @@ def ticking(*events: str) -> Iterator[None]:
                     store.activate_event(UUID(event))
                 queueing.admit_next()
                 sweep()
-        connections.close_all()  # of this thread: the test database is deleted at the end
 
-    thread = threading.Thread(target=tick, daemon=True)
+    thread = threading.Thread(target=as_worker(tick), daemon=True)
     thread.start()
     try:
         yield
@@ -81,23 +80,15 @@ def ticking(*events: str) -> Iterator[None]:
 
 def assert_books_agree_beside_a_browser(*events: str) -> None:
     """`assert_books_agree` in a thread of its own: in this one Playwright has an event loop, and Django refuses to query."""
-    from django.db import connections
-
-    def judge() -> None:
-        try:
-            assert_books_agree(*events)
-        finally:
-            connections.close_all()
-
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(judge).result()
+        thread.submit(as_worker(partial(assert_books_agree, *events))).result()
 
 
 # --- Chromium ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
-def chromium() -> Iterator[tuple[Playwright, Browser]]:
+def chromium() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     program = tools.shutil.which("chromium")
     with sync_playwright() as playwright:
@@ -105,7 +96,7 @@ def chromium() -> Iterator[tuple[Playwright, Browser]]:
             executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         )
         try:
-            yield playwright, browser
+            yield browser
         finally:
             browser.close()
 

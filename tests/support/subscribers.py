@@ -1,6 +1,7 @@
 """Subscribers of messages, as an organiser would enter them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.db import connections
@@ -27,6 +28,17 @@ def subscribe(database: Database, *kinds: str, url: str = "", name: str = "subsc
 
 def forget_everything(database: Database) -> None:
     database.rows("TRUNCATE outbox_attempts, outbox_deliveries, outbox_messages, outbox_subscribers")
+
+
+@contextmanager
+def subscribed(database: Database, *kinds: str) -> Iterator[None]:
+    """The only subscriber reads the feed; neither it nor a message is left at the end."""
+    forget_everything(database)
+    try:
+        subscribe(database, *kinds)
+        yield
+    finally:
+        forget_everything(database)
 
 
 def read_feed(web: Api, after: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:

@@ -1,11 +1,7 @@
 """The environment: every variable is described, and a configuration that can not work does not start."""
 
 import ast
-import os
 import re
-import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,22 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.support.harness import ROOT
+from tests.support.production import last_line, python, start
 
 pytestmark = pytest.mark.slow
 
 SETTINGS = ast.parse((ROOT / "ticketservice" / "settings.py").read_text())
 # Read by code, but the system's own.
 NOT_OURS = {"PATH", "NO_COLOR"}
-
-PRODUCTION = {
-    "DATABASE_URL": "postgresql://ticketservice@127.0.0.1:1/ticketservice",
-    "REDIS_URL": "redis://127.0.0.1:1/0",
-    "DEBUG": "false",
-    "SECRET_KEY": secrets.token_urlsafe(48),
-    "JWT_SECRET": secrets.token_urlsafe(48),
-    "INTERNAL_API_TOKEN": secrets.token_urlsafe(48),
-    "ALLOWED_HOSTS": "example.org",
-}
 
 
 # --- .env.example -----------------------------------------------------------------------------------------------------
@@ -89,18 +76,6 @@ def test_the_described_defaults_are_the_real_ones() -> None:
 
 
 # --- Starting ---------------------------------------------------------------------------------------------------------
-
-
-def start(without: tuple[str, ...] = (), **changed: str) -> subprocess.CompletedProcess[str]:
-    """Starts as `web` does, with production's settings and nothing else in the environment."""
-    return python("-c", "import ticketservice.wsgi", without=without, **changed)
-
-
-def python(*arguments: str, without: tuple[str, ...] = (), **changed: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in {**PRODUCTION, **changed}.items() if name not in without}
-    environment["PATH"] = os.environ["PATH"]
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_starts_with_production_settings() -> None:
@@ -226,10 +201,6 @@ def test_the_start_says_whether_browsers_of_other_origins_can_buy() -> None:
     said = "browsers on pages of other origins can read, but not buy"
     assert said in start().stderr
     assert said not in start(CORS_ORIGINS="https://a.example").stderr
-
-
-def last_line(process: subprocess.CompletedProcess[str]) -> str:
-    return process.stderr.strip().splitlines()[-1]
 
 
 def test_the_deployment_check_passes_with_production_settings() -> None:
