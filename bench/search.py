@@ -79,6 +79,7 @@ def fill(count: int) -> None:
     given = json.loads((TESTS / "catalogue.json").read_text())
     names = ", ".join(COLUMNS)
     with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
         cursor.execute("DELETE FROM events")
         cursor.execute("DELETE FROM keyword_mappings")
         mappings = json.loads((TESTS / "mappings.json").read_text())

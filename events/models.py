@@ -138,7 +138,8 @@ class SearchTerm(models.Model):
 
     id = models.AutoField(primary_key=True)
     text = models.TextField(db_collation="C")  # folded
-    keys = models.TextField(db_collation="C")  # the keystrokes that type it
+    is_phrase = models.BooleanField()  # several words, written without spaces
+    keys = models.TextField(db_collation="C")  # the keystrokes that type it, in lower case
     initials = models.TextField(db_collation="C")  # the keys of its initial consonants
     sound = models.TextField(db_collation="C")
 
@@ -147,11 +148,22 @@ class SearchTerm(models.Model):
         constraints = [models.UniqueConstraint(fields=["text"], name="search_term_once")]
         indexes = [
             # ASCII, since pg_trgm makes no trigrams of hangul where the locale is C.
-            GinIndex(
-                fields=["keys", "initials", "sound"],
-                opclasses=["gin_trgm_ops"] * 3,
-                name="search_terms_by_trigrams",
-                fastupdate=False,
+            *(
+                GinIndex(
+                    fields=["keys", "initials", "sound"],
+                    opclasses=["gin_trgm_ops"] * 3,
+                    name=f"search_{name}_by_trigrams",
+                    condition=models.Q(is_phrase=is_phrase),
+                    fastupdate=False,
+                )
+                for name, is_phrase in (("words", False), ("phrases", True))
+            ),
+            # What is asked for is too short for a trigram: then all words are read, from this index alone.
+            models.Index(
+                fields=["keys"],
+                include=["id", "text", "initials", "sound"],
+                condition=models.Q(is_phrase=False),
+                name="search_words_by_keys",
             ),
             models.Index(fields=["sound"], name="search_terms_by_sound"),
         ]
@@ -161,7 +173,7 @@ class SearchTerm(models.Model):
 
 
 class EventSearch(models.Model):
-    """The terms of an event, by where they stand (`events.search.documents.EventTerms`).
+    """The terms of an event, by where they stand (`events.search.postings`), and in which order events are shown.
 
     Triggers in the database insert the row with its event, copy `status` and `sale_start_date`, delete it with its event,
     and count a `version` when a text of the event changes. The row is up to date when `indexed_version` is equal to that.
@@ -179,21 +191,23 @@ class EventSearch(models.Model):
     version = models.BigIntegerField(db_default=1)
     indexed_version = models.BigIntegerField(db_default=0)
     title = models.TextField(db_default="", db_collation="C")
-    names = ArrayField(models.IntegerField(), db_default=[])
-    listed = ArrayField(models.IntegerField(), db_default=[])
-    words = ArrayField(models.IntegerField(), db_default=[])
-    places = ArrayField(models.IntegerField(), db_default=[])
-    aliases = ArrayField(models.IntegerField(), db_default=[])
+    postings = ArrayField(models.IntegerField(), db_default=[])
+    standing = models.GeneratedField(
+        expression=models.Case(
+            models.When(status="on_sale", then=0), models.When(status="upcoming", then=1), default=2
+        ),
+        output_field=models.SmallIntegerField(),
+        db_persist=True,
+    )
 
     class Meta:
         db_table = "event_search"
         indexes = [
             # Without a list of pending entries, which every search would have to read through.
             GinIndex(
-                fields=["names", "listed", "words", "places", "aliases"],
-                name="event_search_by_terms",
-                fastupdate=False,
+                fields=["postings"], opclasses=["gin__int_ops"], name="event_search_by_postings", fastupdate=False
             ),
+            models.Index(fields=["standing", "sale_start_date", "event"], name="event_search_in_order"),
             models.Index(fields=["title"], name="event_search_by_title"),
             models.Index(
                 "event", condition=models.Q(version__gt=models.F("indexed_version")), name="event_search_out_of_date"

@@ -3,14 +3,14 @@
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
 import django.db.models.deletion
-from django.contrib.postgres.operations import TrigramExtension
+from django.contrib.postgres.operations import CreateExtension, TrigramExtension
 from django.db import migrations, models
 
 # Functions and tables are found by whoever writes events, whatever their search_path is.
 TRIGGERS = """
 ALTER TABLE event_search ADD CONSTRAINT event_search_of_event
     FOREIGN KEY (event_id) REFERENCES events (id) ON DELETE CASCADE;
-ALTER TABLE event_search SET (fillfactor = 80);  -- a change of the status then leaves the indexes alone
+ALTER TABLE event_search ALTER postings SET STATISTICS 300;  -- which words are in many events decides how a search is executed
 INSERT INTO event_search (event_id, status, sale_start_date) SELECT id, status, sale_start_date FROM events;
 
 CREATE FUNCTION add_event_to_search() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN
@@ -60,6 +60,7 @@ class Migration(migrations.Migration):
 
     operations = [
         TrigramExtension(),
+        CreateExtension("intarray"),
         migrations.CreateModel(
             name="KeywordChange",
             fields=[
@@ -91,33 +92,19 @@ class Migration(migrations.Migration):
                 ("indexed_version", models.BigIntegerField(db_default=0)),
                 ("title", models.TextField(db_collation="C", db_default="")),
                 (
-                    "names",
+                    "postings",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.IntegerField(), db_default=[], size=None
                     ),
                 ),
                 (
-                    "listed",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.IntegerField(), db_default=[], size=None
-                    ),
-                ),
-                (
-                    "words",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.IntegerField(), db_default=[], size=None
-                    ),
-                ),
-                (
-                    "places",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.IntegerField(), db_default=[], size=None
-                    ),
-                ),
-                (
-                    "aliases",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.IntegerField(), db_default=[], size=None
+                    "standing",
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=models.Case(
+                            models.When(status="on_sale", then=0), models.When(status="upcoming", then=1), default=2
+                        ),
+                        output_field=models.SmallIntegerField(),
                     ),
                 ),
             ],
@@ -125,10 +112,12 @@ class Migration(migrations.Migration):
                 "db_table": "event_search",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(
-                        fields=["names", "listed", "words", "places", "aliases"],
-                        name="event_search_by_terms",
+                        fields=["postings"],
+                        opclasses=["gin__int_ops"],
+                        name="event_search_by_postings",
                         fastupdate=False,
                     ),
+                    models.Index(fields=["standing", "sale_start_date", "event"], name="event_search_in_order"),
                     models.Index(fields=["title"], name="event_search_by_title"),
                     models.Index(
                         models.F("event"),
@@ -158,6 +147,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.AutoField(primary_key=True, serialize=False)),
                 ("text", models.TextField(db_collation="C")),
+                ("is_phrase", models.BooleanField()),
                 ("keys", models.TextField(db_collation="C")),
                 ("initials", models.TextField(db_collation="C")),
                 ("sound", models.TextField(db_collation="C")),
@@ -166,10 +156,24 @@ class Migration(migrations.Migration):
                 "db_table": "search_terms",
                 "indexes": [
                     django.contrib.postgres.indexes.GinIndex(
+                        condition=models.Q(("is_phrase", False)),
                         fields=["keys", "initials", "sound"],
                         opclasses=["gin_trgm_ops", "gin_trgm_ops", "gin_trgm_ops"],
-                        name="search_terms_by_trigrams",
+                        name="search_words_by_trigrams",
                         fastupdate=False,
+                    ),
+                    django.contrib.postgres.indexes.GinIndex(
+                        condition=models.Q(("is_phrase", True)),
+                        fields=["keys", "initials", "sound"],
+                        opclasses=["gin_trgm_ops", "gin_trgm_ops", "gin_trgm_ops"],
+                        name="search_phrases_by_trigrams",
+                        fastupdate=False,
+                    ),
+                    models.Index(
+                        condition=models.Q(("is_phrase", False)),
+                        fields=["keys"],
+                        include=["id", "text", "initials", "sound"],
+                        name="search_words_by_keys",
                     ),
                     models.Index(fields=["sound"], name="search_terms_by_sound"),
                 ],

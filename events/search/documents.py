@@ -1,12 +1,13 @@
 """What an event can be found by: the terms of its texts, by where they stand."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
 from events.search.folding import HANGUL, WORD, fold, joined, words_of
+from events.search.postings import Place
 
 # Where a name in a title ends: brackets, quotation marks, a colon, a dash between spaces, years.
 _SEGMENTS = re.compile(r"""[()\[\]{}<>〈〉《》「」『』":;,|/★♥×!?]|\s-\s|(?<!\w)'|'(?!\w)|(?<!\w)(?:19|20)\d\d(?!\w)""")
@@ -14,7 +15,7 @@ _LIST = re.compile(r"\s*[,、]\s*|\s+[&x×·]\s+|\s+feat\.?\s+")
 _AND_OTHERS = re.compile(r"\s+외$")
 _BESIDE = re.compile(r"\s*\(([^()]+)\)\s*$")  # 아이유 (IU)
 _SCRIPTS = re.compile("[가-힣]+|[^가-힣\\W_]+")
-_DATE, _LETTER = "date:", "letter:"  # what terms begin with that are no words
+DATE, _LETTER = " date:", " letter:"  # what terms begin with that are no words: these have no space
 MAX_TERM, MAX_TITLE = 200, 500
 MAX_WORDS = 6  # of a name that is also found when it is written without spaces
 
@@ -32,27 +33,21 @@ class Texts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventTerms:
-    """The terms of an event. `title` is the whole title as one word.
+    """The terms of an event, by where they stand. `title` is the whole title as one word.
 
-    names: whole names of its only artist. listed: of one among several, and other spellings of a name or of the title.
-    words: of title and artists, and their letters. places: of venue and address, and their letters.
-    aliases: other spellings, abbreviations, dates.
+    words: those terms that are one word. The others are phrases: several words, written without spaces.
     """
 
     title: str
-    names: frozenset[str]
-    listed: frozenset[str]
+    at: Mapping[Place, frozenset[str]]
     words: frozenset[str]
-    places: frozenset[str]
-    aliases: frozenset[str]
 
     @property
     def terms(self) -> frozenset[str]:
-        return self.names | self.listed | self.words | self.places | self.aliases
+        return frozenset().union(*self.at.values())
 
 
-_NOTHING: frozenset[str] = frozenset()
-EMPTY = EventTerms(title="", names=_NOTHING, listed=_NOTHING, words=_NOTHING, places=_NOTHING, aliases=_NOTHING)
+EMPTY = EventTerms(title="", at={}, words=frozenset())
 
 
 class Aliases:
@@ -117,24 +112,30 @@ class Aliases:
         return found
 
 
-def document(texts: Texts, aliases: Aliases) -> EventTerms:
+def document(event: Texts, aliases: Aliases) -> EventTerms:
     """The terms of an event."""
-    title, artist, venue, address = map(fold, (texts.title, texts.artist, texts.venue, texts.address))
+    texts = title, artist, venue, address = [
+        fold(text) for text in (event.title, event.artist, event.venue, event.address)
+    ]
     names, listed = _names(artist)
     whole = joined(title)
     spelt: set[str] = set()
     for name in (*names, *listed, whole, *map(joined, _segments(title))):
         spelt |= {joined(spelling) for spelling in aliases.of(name)}
     other = set[str]()
-    for key in set[str]().union(*map(aliases.within, (title, artist, venue, address))):
+    for key in set[str]().union(*map(aliases.within, texts)):
         other |= aliases.of(key)
+    abbreviated = _abbreviations((title, artist, venue, *other))
+    at = {
+        Place.WORD: terms(title) | terms(artist) | letters("".join(texts)),
+        Place.VENUE: terms(venue) | terms(address),
+        Place.ALIAS: _alias_terms(other) | abbreviated | dates(event.day),
+        Place.NAME: names,
+        Place.LISTED: listed | (spelt - names),
+    }
+    words = abbreviated.union(*map(words_of, (*texts, *other)))
     return EventTerms(
-        title=whole[:MAX_TITLE],
-        names=_storable(names),
-        listed=_storable(listed | (spelt - names)),
-        words=_storable(terms(title) | terms(artist) | letters(title + artist)),
-        places=_storable(terms(venue) | terms(address) | letters(venue + address)),
-        aliases=_storable(_alias_terms(other) | _abbreviations((title, artist, venue)) | dates(texts.day)),
+        title=whole[:MAX_TITLE], at={place: _storable(found) for place, found in at.items()}, words=_storable(words)
     )
 
 
@@ -145,7 +146,7 @@ def _storable(found: Iterable[str]) -> frozenset[str]:
 
 def is_word(term: str) -> bool:
     """Whether a term is part of a text, and not the term of a date or of a letter."""
-    return not term.startswith((_DATE, _LETTER))
+    return not term.startswith(" ")
 
 
 def letters(folded: str) -> set[str]:
@@ -163,20 +164,20 @@ def letter(character: str) -> str:
 @lru_cache(maxsize=4096)
 def dates(day: date) -> frozenset[str]:
     """The terms by which a day is found: of its year, month, day, and what people leave out of them."""
-    return frozenset(f"{_DATE}{day:{pattern}}" for pattern in ("%Y", "%Y-%m", "%Y-%m-%d", "%m", "%m-%d"))
+    return frozenset(f"{DATE}{day:{pattern}}" for pattern in ("%Y", "%Y-%m", "%Y-%m-%d", "%m", "%m-%d"))
 
 
 @lru_cache(maxsize=4096)  # venues and addresses come again
 def terms(folded: str) -> frozenset[str]:
     """The words of a text, and its names of several words as one."""
-    return frozenset(words_of(folded) | set(map(joined, _segments(folded)))) - {""}
+    return (words_of(folded) | set(map(joined, _segments(folded)))) - {""}
 
 
 def _alias_terms(spellings: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for spelling in spellings:
         found |= terms(spelling) | {joined(spelling)} | letters(spelling)
-    return found | _abbreviations(spellings)
+    return found
 
 
 @lru_cache(maxsize=4096)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from events.search.finding import Rank, Reading, find, read_query
+from events.search.postings import PLACES
 from events.search.terms import Meaning
 from kernel.db.sql import fetch_all
 
@@ -11,9 +12,9 @@ MAX_SHOWN = 50
 MAX_TERMS_SHOWN = 12
 
 _TERMS = """
-SELECT s.event_id, t.text FROM event_search s JOIN search_terms t
-    ON t.id = ANY(s.names || s.listed || s.words || s.places || s.aliases)
-WHERE s.event_id = ANY(%(ids)s::uuid[]) AND t.id = ANY(%(terms)s::integer[]) ORDER BY length(t.text), t.text
+SELECT DISTINCT s.event_id, length(t.text), t.text
+FROM event_search s CROSS JOIN unnest(s.postings) posting JOIN search_terms t ON t.id = posting / %(places)s
+WHERE s.event_id = ANY(%(ids)s::uuid[]) AND t.id = ANY(%(terms)s::integer[]) ORDER BY 1, 2, 3
 """
 
 
@@ -51,7 +52,7 @@ def explain(text: str) -> Explanation:
     meanings = _meanings(reading)
     term_ids = sorted({term for meaning in meanings for term in meaning.all})
     by: dict[UUID, list[str]] = {}
-    for row in fetch_all(_TERMS, {"ids": found.ids, "terms": term_ids}):
+    for row in fetch_all(_TERMS, {"ids": found.ids, "terms": term_ids, "places": PLACES}):
         by.setdefault(row["event_id"], []).append(row["text"])
     hits = [
         Hit(event_id, rank, by.get(event_id, [])[:MAX_TERMS_SHOWN], at == found.exact)

@@ -6,11 +6,16 @@ from enum import IntEnum
 from typing import Any
 from uuid import UUID
 
+from events.search.postings import Place, postings
 from events.search.queries import Needle, Query, read
-from events.search.terms import Meaning, ids, meanings
+from events.search.terms import Meaning, meanings
 from kernel.db.sql import fetch_planned
 
 DEPTH = 1000  # the best events of a search; nobody turns so many pages
+# Postings of an array of which PostgreSQL estimates well how many events have them. By a longer one it believes that many
+# do, and would read the events in order until it has a thousand: the whole table.
+FEW = 16
+TOGETHER = 16  # postings of one array: an index scan takes time in proportion to these times the rows that have them
 
 
 class Rank(IntEnum):
@@ -57,6 +62,14 @@ class Reading:
         return words
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition on `event_search`, and how many postings the longest array in it has."""
+
+    sql: str
+    most: int = 0
+
+
 def read_query(text: str) -> Reading:
     """Reads a search text. Two or three round trips."""
     query = read(text)
@@ -70,16 +83,19 @@ def find(reading: Reading, *, status: str = "", first: int = 0, limit: int = DEP
         return Found([], [], 0, 0)
     sql = statement(conditions, status=status)
     values |= {"first": first + 1, "last": first + limit, "status": status}
-    (row,) = fetch_planned(sql, values, by_index=True)  # comparing many terms with every event would take seconds
+    (row,) = fetch_planned(sql, values, by_index=True)
     return Found(list(row["ids"] or []), [Rank(rank) for rank in row["ranks"] or []], row["total"], row["exact"])
 
 
 # A rank that is reached only if those before it have not filled the page is not even looked up.
+# Where PostgreSQL may choose to read the events in order, a row costs it four times as much as it believes: so it is told
+# that four times as many are wanted.
 _RANK = """r{rank} AS MATERIALIZED (
-    SELECT event_id, CASE status WHEN 'on_sale' THEN 0 WHEN 'upcoming' THEN 1 ELSE 2 END AS standing, sale_start_date,
-        {rank} AS rank
-    FROM event_search WHERE ({condition}){status}{enough}
-    ORDER BY standing, sale_start_date, event_id LIMIT {depth}
+    SELECT * FROM (
+        SELECT event_id, standing, sale_start_date, {rank} AS rank FROM event_search
+        WHERE ({condition}){status}{enough}
+        ORDER BY {order}, sale_start_date, event_id LIMIT 4 * {depth}
+    ) best LIMIT {depth}
 )"""
 _PAGE = """, found AS (
     SELECT event_id, min(rank) AS rank, min(standing) AS standing, min(sale_start_date) AS sale_start_date
@@ -91,63 +107,71 @@ SELECT ids[%(first)s:%(last)s] AS ids, ranks[%(first)s:%(last)s] AS ranks, total
 """
 
 
-def statement(conditions: dict[Rank, str], *, status: str) -> str:
+def statement(conditions: dict[Rank, Condition], *, status: str) -> str:
     """The statement that ranks events by these conditions. Beside what they name it takes `first`, `last` and `status`."""
     parts: list[str] = []
-    before = ""
+    before: list[str] = []
     for rank, condition in conditions.items():
         parts.append(
             _RANK.format(
                 rank=int(rank),
-                condition=condition,
+                condition=condition.sql,
                 status=" AND status = %(status)s" if status else "",
-                enough=f" AND (SELECT count(*) FROM ({before}) b) < {DEPTH}" if before else "",
+                enough="".join(before),
+                order="standing" if condition.most <= FEW else "standing + 0",
                 depth=DEPTH,
             )
         )
-        before += f"{' UNION ' * bool(before)}SELECT event_id FROM r{int(rank)}"
+        before.append(f" AND (SELECT count(*) FROM r{int(rank)}) < {DEPTH}")
     ranks = " UNION ALL ".join(f"TABLE r{int(rank)}" for rank in conditions)
     return "WITH " + ", ".join(parts) + _PAGE.format(ranks=ranks, depth=DEPTH, mapped=int(Rank.MAPPED))
 
 
 class _Conditions:
-    """Conditions on `event_search`, each with the arrays of terms that it names."""
+    """Makes conditions, and keeps the arrays of postings that they name."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
 
-    def any_of(self, columns: Sequence[str], terms: Iterable[int]) -> str:
-        """One of the terms stands in one of the columns."""
-        if not (array := ids(terms)).strip("{}"):
-            return ""
-        name = f"t{len(self.values)}"
-        self.values[name] = array
-        return "(" + " OR ".join(f"{column} && %({name})s::integer[]" for column in columns) + ")"
+    def any_of(self, places: Sequence[Place], terms: Iterable[int]) -> Condition | None:
+        """One of the terms stands in one of the places. None if there are no terms."""
+        if not (wanted := postings(terms, places)):
+            return None
+        parts = [self._overlap(wanted[first : first + TOGETHER]) for first in range(0, len(wanted), TOGETHER)]
+        return Condition("(" + " OR ".join(parts) + ")", len(wanted))
 
-    def each_of(self, columns: Sequence[str], words: Iterable[Iterable[int]]) -> str:
-        """Of each word one of its terms stands in one of the columns."""
-        conditions = [self.any_of(columns, terms) for terms in words]
-        return " AND ".join(conditions) if conditions and all(conditions) else ""
+    def _overlap(self, wanted: list[int]) -> str:
+        name = f"p{len(self.values)}"
+        self.values[name] = "{" + ",".join(map(str, wanted)) + "}"
+        return f"postings && %({name})s::integer[]"
+
+    def each_of(self, places: Sequence[Place], words: Iterable[Iterable[int]]) -> Condition | None:
+        """Of each word one of its terms stands in one of the places. None if a word has no terms, or there is none."""
+        conditions = [self.any_of(places, terms) for terms in words]
+        known = [condition for condition in conditions if condition]
+        if not known or len(known) < len(conditions):
+            return None
+        return Condition(" AND ".join(each.sql for each in known), max(each.most for each in known))
 
 
-TEXT, TEXT_AND_PLACE = ("words",), ("words", "places")
-EVERYWHERE = (*TEXT_AND_PLACE, "aliases")
-NAMES = ("names", "listed")
+TEXT, TEXT_AND_PLACE = (Place.WORD,), (Place.WORD, Place.VENUE)
+EVERYWHERE = (*TEXT_AND_PLACE, Place.ALIAS)
+NAMES = (Place.NAME, Place.LISTED)
 
 
-def _conditions(reading: Reading) -> tuple[dict[Rank, str], dict[str, Any]]:
+def _conditions(reading: Reading) -> tuple[dict[Rank, Condition], dict[str, Any]]:
     """The conditions of the ranks that an event can have, and the values that they name."""
     made = _Conditions()
-    found: dict[Rank, list[str]] = {rank: [] for rank in Rank}
+    found: dict[Rank, list[Condition | None]] = {rank: [] for rank in Rank}
     if whole := reading.whole:
-        found[Rank.EXACT].append(made.any_of(["names"], whole.exact))
-        found[Rank.NAMED].append(made.any_of(["listed"], whole.exact))
+        found[Rank.EXACT].append(made.any_of([Place.NAME], whole.exact))
+        found[Rank.NAMED].append(made.any_of([Place.LISTED], whole.exact))
         found[Rank.PREFIX].append(made.any_of(NAMES, whole.prefix))
     if title := reading.query.title:
         made.values |= {"title": title, "title_end": title + "\U0010ffff"}
-        found[Rank.EXACT].append("title = %(title)s")
+        found[Rank.EXACT].append(Condition("title = %(title)s"))
         if len(title) > 1:
-            found[Rank.PREFIX].append("title >= %(title)s AND title < %(title_end)s")
+            found[Rank.PREFIX].append(Condition("title >= %(title)s AND title < %(title_end)s"))
     alternatives = [[whole]] if whole else []
     if (words := reading.words(reading.query.words)) != [whole]:
         alternatives.append(words)
@@ -155,11 +179,15 @@ def _conditions(reading: Reading) -> tuple[dict[Rank, str], dict[str, Any]]:
         _add_words(found, made, alternative)
     if name := reading.query.name:
         found[Rank.PARTIAL].append(made.each_of(NAMES, [word.exact for word in reading.words([name])]))
-    conditions = {rank: " OR ".join(f"({each})" for each in found[rank] if each) for rank in Rank}
-    return {rank: each for rank, each in conditions.items() if each}, made.values
+    known = {rank: [each for each in found[rank] if each] for rank in Rank}
+    return {rank: _either(each) for rank, each in known.items() if each}, made.values
 
 
-def _add_words(found: dict[Rank, list[str]], made: _Conditions, words: list[Meaning]) -> None:
+def _either(conditions: Sequence[Condition]) -> Condition:
+    return Condition(" OR ".join(f"({each.sql})" for each in conditions), max(each.most for each in conditions))
+
+
+def _add_words(found: dict[Rank, list[Condition | None]], made: _Conditions, words: list[Meaning]) -> None:
     exact = [word.exact for word in words]
     direct = [word.direct for word in words]
     found[Rank.WORD].append(made.each_of(TEXT, exact))

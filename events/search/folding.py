@@ -59,11 +59,12 @@ def joined(text: str) -> str:
     return "".join(WORD.findall(text))
 
 
-def words_of(folded: str) -> set[str]:
+@lru_cache(maxsize=4096)  # venues and addresses come again
+def words_of(folded: str) -> frozenset[str]:
     """Each word of a folded text as it stands (`g-dragon`), without punctuation (`gdragon`), and its parts (`dragon`)."""
     found: set[str] = set()
     for token in folded.split():
         parts = WORD.findall(token)
         found.update((token, "".join(parts)), parts)
     found.discard("")
-    return found
+    return frozenset(found)

@@ -12,13 +12,13 @@ from django.conf import settings
 from events.search.documents import EMPTY, Aliases, EventTerms, Texts, document, is_word
 from events.search.folding import fold, joined
 from events.search.keyboard import initials, keystrokes
+from events.search.postings import Place, postings
 from events.search.sounds import sounds
 from kernel.db.sql import fetch_all
 
 logger = logging.getLogger(__name__)
 
 BATCH = 200  # events in one statement
-COLUMNS = ("names", "listed", "words", "places", "aliases")
 
 _OUT_OF_DATE = """
 SELECT s.event_id, s.version, e.title, coalesce(e.artist_name, '') AS artist, e.venue,
@@ -27,43 +27,39 @@ FROM event_search s JOIN events e ON e.id = s.event_id
 WHERE {which}
 LIMIT %(limit)s
 """
-_KNOWN = "SELECT id, text FROM search_terms WHERE text = ANY(%(texts)s::text[])"
-_VOCABULARY = "SELECT id, text FROM search_terms"
+_KNOWN = "SELECT id, text, is_phrase FROM search_terms WHERE text = ANY(%(texts)s::text[])"
+_VOCABULARY = "SELECT id, text, is_phrase FROM search_terms"
 _ADD_TERMS = """
-INSERT INTO search_terms (text, keys, initials, sound)
-SELECT * FROM unnest(%(texts)s::text[], %(keys)s::text[], %(initials)s::text[], %(sounds)s::text[])
-ON CONFLICT DO NOTHING RETURNING id, text
+INSERT INTO search_terms (text, is_phrase, keys, initials, sound)
+SELECT * FROM unnest(
+    %(texts)s::text[], %(are_phrases)s::boolean[], %(keys)s::text[], %(initials)s::text[], %(sounds)s::text[]
+)
+ON CONFLICT DO NOTHING RETURNING id, text, is_phrase
 """
+_ARE_WORDS = "UPDATE search_terms SET is_phrase = false WHERE text = ANY(%(texts)s::text[]) AND is_phrase"
 # A row that somebody is changing is left out: it is still out of date, and its turn comes again. So is one that already is
 # what it should be.
 _WRITE = """
 WITH made AS (
-    SELECT * FROM unnest(%(event_id)s::uuid[], %(version)s::bigint[], %(title)s::text[], %(names)s::text[],
-        %(listed)s::text[], %(words)s::text[], %(places)s::text[], %(aliases)s::text[])
-        AS made (event_id, version, title, names, listed, words, places, aliases)
+    SELECT * FROM unnest(%(event_id)s::uuid[], %(version)s::bigint[], %(title)s::text[], %(postings)s::text[])
+        AS made (event_id, version, title, postings)
 ), locked AS (
     SELECT s.event_id FROM event_search s JOIN made USING (event_id, version)
-    WHERE (s.indexed_version, s.title, s.names, s.listed, s.words, s.places, s.aliases) IS DISTINCT FROM (
-        made.version, made.title, made.names::integer[], made.listed::integer[], made.words::integer[],
-        made.places::integer[], made.aliases::integer[])
+    WHERE (s.indexed_version, s.title, s.postings) IS DISTINCT FROM (made.version, made.title, made.postings::integer[])
     ORDER BY s.event_id FOR NO KEY UPDATE OF s SKIP LOCKED
 )
-UPDATE event_search s SET indexed_version = made.version, title = made.title, names = made.names::integer[],
-    listed = made.listed::integer[], words = made.words::integer[], places = made.places::integer[],
-    aliases = made.aliases::integer[]
+UPDATE event_search s SET indexed_version = made.version, title = made.title, postings = made.postings::integer[]
 FROM made JOIN locked USING (event_id) WHERE s.event_id = made.event_id
 RETURNING s.event_id
 """
 _CHANGED_KEYWORDS = "SELECT id, korean, english FROM search_keyword_changes"
 # Every event that might contain the name. Those that do not are made again in vain.
-_OUTDATE_CONTAINING = """
-UPDATE event_search SET version = version + 1 WHERE event_id IN (
-    SELECT s.event_id FROM event_search s, (
-        SELECT coalesce(array_agg(id), '{}') AS ids FROM search_terms
-        WHERE keys LIKE ANY(%(patterns)s::text[]) OR text = ANY(%(texts)s::text[])
-    ) t WHERE s.words && t.ids OR s.places && t.ids OR s.aliases && t.ids
-)
-"""  # fmt: skip
+_CONTAINING = """
+SELECT id FROM search_terms WHERE NOT is_phrase AND keys LIKE ANY(%(patterns)s::text[])
+UNION SELECT id FROM search_terms WHERE text = ANY(%(texts)s::text[])
+"""
+# Every event that might contain the name. Those that do not are made again in vain.
+_OUTDATE = "UPDATE event_search SET version = version + 1 WHERE postings && %(postings)s::integer[]"
 
 
 class Indexer:
@@ -73,10 +69,11 @@ class Indexer:
         pairs = fetch_all("SELECT korean, english FROM keyword_mappings", {})
         self._aliases = Aliases((pair["korean"], pair["english"]) for pair in pairs)
         self._ids: dict[str, int] = {}
+        self._phrases: set[str] = set()
 
     def learn_vocabulary(self) -> None:
         """Read the ids of all terms at once, before most of them are needed."""
-        self._ids = _by_text(fetch_all(_VOCABULARY, {}))
+        self._learn(fetch_all(_VOCABULARY, {}))
 
     def index_batch(self, *, limit: int = BATCH, only: Sequence[UUID] | None = None, every: bool = False) -> int:
         """Index at most `limit` events (of `only`) that are out of date, or `every`. Returns how many there were."""
@@ -86,7 +83,7 @@ class Indexer:
         rows = fetch_all(sql, {"limit": limit, "only": list(only or [])})
         if rows:
             made = [self._document(row) for row in rows]
-            self._find_or_add(set[str]().union(*(each.terms for each in made)))
+            self._find_or_add(set().union(*(each.terms for each in made)), set().union(*(each.words for each in made)))
             fetch_all(_WRITE, self._columns(rows, made))
         return len(rows)
 
@@ -102,31 +99,40 @@ class Indexer:
             "event_id": [row["event_id"] for row in rows],
             "version": [row["version"] for row in rows],
             "title": [each.title for each in made],
-            **{name: [self._array(getattr(each, name)) for each in made] for name in COLUMNS},
+            "postings": [self._array(each) for each in made],
         }
 
-    def _array(self, terms: Iterable[str]) -> str:
-        found = sorted(self._ids[term] for term in terms)  # equal arrays leave the indexes alone
-        return "{" + ",".join(map(str, found)) + "}"
+    def _array(self, made: EventTerms) -> str:
+        """Sorted, since equal arrays leave the index alone."""
+        found = {
+            number for place, terms in made.at.items() for number in postings((self._ids[t] for t in terms), [place])
+        }
+        return "{" + ",".join(map(str, sorted(found))) + "}"
 
-    def _find_or_add(self, texts: set[str]) -> None:
-        if missing := texts - self._ids.keys():
-            self._ids |= _by_text(fetch_all(_KNOWN, {"texts": list(missing)}))
+    def _find_or_add(self, terms: set[str], words: set[str]) -> None:
+        if missing := terms - self._ids.keys():
+            self._learn(fetch_all(_KNOWN, {"texts": list(missing)}))
         if new := sorted(missing - self._ids.keys()):  # sorted: two that add the same terms must not deadlock
-            words = [text if is_word(text) else "" for text in new]
+            compared = [text if is_word(text) else "" for text in new]
             columns = {
                 "texts": new,
-                "keys": [keystrokes(word) for word in words],
-                "initials": [initials(word) for word in words],
-                "sounds": sounds([joined(word) for word in words]),
+                "are_phrases": [text not in words for text in new],
+                "keys": [keystrokes(text).lower() for text in compared],
+                "initials": [initials(text) for text in compared],
+                "sounds": sounds([joined(text) for text in compared]),
             }
-            self._ids |= _by_text(fetch_all(_ADD_TERMS, columns))
+            self._learn(fetch_all(_ADD_TERMS, columns))
             if others := [text for text in new if text not in self._ids]:  # that somebody else has just added
-                self._ids |= _by_text(fetch_all(_KNOWN, {"texts": others}))
+                self._learn(fetch_all(_KNOWN, {"texts": others}))
+        if are_words := words & self._phrases:
+            fetch_all(_ARE_WORDS, {"texts": sorted(are_words)})
+            self._phrases -= are_words
 
-
-def _by_text(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
-    return {row["text"]: row["id"] for row in rows}
+    def _learn(self, rows: Iterable[dict[str, Any]]) -> None:
+        for row in rows:
+            self._ids[row["text"]] = row["id"]
+            if row["is_phrase"]:
+                self._phrases.add(row["text"])
 
 
 def _texts(row: dict[str, Any]) -> Texts:
@@ -159,14 +165,11 @@ def apply_keyword_changes() -> None:
     names = {joined(fold(change[column])) for change in changes for column in ("korean", "english")}
     spellings = set[str]().union(*(aliases.of(name) for name in names))
     words = [max(spelling.split(), key=len) for spelling in spellings]
-    longest = {joined(word) for word in words}
-    fetch_all(
-        _OUTDATE_CONTAINING,
-        {
-            "patterns": [f"%{keystrokes(word)}%" for word in longest if len(keystrokes(word)) > 3],
-            "texts": [*longest, *map(joined, spellings)],
-        },
-    )
+    keys = {keystrokes(joined(word)).lower() for word in words}
+    texts = [joined(text) for text in (*words, *spellings)]
+    terms = fetch_all(_CONTAINING, {"patterns": [f"%{each}%" for each in keys if len(each) > 3], "texts": texts})
+    everywhere = postings([term["id"] for term in terms], [Place.WORD, Place.VENUE, Place.ALIAS])
+    fetch_all(_OUTDATE, {"postings": everywhere})
     fetch_all("DELETE FROM search_keyword_changes WHERE id = ANY(%(ids)s)", {"ids": [c["id"] for c in changes]})
 
 

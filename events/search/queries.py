@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from events.search.documents import DATE
 from events.search.folding import HANGUL, WORD, fold, joined
 from events.search.keyboard import INITIALS, LETTERS, keystrokes
 from events.search.sounds import sound
@@ -36,6 +37,7 @@ class Needle:
     text: str
     is_literal: bool = False  # its punctuation counts
     term: str = ""  # a term that it also stands for: of a date
+    is_phrase: bool = False  # several words, of which each is compared by itself, too
 
     @cached_property
     def keys(self) -> str:
@@ -90,7 +92,7 @@ def read(text: str) -> Query:
         words = [word for word in words if joined(word.text) or LITERALS.search(word.text)]
     whole = None
     if title and not dates and (whole_text := joined("".join(kept))):
-        whole = Needle(whole_text)
+        whole = Needle(whole_text, is_phrase=len(kept) > 1)
     specific = [word.text for word in words if word.text not in GENRES and not word.is_literal]
     name = Needle("".join(specific)) if 0 < len(specific) < len(words) and whole else None
     return Query(whole, tuple(dict.fromkeys(words)), title, name)
@@ -107,7 +109,7 @@ def _needle(token: str) -> Needle:
     if LITERALS.search(token) or not letters:
         return Needle(token, is_literal=True)
     if year := _YEAR.fullmatch(token):
-        return Needle(year[1], term=f"date:{year[1]}")
+        return Needle(year[1], term=DATE + year[1])
     return Needle(token, is_literal=True) if _is_mostly_punctuation(token, letters) else Needle(letters)
 
 
@@ -119,7 +121,7 @@ def _is_mostly_punctuation(token: str, letters: str) -> bool:
 def _date(found: re.Match[str]) -> Needle:
     year, month, day = found["year"], int(found["month"]), found["day"]
     parts = [year] * bool(year) + [f"{month:02}"] + ([f"{int(day):02}"] if day else [])
-    return Needle(found[0].strip(), term="date:" + "-".join(parts))
+    return Needle(found[0].strip(), term=DATE + "-".join(parts))
 
 
 def splits(needle: Needle) -> set[str]:

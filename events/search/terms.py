@@ -1,16 +1,18 @@
 """Which terms of the index a word of a search means, and how well each of them fits."""
 
 import re
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from events.search.documents import is_word, letter
+from events.search.keyboard import keystrokes
 from events.search.queries import PARTICLES, Needle, divide, splits
 from kernel.db.sql import fetch_planned
 
-MAX_TERMS = 400  # that a word may mean; the shortest
+MAX_TERMS, MAX_PHRASES = 200, 60  # that a word may mean; the shortest
+MIN_PHRASE = 9  # keys of what is looked for anywhere in a phrase, not only where it begins
 MAX_SIMILAR = 40
 MIN_SOUND = 3  # letters of a word that is looked for by its sound
 MAX_DIVIDED = 40
@@ -40,11 +42,23 @@ class Meaning:
 
     @cached_property
     def direct(self) -> list[int]:
+        if len(self.needle.text) == 1 and self.inside:  # the character's own term
+            return [*self.exact, *self.inside]
         return [*self.exact, *self.prefix, *self.inside]
 
     @cached_property
     def all(self) -> list[int]:
         return [*self.direct, *self.similar]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A query of the vocabulary for a word. `{at}` in it, and in the `condition` in it, numbers its `values`."""
+
+    needle: Needle
+    query: str
+    values: dict[str, Any]
+    condition: str = ""
 
 
 def meanings(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
@@ -60,52 +74,68 @@ def meanings(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
 # --- Terms that contain the word -----------------------------------------------------------------------------------
 
 _COLUMNS = "SELECT {at} AS at, id, text, keys, initials, sound FROM search_terms"
-# `text` first: what is written so before what is only typed so.
-_CONTAINING = (
-    "WHERE ({condition}) OR text = ANY(%(exact{at})s::text[]) OR (sound = %(sound{at})s AND sound <> '')"
-    " ORDER BY text <> ALL(%(exact{at})s::text[]), length(text), id LIMIT %(most)s"
-)
+_EXACT = "WHERE text = ANY(%(exact{at})s::text[])"
+_SOUNDING_SO = "WHERE sound = %(sound{at})s ORDER BY is_phrase, length(text), id LIMIT %(most)s"
+_WORDS = "WHERE NOT is_phrase AND {condition} ORDER BY length(text), id LIMIT %(most)s"
+# A phrase that contains a word: so does one of its words, unless what is asked for is several words itself.
+_PHRASES = "WHERE is_phrase AND {condition} ORDER BY length(text), id LIMIT %(most_phrases)s"
+
+_TYPED_SO = "keys LIKE %(keys{at})s"
+_BEGINNING_SO = "text >= %(text{at})s AND text < %(end{at})s"
+_INITIALS = "initials LIKE %(keys{at})s"
+_INITIAL = "initials = %(key{at})s"
 
 
 def _contained(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
     """The terms that contain each word, by how. One round trip."""
     found = {needle: Meaning(needle) for needle in needles}
-    for at, term in _fetch([_CONTAINING] * len(needles), [_containing(needle) for needle in needles]):
-        _sort_in(found[needles[at]], term)
+    lookups = [lookup for needle in needles for lookup in _containing(needle)]
+    for needle, term in _fetch(lookups):
+        _sort_in(found[needle], term)
     return found
 
 
-def _containing(needle: Needle) -> dict[str, Any]:
-    keys = needle.keys
-    pattern = f"%{_escaped(keys)}%"
-    condition = "keys ILIKE %(keys{at})s"
-    exact = [needle.text, *filter(None, [needle.term])]
-    if len(needle.text) == 1:
-        exact.append(letter(needle.text))
-        if len(keys) < 3:  # no trigram: the index of texts finds how words begin, and the letter is in all the others
-            condition, pattern = "text LIKE %(keys{at})s", _escaped(needle.text) + "%"
+def _containing(needle: Needle) -> Iterator[Lookup]:
+    exact = [needle.text, *filter(None, [needle.term]), *([letter(needle.text)] if len(needle.text) == 1 else [])]
+    yield Lookup(needle, _EXACT, {"exact": exact})
+    sound = needle.sound
+    if len(needle.text) > 1 and len(sound) > 1 and VOWELS.search(sound):
+        yield Lookup(needle, _SOUNDING_SO, {"sound": sound})
     if needle.is_initials:
-        condition = "initials LIKE %(keys{at})s" if len(keys) > 1 else "initials = %(initial{at})s"
-    sound = needle.sound if len(needle.text) > 1 and len(needle.sound) > 1 and VOWELS.search(needle.sound) else ""
-    return {"condition": condition, "keys": pattern, "initial": keys, "exact": exact, "sound": sound}
+        condition = _INITIALS if len(needle.keys) > 1 else _INITIAL
+        values = {"keys": _anywhere(needle.keys), "key": needle.keys}
+        yield Lookup(needle, _WORDS, values, condition)
+        if len(needle.keys) > 2:
+            yield Lookup(needle, _PHRASES, values, condition)
+        return
+    keys = needle.keys.lower()
+    typed = {"keys": _anywhere(keys)}
+    beginning = {"text": needle.text, "end": needle.text + "\U0010ffff"}
+    # A character is a term itself, in every text that has it.
+    is_short = len(needle.text) == 1 and len(keys) < 3
+    yield Lookup(needle, _WORDS, beginning if is_short else typed, _BEGINNING_SO if is_short else _TYPED_SO)
+    is_long = len(keys) >= MIN_PHRASE
+    yield Lookup(needle, _PHRASES, typed if is_long else beginning, _TYPED_SO if is_long else _BEGINNING_SO)
 
 
-def _escaped(text: str) -> str:
-    """For LIKE."""
-    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+def _anywhere(text: str) -> str:
+    """A pattern of LIKE."""
+    escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"
 
 
-def _fetch(queries: Sequence[str], values: Sequence[dict[str, Any]]) -> list[tuple[int, Term]]:
-    """The terms that each of the conditions finds, with the number of the condition. One round trip."""
-    if not queries:
-        return []
-    parts, parameters = [], {"most": MAX_TERMS, "similar": MAX_SIMILAR}
-    for at, (query, value) in enumerate(zip(queries, values, strict=True)):
-        condition = value.get("condition", "")
-        parts.append(f"({_COLUMNS} {query.replace('{condition}', condition)})".replace("{at}", str(at)))
-        parameters |= {f"{name}{at}": each for name, each in value.items() if name != "condition"}
-    rows = fetch_planned(" UNION ALL ".join(parts), parameters)
-    return [(row["at"], Term(row["id"], row["text"], row["keys"], row["initials"], row["sound"])) for row in rows]
+def _fetch(lookups: Sequence[Lookup]) -> Iterator[tuple[Needle, Term]]:
+    """The terms that each of them finds. One round trip."""
+    if not lookups:
+        return
+    parts = []
+    parameters = {"most": MAX_TERMS, "most_phrases": MAX_PHRASES, "similar": MAX_SIMILAR}
+    for at, lookup in enumerate(lookups):
+        query = lookup.query.replace("{condition}", lookup.condition)
+        parts.append(f"({_COLUMNS} {query})".replace("{at}", str(at)))
+        parameters |= {f"{name}{at}": value for name, value in lookup.values.items()}
+    for row in fetch_planned(" UNION ALL ".join(parts), parameters):
+        yield lookups[row["at"]].needle, Term(row["id"], row["text"], row["keys"], row["initials"], row["sound"])
 
 
 def _sort_in(meaning: Meaning, term: Term) -> None:
@@ -129,51 +159,55 @@ def _is_typed(needle: Needle, term: Term) -> bool:
     if needle.is_initials:
         return True
     unfinished = needle.has_letters or (ord(needle.text[-1]) - 0xAC00) % 28 > 0
-    return needle.is_hangul and unfinished and needle.keys in term.keys
+    return needle.is_hangul and unfinished and needle.keys in keystrokes(term.text)
 
 
 # --- Terms that resemble the word ----------------------------------------------------------------------------------
 
+# Each for words and for phrases: these have an index of their own.
+_OF = ("NOT is_phrase", "is_phrase")
 _RESEMBLING = (
-    "WHERE (keys %% %(keys{at})s AND length(keys) BETWEEN length(%(keys{at})s) - 2 AND length(%(keys{at})s) + 2)"
+    "WHERE {condition} AND keys %% %(keys{at})s"
+    " AND length(keys) BETWEEN length(%(keys{at})s) - 2 AND length(%(keys{at})s) + 2"
     " ORDER BY similarity(keys, %(keys{at})s) DESC LIMIT %(similar)s"
 )
-_TYPED = "WHERE keys ILIKE %(keys{at})s ORDER BY length(text), id LIMIT %(similar)s"
-_SOUNDING = "WHERE sound LIKE %(sound{at})s AND sound <> '' ORDER BY length(sound), id LIMIT %(similar)s"
-_RHYMING = "WHERE sound %% %(sound{at})s ORDER BY similarity(sound, %(sound{at})s) DESC LIMIT %(similar)s"
+_TYPED = "WHERE {condition} AND keys LIKE %(keys{at})s ORDER BY length(text), id LIMIT %(similar)s"
+_SOUNDING = "WHERE {condition} AND sound LIKE %(sound{at})s ORDER BY length(sound), id LIMIT %(similar)s"
+_RHYMING = (
+    "WHERE {condition} AND sound %% %(sound{at})s ORDER BY similarity(sound, %(sound{at})s) DESC LIMIT %(similar)s"
+)
 _ABBREVIATED = "WHERE text LIKE %(syllables{at})s AND length(text) <= 12 ORDER BY length(text), id LIMIT %(similar)s"
 _PARTS = "WHERE text = ANY(%(splits{at})s::text[])"
 
 
 def _add_similar(found: dict[Needle, Meaning], unknown: list[Needle]) -> None:
-    queries, values, needles = [], [], []
-    for needle in unknown:
-        if needle.is_initials:
-            queries.append(_TYPED)
-            values.append({"keys": f"%{needle.keys}%"})
-            needles.append(needle)
-            continue
-        if len(needle.keys) >= 4:
-            queries.append(_RESEMBLING)
-            values.append({"keys": needle.keys})
-            needles.append(needle)
-        if len(needle.sound) >= MIN_SOUND + 1:
-            pattern = f"%{needle.sound}%" if len(needle.sound) > MIN_SOUND + 1 else f"{needle.sound}%"
-            queries += [_SOUNDING, _RHYMING]
-            values += [{"sound": pattern}, {"sound": needle.sound}]
-            needles += [needle, needle]
-    for at, term in _fetch(queries, values):
-        needle = needles[at]
+    lookups = [lookup for needle in unknown for lookup in _resembling(needle)]
+    for needle, term in _fetch(lookups):
         on_other_keyboard = needle.is_initials  # ㅂㅈㄷㄱ
         if on_other_keyboard or _is_mistyped(needle, term) or _sounds_alike(needle, term):
             found[needle].similar[term.id] = term
+
+
+def _resembling(needle: Needle) -> Iterator[Lookup]:
+    keys, sound = needle.keys.lower(), needle.sound
+    is_compared_with_phrases = len(keys) >= MIN_PHRASE and not needle.is_phrase
+    for of in _OF if is_compared_with_phrases else _OF[:1]:
+        if needle.is_initials:
+            yield Lookup(needle, _TYPED, {"keys": _anywhere(keys)}, of)
+            continue
+        if len(keys) >= 4:
+            yield Lookup(needle, _RESEMBLING, {"keys": keys}, of)
+        if len(sound) > MIN_SOUND:
+            pattern = f"%{sound}%" if len(sound) > MIN_SOUND + 1 else f"{sound}%"
+            yield Lookup(needle, _SOUNDING, {"sound": pattern}, of)
+            yield Lookup(needle, _RHYMING, {"sound": sound}, of)
 
 
 def _is_mistyped(needle: Needle, term: Term) -> bool:
     """One key wrong, left out, too many or out of order in a word of five to nine keys; two in a longer one."""
     length = max(len(needle.keys), len(term.keys))
     allowed = 0 if length < (6 if needle.is_hangul else 5) else 1 if length < 10 else 2
-    return _differ_by(needle.keys.lower(), term.keys.lower(), at_most=allowed)
+    return _differ_by(needle.keys.lower(), term.keys, at_most=allowed)
 
 
 def _sounds_alike(needle: Needle, term: Term) -> bool:
@@ -199,11 +233,11 @@ def _differ_by(one: str, other: str, *, at_most: int) -> bool:
 def _add_parts(found: dict[Needle, Meaning], unknown: list[Needle]) -> None:
     """A word that no term contains, but that is made of terms: each of these is a word of its own."""
     long = [needle for needle in unknown if 3 <= len(needle.text) <= MAX_DIVIDED]
-    known: dict[int, dict[str, Term]] = {}
-    for at, term in _fetch([_PARTS] * len(long), [{"splits": sorted(splits(needle))} for needle in long]):
-        known.setdefault(at, {})[term.text] = term
+    known: dict[Needle, set[str]] = {}
+    for needle, term in _fetch([Lookup(needle, _PARTS, {"splits": sorted(splits(needle))}) for needle in long]):
+        known.setdefault(needle, set()).add(term.text)
     parts = {
-        long[at]: divide(long[at].text, terms) or _without_particle(long[at].text, terms) for at, terms in known.items()
+        needle: divide(needle.text, texts) or _without_particle(needle.text, texts) for needle, texts in known.items()
     }
     needles = list(dict.fromkeys(Needle(part) for of in parts.values() for part in of))
     if needles:
@@ -221,11 +255,7 @@ def _without_particle(text: str, known: Container[str]) -> tuple[str, ...]:
 def _add_abbreviated(found: dict[Needle, Meaning], unknown: list[Needle]) -> None:
     """Names that begin with its first syllable and have the others in this order: `올공` for 올림픽공원."""
     short = [needle for needle in unknown if ABBREVIATION.fullmatch(needle.text)]
-    patterns = [{"syllables": "%".join(needle.text) + "%"} for needle in short]
-    for at, term in _fetch([_ABBREVIATED] * len(short), patterns):
-        found[short[at]].similar[term.id] = term
-
-
-def ids(terms: Iterable[int]) -> str:
-    """As an array in PostgreSQL."""
-    return "{" + ",".join(map(str, terms)) + "}"
+    for needle, term in _fetch(
+        [Lookup(needle, _ABBREVIATED, {"syllables": "%".join(needle.text) + "%"}) for needle in short]
+    ):
+        found[needle].similar[term.id] = term

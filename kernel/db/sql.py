@@ -88,20 +88,21 @@ def fetch_planned(sql: str, parameters: Mapping[str, Any], *, by_index: bool = F
     database.ensure_connection()
     started = time.perf_counter()
     with database.wrap_database_errors, psycopg.ClientCursor(database.connection, row_factory=dict_row) as cursor:
-        if by_index:
-            cursor.execute(f"{_BY_INDEX}{sql}{_AS_EVER}", parameters)
-            for _ in range(_BY_INDEX.count(";")):
-                cursor.nextset()
-        else:
-            cursor.execute(sql, parameters)
+        chosen = _BY_INDEX if by_index else _PLANNED
+        before = "".join(f"SET LOCAL {name} = {value}; " for name, value in chosen.items())
+        after = "".join(f"; SET LOCAL {name} TO DEFAULT" for name in chosen)
+        cursor.execute(f"{before}{sql}{after}", parameters)
+        for _ in chosen:
+            cursor.nextset()
         rows = cursor.fetchall()
     _duration().observe(time.perf_counter() - started)
     return rows
 
 
-# A row costs a thousand times what PostgreSQL assumes. Costs are then no longer what decides whether compiling pays off.
-_BY_INDEX = "SET LOCAL cpu_tuple_cost = 10; SET LOCAL random_page_cost = 1; SET LOCAL jit = off; "
-_AS_EVER = "; SET LOCAL cpu_tuple_cost TO DEFAULT; SET LOCAL random_page_cost TO DEFAULT; SET LOCAL jit TO DEFAULT"
+# Starting other processes, or compiling, takes longer than the statements of a request.
+_PLANNED = {"max_parallel_workers_per_gather": "0", "jit": "off"}
+# A row costs a thousand times what PostgreSQL assumes.
+_BY_INDEX = _PLANNED | {"cpu_tuple_cost": "10", "random_page_cost": "1"}
 _LABELS = ("default", "postgresql")  # of django-prometheus: alias and vendor
 
 

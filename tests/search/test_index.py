@@ -130,7 +130,10 @@ def test_a_character_is_found_though_more_words_have_it_than_are_looked_at(
     web: Api, world: Database, character: str
 ) -> None:
     texts = [text for i in range(500) for text in (f"{character}q{i}", f"q{i}{character}")]
-    added = "INSERT INTO search_terms (text, keys, initials, sound) SELECT t, t, '', '' FROM unnest(%s::text[]) t"
+    added = (
+        "INSERT INTO search_terms (text, is_phrase, keys, initials, sound)"
+        " SELECT t, false, t, '', '' FROM unnest(%s::text[]) t"
+    )
     world.rows(added, texts)
     having = (
         "SELECT id::text FROM events WHERE strpos(lower(concat_ws(' ', title, artist_name, venue, address)), %s) > 0"
@@ -197,5 +200,5 @@ def test_every_statement_of_a_search_uses_an_index(
         for plan in plans:
             assert "Seq Scan on event_search" not in plan, (text, plan)
             assert "Seq Scan on search_terms" not in plan, (text, plan)
-        assert any("search_terms_by_trigrams" in plan for plan in plans), text
-        assert any("event_search_by_terms" in plan for plan in plans), text
+        assert any("search_words_by_trigrams" in plan for plan in plans), text
+        assert any("event_search_by_postings" in plan for plan in plans), text
