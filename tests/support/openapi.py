@@ -131,8 +131,10 @@ class Asker:
     faults: list[str] = field(default_factory=list)
     seen: set[Said] = field(default_factory=set)
 
-    def ask(self, api: Api, operation_id: str, *ids: str, query: str = "", **options: Any) -> Answer:
+    def ask(self, api: Api, operation_id: str, *ids: str, query: str | None = None, **options: Any) -> Answer:
         """As whom the operation is for, unless `who` says otherwise. What is refused is asked as RFC 9457, too."""
+        if query is None:  # nothing is looked up for nothing
+            query = "?q=iu" if operation_id == "suggestEvents" else ""
         operation = self.described.operations[operation_id]
         filled = iter(ids)
         path = re.sub(r"{\w+}", lambda _: next(filled), operation.path) + query
