@@ -211,6 +211,7 @@ def keep(count: int = 5000) -> str:
     from events.search.index import BATCH, Indexer
 
     with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
         cursor.execute(
             "UPDATE events SET venue = venue || ' 별관' WHERE id IN (SELECT id FROM events LIMIT %s)", [count]
         )

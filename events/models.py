@@ -207,7 +207,6 @@ class EventSearch(models.Model):
             GinIndex(
                 fields=["postings"], opclasses=["gin__int_ops"], name="event_search_by_postings", fastupdate=False
             ),
-            models.Index(fields=["standing", "sale_start_date", "event"], name="event_search_in_order"),
             models.Index(fields=["title"], name="event_search_by_title"),
             models.Index(
                 "event", condition=models.Q(version__gt=models.F("indexed_version")), name="event_search_out_of_date"

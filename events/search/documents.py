@@ -1,13 +1,16 @@
 """What an event can be found by: the terms of its texts, by where they stand."""
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
 from events.search.folding import HANGUL, WORD, fold, joined, words_of
 from events.search.postings import Place
+
+logger = logging.getLogger(__name__)
 
 # Where a name in a title ends: brackets, quotation marks, a colon, a dash between spaces, years.
 _SEGMENTS = re.compile(r"""[()\[\]{}<>〈〉《》「」『』":;,|/★♥×!?]|\s-\s|(?<!\w)'|'(?!\w)|(?<!\w)(?:19|20)\d\d(?!\w)""")
@@ -39,12 +42,8 @@ class EventTerms:
     """
 
     title: str
-    at: Mapping[Place, frozenset[str]]
-    words: frozenset[str]
-
-    @property
-    def terms(self) -> frozenset[str]:
-        return frozenset().union(*self.at.values())
+    at: Mapping[Place, Set[str]]
+    words: Set[str]
 
 
 EMPTY = EventTerms(title="", at={}, words=frozenset())
@@ -95,8 +94,10 @@ class Aliases:
         parts = [part for token in tokens for part in token]
         runs = [run for part in parts for run in _SCRIPTS.findall(part)]
         found = set()
-        for words in (parts, ["".join(token) for token in tokens], runs):
+        for words in {tuple(parts), tuple("".join(token) for token in tokens), tuple(runs)}:
             for first in range(len(words)):
+                if "".join(words[first : first + 2])[:2] not in self._beginnings and words[first] not in self._leader:
+                    continue
                 key = ""
                 for word in words[first : first + MAX_WORDS]:
                     key += word
@@ -112,6 +113,19 @@ class Aliases:
         return found
 
 
+def documents(events: Iterable[Texts], aliases: Aliases) -> list[EventTerms]:
+    """The terms of each event. One text that cannot be read must not keep the others out of the index: it has none."""
+    return [_document_or_empty(event, aliases) for event in events]
+
+
+def _document_or_empty(event: Texts, aliases: Aliases) -> EventTerms:
+    try:
+        return document(event, aliases)
+    except Exception:
+        logger.exception("an event has no terms: %s", event)
+        return EMPTY
+
+
 def document(event: Texts, aliases: Aliases) -> EventTerms:
     """The terms of an event."""
     texts = title, artist, venue, address = [
@@ -125,11 +139,11 @@ def document(event: Texts, aliases: Aliases) -> EventTerms:
     other = set[str]()
     for key in set[str]().union(*map(aliases.within, texts)):
         other |= aliases.of(key)
-    abbreviated = _abbreviations((title, artist, venue, *other))
+    abbreviated = frozenset[str]().union(*map(_abbreviations, (title, artist, venue, *other)))
     at = {
         Place.WORD: terms(title) | terms(artist) | letters("".join(texts)),
         Place.VENUE: terms(venue) | terms(address),
-        Place.ALIAS: _alias_terms(other) | abbreviated | dates(event.day),
+        Place.ALIAS: abbreviated.union(dates(event.day), *map(_alias_terms, other)),
         Place.NAME: names,
         Place.LISTED: listed | (spelt - names),
     }
@@ -139,9 +153,11 @@ def document(event: Texts, aliases: Aliases) -> EventTerms:
     )
 
 
-def _storable(found: Iterable[str]) -> frozenset[str]:
+def _storable(found: Set[str]) -> Set[str]:
     """Without terms that are too long for an index of PostgreSQL. One letter can become eighteen when it is folded."""
-    return frozenset([term for term in found if len(term) <= MAX_TERM])
+    if max(map(len, found), default=0) <= MAX_TERM:
+        return found
+    return {term for term in found if len(term) <= MAX_TERM}
 
 
 def is_word(term: str) -> bool:
@@ -154,9 +170,10 @@ def letters(folded: str) -> set[str]:
 
     Whoever asks for one character means any text that has it, and too many words do to be looked through.
     """
-    return {letter(character) for character in folded if character != " "}
+    return {letter(character) for character in set(folded) if character != " "}
 
 
+@lru_cache(maxsize=4096)
 def letter(character: str) -> str:
     return _LETTER + character
 
@@ -173,11 +190,9 @@ def terms(folded: str) -> frozenset[str]:
     return (words_of(folded) | set(map(joined, _segments(folded)))) - {""}
 
 
-def _alias_terms(spellings: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    for spelling in spellings:
-        found |= terms(spelling) | {joined(spelling)} | letters(spelling)
-    return found
+@lru_cache(maxsize=4096)
+def _alias_terms(spelling: str) -> frozenset[str]:
+    return terms(spelling) | {joined(spelling)} | letters(spelling)
 
 
 @lru_cache(maxsize=4096)
@@ -187,15 +202,15 @@ def _segments(folded: str) -> tuple[str, ...]:
     return tuple(part for part in parts if 2 <= len(part.split()) <= MAX_WORDS)
 
 
-def _abbreviations(texts: Iterable[str]) -> set[str]:
+@lru_cache(maxsize=4096)
+def _abbreviations(folded: str) -> frozenset[str]:
     """The first syllables of names of several Korean words: `오유` for 오페라의 유령."""
     found = set()
-    for text in texts:
-        for segment in (text, *_segments(text)):
-            words = segment.split()
-            if 2 <= len(words) <= MAX_WORDS and all(HANGUL.match(word) for word in words):
-                found.add("".join(word[0] for word in words))
-    return found
+    for segment in (folded, *_segments(folded)):
+        words = segment.split()
+        if 2 <= len(words) <= MAX_WORDS and all(HANGUL.match(word) for word in words):
+            found.add("".join(word[0] for word in words))
+    return frozenset(found)
 
 
 def _names(artist: str) -> tuple[set[str], set[str]]:

@@ -12,9 +12,6 @@ from events.search.terms import Meaning, meanings
 from kernel.db.sql import fetch_planned
 
 DEPTH = 1000  # the best events of a search; nobody turns so many pages
-# Postings of an array of which PostgreSQL estimates well how many events have them. By a longer one it believes that many
-# do, and would read the events in order until it has a thousand: the whole table.
-FEW = 16
 TOGETHER = 16  # postings of one array: an index scan takes time in proportion to these times the rows that have them
 
 
@@ -62,14 +59,6 @@ class Reading:
         return words
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition on `event_search`, and how many postings the longest array in it has."""
-
-    sql: str
-    most: int = 0
-
-
 def read_query(text: str) -> Reading:
     """Reads a search text. Two or three round trips."""
     query = read(text)
@@ -88,14 +77,10 @@ def find(reading: Reading, *, status: str = "", first: int = 0, limit: int = DEP
 
 
 # A rank that is reached only if those before it have not filled the page is not even looked up.
-# Where PostgreSQL may choose to read the events in order, a row costs it four times as much as it believes: so it is told
-# that four times as many are wanted.
 _RANK = """r{rank} AS MATERIALIZED (
-    SELECT * FROM (
-        SELECT event_id, standing, sale_start_date, {rank} AS rank FROM event_search
-        WHERE ({condition}){status}{enough}
-        ORDER BY {order}, sale_start_date, event_id LIMIT 4 * {depth}
-    ) best LIMIT {depth}
+    SELECT event_id, standing, sale_start_date, {rank} AS rank FROM event_search
+    WHERE ({condition}){status}{enough}
+    ORDER BY standing, sale_start_date, event_id LIMIT {depth}
 )"""
 _PAGE = """, found AS (
     SELECT event_id, min(rank) AS rank, min(standing) AS standing, min(sale_start_date) AS sale_start_date
@@ -107,7 +92,7 @@ SELECT ids[%(first)s:%(last)s] AS ids, ranks[%(first)s:%(last)s] AS ranks, total
 """
 
 
-def statement(conditions: dict[Rank, Condition], *, status: str) -> str:
+def statement(conditions: dict[Rank, str], *, status: str) -> str:
     """The statement that ranks events by these conditions. Beside what they name it takes `first`, `last` and `status`."""
     parts: list[str] = []
     before: list[str] = []
@@ -115,10 +100,9 @@ def statement(conditions: dict[Rank, Condition], *, status: str) -> str:
         parts.append(
             _RANK.format(
                 rank=int(rank),
-                condition=condition.sql,
+                condition=condition,
                 status=" AND status = %(status)s" if status else "",
                 enough="".join(before),
-                order="standing" if condition.most <= FEW else "standing + 0",
                 depth=DEPTH,
             )
         )
@@ -133,25 +117,21 @@ class _Conditions:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
 
-    def any_of(self, places: Sequence[Place], terms: Iterable[int]) -> Condition | None:
-        """One of the terms stands in one of the places. None if there are no terms."""
-        if not (wanted := postings(terms, places)):
-            return None
+    def any_of(self, places: Sequence[Place], terms: Iterable[int]) -> str:
+        """One of the terms stands in one of the places. Empty if there are no terms."""
+        wanted = postings(terms, places)
         parts = [self._overlap(wanted[first : first + TOGETHER]) for first in range(0, len(wanted), TOGETHER)]
-        return Condition("(" + " OR ".join(parts) + ")", len(wanted))
+        return f"({' OR '.join(parts)})" if parts else ""
 
     def _overlap(self, wanted: list[int]) -> str:
         name = f"p{len(self.values)}"
         self.values[name] = "{" + ",".join(map(str, wanted)) + "}"
         return f"postings && %({name})s::integer[]"
 
-    def each_of(self, places: Sequence[Place], words: Iterable[Iterable[int]]) -> Condition | None:
-        """Of each word one of its terms stands in one of the places. None if a word has no terms, or there is none."""
+    def each_of(self, places: Sequence[Place], words: Iterable[Iterable[int]]) -> str:
+        """Of each word one of its terms stands in one of the places. Empty if a word has no terms, or there is none."""
         conditions = [self.any_of(places, terms) for terms in words]
-        known = [condition for condition in conditions if condition]
-        if not known or len(known) < len(conditions):
-            return None
-        return Condition(" AND ".join(each.sql for each in known), max(each.most for each in known))
+        return " AND ".join(conditions) if conditions and all(conditions) else ""
 
 
 TEXT, TEXT_AND_PLACE = (Place.WORD,), (Place.WORD, Place.VENUE)
@@ -159,19 +139,19 @@ EVERYWHERE = (*TEXT_AND_PLACE, Place.ALIAS)
 NAMES = (Place.NAME, Place.LISTED)
 
 
-def _conditions(reading: Reading) -> tuple[dict[Rank, Condition], dict[str, Any]]:
+def _conditions(reading: Reading) -> tuple[dict[Rank, str], dict[str, Any]]:
     """The conditions of the ranks that an event can have, and the values that they name."""
     made = _Conditions()
-    found: dict[Rank, list[Condition | None]] = {rank: [] for rank in Rank}
+    found: dict[Rank, list[str]] = {rank: [] for rank in Rank}
     if whole := reading.whole:
         found[Rank.EXACT].append(made.any_of([Place.NAME], whole.exact))
         found[Rank.NAMED].append(made.any_of([Place.LISTED], whole.exact))
         found[Rank.PREFIX].append(made.any_of(NAMES, whole.prefix))
     if title := reading.query.title:
         made.values |= {"title": title, "title_end": title + "\U0010ffff"}
-        found[Rank.EXACT].append(Condition("title = %(title)s"))
+        found[Rank.EXACT].append("title = %(title)s")
         if len(title) > 1:
-            found[Rank.PREFIX].append(Condition("title >= %(title)s AND title < %(title_end)s"))
+            found[Rank.PREFIX].append("title >= %(title)s AND title < %(title_end)s")
     alternatives = [[whole]] if whole else []
     if (words := reading.words(reading.query.words)) != [whole]:
         alternatives.append(words)
@@ -179,15 +159,11 @@ def _conditions(reading: Reading) -> tuple[dict[Rank, Condition], dict[str, Any]
         _add_words(found, made, alternative)
     if name := reading.query.name:
         found[Rank.PARTIAL].append(made.each_of(NAMES, [word.exact for word in reading.words([name])]))
-    known = {rank: [each for each in found[rank] if each] for rank in Rank}
-    return {rank: _either(each) for rank, each in known.items() if each}, made.values
+    conditions = {rank: " OR ".join(f"({each})" for each in found[rank] if each) for rank in Rank}
+    return {rank: each for rank, each in conditions.items() if each}, made.values
 
 
-def _either(conditions: Sequence[Condition]) -> Condition:
-    return Condition(" OR ".join(f"({each.sql})" for each in conditions), max(each.most for each in conditions))
-
-
-def _add_words(found: dict[Rank, list[Condition | None]], made: _Conditions, words: list[Meaning]) -> None:
+def _add_words(found: dict[Rank, list[str]], made: _Conditions, words: list[Meaning]) -> None:
     exact = [word.exact for word in words]
     direct = [word.direct for word in words]
     found[Rank.WORD].append(made.each_of(TEXT, exact))

@@ -1,26 +1,22 @@
 """Keeping the index: the only code that writes `search_terms` and the terms of `event_search`."""
 
-import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
-from events.search.documents import EMPTY, Aliases, EventTerms, Texts, document, is_word
+from events.search.documents import Aliases, EventTerms, Texts, documents, is_word
 from events.search.folding import fold, joined
 from events.search.keyboard import initials, keystrokes
-from events.search.postings import Place, postings
+from events.search.postings import PLACES, Place, postings
 from events.search.sounds import sounds
 from kernel.db.sql import fetch_all
 
-logger = logging.getLogger(__name__)
-
 BATCH = 200  # events in one statement
 
-_OUT_OF_DATE = """
+_EVENTS = """
 SELECT s.event_id, s.version, e.title, coalesce(e.artist_name, '') AS artist, e.venue,
     coalesce(e.address, '') AS address, e.event_date
 FROM event_search s JOIN events e ON e.id = s.event_id
@@ -62,12 +58,15 @@ UNION SELECT id FROM search_terms WHERE text = ANY(%(texts)s::text[])
 _OUTDATE = "UPDATE event_search SET version = version + 1 WHERE postings && %(postings)s::integer[]"
 
 
+Row = dict[str, Any]
+
+
 class Indexer:
     """Makes the terms of events that are out of date. One for each run: it knows the mappings as they were then."""
 
     def __init__(self) -> None:
         pairs = fetch_all("SELECT korean, english FROM keyword_mappings", {})
-        self._aliases = Aliases((pair["korean"], pair["english"]) for pair in pairs)
+        self.aliases = Aliases((pair["korean"], pair["english"]) for pair in pairs)
         self._ids: dict[str, int] = {}
         self._phrases: set[str] = set()
 
@@ -75,38 +74,31 @@ class Indexer:
         """Read the ids of all terms at once, before most of them are needed."""
         self._learn(fetch_all(_VOCABULARY, {}))
 
-    def index_batch(self, *, limit: int = BATCH, only: Sequence[UUID] | None = None, every: bool = False) -> int:
-        """Index at most `limit` events (of `only`) that are out of date, or `every`. Returns how many there were."""
-        which = [] if every else ["s.version > s.indexed_version"]
-        which += [] if only is None else ["s.event_id = ANY(%(only)s::uuid[])"]
-        sql = _OUT_OF_DATE.format(which=" AND ".join(which) or "true")
-        rows = fetch_all(sql, {"limit": limit, "only": list(only or [])})
-        if rows:
-            made = [self._document(row) for row in rows]
-            self._find_or_add(set().union(*(each.terms for each in made)), set().union(*(each.words for each in made)))
-            fetch_all(_WRITE, self._columns(rows, made))
+    def index_batch(self, *, limit: int = BATCH, only: Sequence[UUID] | None = None) -> int:
+        """Index at most `limit` events (of `only`) that are out of date. Returns how many there were."""
+        rows = read_rows("s.version > s.indexed_version", limit=limit, only=only)
+        self.write(rows, documents(texts_of(rows), self.aliases))
         return len(rows)
 
-    def _document(self, row: dict[str, Any]) -> EventTerms:
-        try:
-            return document(_texts(row), self._aliases)
-        except Exception:  # one text that cannot be read must not keep the others out of the index
-            logger.exception("event %s has no terms", row["event_id"])
-            return EMPTY
-
-    def _columns(self, rows: list[dict[str, Any]], made: list[EventTerms]) -> dict[str, Any]:
-        return {
+    def write(self, rows: Sequence[Row], made: Sequence[EventTerms]) -> None:
+        if not rows:
+            return
+        self._find_or_add(
+            set().union(*(terms for each in made for terms in each.at.values())), set().union(*(e.words for e in made))
+        )
+        columns = {
             "event_id": [row["event_id"] for row in rows],
             "version": [row["version"] for row in rows],
             "title": [each.title for each in made],
             "postings": [self._array(each) for each in made],
         }
+        fetch_all(_WRITE, columns)
 
     def _array(self, made: EventTerms) -> str:
         """Sorted, since equal arrays leave the index alone."""
-        found = {
-            number for place, terms in made.at.items() for number in postings((self._ids[t] for t in terms), [place])
-        }
+        found: list[int] = []
+        for place, terms in made.at.items():
+            found += [self._ids[term] * PLACES + place for term in terms]
         return "{" + ",".join(map(str, sorted(found))) + "}"
 
     def _find_or_add(self, terms: set[str], words: set[str]) -> None:
@@ -135,10 +127,21 @@ class Indexer:
                 self._phrases.add(row["text"])
 
 
-def _texts(row: dict[str, Any]) -> Texts:
-    moment: datetime = row["event_date"]
-    named = {name: row[name] for name in ("title", "artist", "venue", "address")}
-    return Texts(**named, day=moment.astimezone(ZoneInfo(settings.VENUE_TIME_ZONE)).date())
+def read_rows(which: str = "true", *, limit: int = BATCH, only: Sequence[UUID] | None = None) -> list[Row]:
+    """The texts and versions of at most `limit` events (of `only`). `which` is a condition on `event_search s`."""
+    of = "" if only is None else " AND s.event_id = ANY(%(only)s::uuid[])"
+    return fetch_all(_EVENTS.format(which=which + of), {"limit": limit, "only": list(only or [])})
+
+
+def texts_of(rows: Iterable[Row]) -> list[Texts]:
+    zone = ZoneInfo(settings.VENUE_TIME_ZONE)
+    return [
+        Texts(
+            **{name: row[name] for name in ("title", "artist", "venue", "address")},
+            day=row["event_date"].astimezone(zone).date(),
+        )
+        for row in rows
+    ]
 
 
 def index_out_of_date(*, limit: int, only: Sequence[UUID] | None = None) -> int:

@@ -19,4 +19,5 @@ PLACES = 8  # at most
 
 def postings(terms: Iterable[int], places: Sequence[Place]) -> list[int]:
     """A number for each of the terms in each of the places, sorted, each once."""
-    return sorted({term * PLACES + place for term in terms for place in places})
+    known = set(terms)
+    return sorted([term * PLACES + place for term in known for place in places])

@@ -14,6 +14,7 @@ from kernel.db.sql import fetch_planned
 MAX_TERMS, MAX_PHRASES = 200, 60  # that a word may mean; the shortest
 MIN_PHRASE = 9  # keys of what is looked for anywhere in a phrase, not only where it begins
 MAX_SIMILAR = 40
+LEAST_SIMILARITY = 0.3  # below that nearly everything is
 MIN_SOUND = 3  # letters of a word that is looked for by its sound
 MAX_DIVIDED = 40
 VOWELS = re.compile("[aeiouy]")
@@ -59,6 +60,7 @@ class Lookup:
     query: str
     values: dict[str, Any]
     condition: str = ""
+    least: float = 1  # the similarity that `%` in it asks for
 
 
 def meanings(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
@@ -134,7 +136,8 @@ def _fetch(lookups: Sequence[Lookup]) -> Iterator[tuple[Needle, Term]]:
         query = lookup.query.replace("{condition}", lookup.condition)
         parts.append(f"({_COLUMNS} {query})".replace("{at}", str(at)))
         parameters |= {f"{name}{at}": value for name, value in lookup.values.items()}
-    for row in fetch_planned(" UNION ALL ".join(parts), parameters):
+    similarity = {"pg_trgm.similarity_threshold": f"{min(lookup.least for lookup in lookups):.2f}"}
+    for row in fetch_planned(" UNION ALL ".join(parts), parameters, session=similarity):
         yield lookups[row["at"]].needle, Term(row["id"], row["text"], row["keys"], row["initials"], row["sound"])
 
 
@@ -174,7 +177,7 @@ _RESEMBLING = (
 _TYPED = "WHERE {condition} AND keys LIKE %(keys{at})s ORDER BY length(text), id LIMIT %(similar)s"
 _SOUNDING = "WHERE {condition} AND sound LIKE %(sound{at})s ORDER BY length(sound), id LIMIT %(similar)s"
 _RHYMING = (
-    "WHERE {condition} AND sound %% %(sound{at})s ORDER BY similarity(sound, %(sound{at})s) DESC LIMIT %(similar)s"
+    "WHERE NOT is_phrase AND sound %% %(sound{at})s ORDER BY similarity(sound, %(sound{at})s) DESC LIMIT %(similar)s"
 )
 _ABBREVIATED = "WHERE text LIKE %(syllables{at})s AND length(text) <= 12 ORDER BY length(text), id LIMIT %(similar)s"
 _PARTS = "WHERE text = ANY(%(splits{at})s::text[])"
@@ -191,23 +194,33 @@ def _add_similar(found: dict[Needle, Meaning], unknown: list[Needle]) -> None:
 def _resembling(needle: Needle) -> Iterator[Lookup]:
     keys, sound = needle.keys.lower(), needle.sound
     is_compared_with_phrases = len(keys) >= MIN_PHRASE and not needle.is_phrase
+    if _allowed_sounds(sound):
+        yield Lookup(needle, _RHYMING, {"sound": sound}, least=_similarity(sound, _allowed_sounds(sound)))
     for of in _OF if is_compared_with_phrases else _OF[:1]:
         if needle.is_initials:
             yield Lookup(needle, _TYPED, {"keys": _anywhere(keys)}, of)
             continue
-        if len(keys) >= 4:
-            yield Lookup(needle, _RESEMBLING, {"keys": keys}, of)
+        if allowed := _allowed_keys(needle, len(keys) + 1):
+            yield Lookup(needle, _RESEMBLING, {"keys": keys}, of, least=_similarity(keys, allowed))
         if len(sound) > MIN_SOUND:
             pattern = f"%{sound}%" if len(sound) > MIN_SOUND + 1 else f"{sound}%"
             yield Lookup(needle, _SOUNDING, {"sound": pattern}, of)
-            yield Lookup(needle, _RHYMING, {"sound": sound}, of)
+
+
+def _similarity(text: str, allowed: int) -> float:
+    """How similar, to pg_trgm, a text is at least that differs by so many letters."""
+    trigrams, spoilt = len(text) + 1, 4 * allowed  # by two that change places
+    return max(LEAST_SIMILARITY, (trigrams - spoilt) / (trigrams + spoilt))
 
 
 def _is_mistyped(needle: Needle, term: Term) -> bool:
     """One key wrong, left out, too many or out of order in a word of five to nine keys; two in a longer one."""
-    length = max(len(needle.keys), len(term.keys))
-    allowed = 0 if length < (6 if needle.is_hangul else 5) else 1 if length < 10 else 2
+    allowed = _allowed_keys(needle, max(len(needle.keys), len(term.keys)))
     return _differ_by(needle.keys.lower(), term.keys, at_most=allowed)
+
+
+def _allowed_keys(needle: Needle, length: int) -> int:
+    return 0 if length < (6 if needle.is_hangul else 5) else 1 if length < 10 else 2
 
 
 def _sounds_alike(needle: Needle, term: Term) -> bool:
@@ -216,8 +229,11 @@ def _sounds_alike(needle: Needle, term: Term) -> bool:
         return False
     if heard in said:
         return True
-    allowed = len(heard) // 6
-    return abs(len(heard) - len(said)) <= 1 and _differ_by(heard, said, at_most=allowed)
+    return abs(len(heard) - len(said)) <= 1 and _differ_by(heard, said, at_most=_allowed_sounds(heard))
+
+
+def _allowed_sounds(heard: str) -> int:
+    return len(heard) // 6
 
 
 def _differ_by(one: str, other: str, *, at_most: int) -> bool:

@@ -1,14 +1,20 @@
 """The index of the search is kept up to date."""
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
 from uuid import UUID
 
 from django.db import connection
 
-from events.search.index import Indexer, apply_keyword_changes, index_out_of_date
+from events.search.documents import Aliases, EventTerms, documents
+from events.search.index import Indexer, Row, apply_keyword_changes, index_out_of_date, read_rows, texts_of
 from events.selectors import forget_event_lists
 from kernel.db.sql import fetch_all
 
+AHEAD = 8  # batches of a rebuilding whose terms are being made
 BATCH_OF_TASK = 5000  # events in one run of the task; those that are left come five seconds later
 
 _ADD_MISSING = """
@@ -48,14 +54,28 @@ def rebuild_index(progress: Callable[[int, int], object]) -> int:
     total, done = fetch_all("SELECT count(*) AS total FROM event_search", {})[0]["total"], 0
     indexer = Indexer()
     indexer.learn_vocabulary()
-    for batch in _batches():
-        indexer.index_batch(limit=len(batch), only=batch, every=True)
-        done += len(batch)
+    for rows, made in _made(indexer.aliases):
+        indexer.write(rows, made)
+        done += len(rows)
         progress(done, max(total, done))
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE event_search, search_terms")
     forget_event_lists()
     return done
+
+
+def _made(aliases: Aliases) -> Iterator[tuple[list[Row], list[EventTerms]]]:
+    """All events, in batches, and their terms: these are made by other processes, while PostgreSQL writes those before."""
+    ahead: deque[tuple[list[Row], Future[list[EventTerms]]]] = deque()
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for batch in _batches():
+            rows = read_rows(only=batch)
+            ahead.append((rows, pool.submit(documents, texts_of(rows), aliases)))
+            if len(ahead) > AHEAD:
+                rows, future = ahead.popleft()
+                yield rows, future.result()
+        for rows, future in ahead:
+            yield rows, future.result()
 
 
 def _batches() -> Iterator[list[UUID]]:

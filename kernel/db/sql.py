@@ -78,17 +78,19 @@ def fetch_all(sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         _duration().observe(time.perf_counter() - started)
 
 
-def fetch_planned(sql: str, parameters: Mapping[str, Any], *, by_index: bool = False) -> list[dict[str, Any]]:
+def fetch_planned(
+    sql: str, parameters: Mapping[str, Any], *, by_index: bool = False, session: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
     """Like `fetch_all`, for a statement whose best plan depends on its values: it is planned with them, each time.
 
     `by_index`: conditions are answered by indexes, all that can be, rather than compared with rows: for comparisons that
-    cost much more than the planner believes.
+    cost much more than the planner believes. `session`: values of settings of PostgreSQL, for this statement.
     """
     database: Any = connections[DEFAULT_DB_ALIAS]
     database.ensure_connection()
     started = time.perf_counter()
     with database.wrap_database_errors, psycopg.ClientCursor(database.connection, row_factory=dict_row) as cursor:
-        chosen = _BY_INDEX if by_index else _PLANNED
+        chosen = (_BY_INDEX if by_index else _PLANNED) | dict(session or {})
         before = "".join(f"SET LOCAL {name} = {value}; " for name, value in chosen.items())
         after = "".join(f"; SET LOCAL {name} TO DEFAULT" for name in chosen)
         cursor.execute(f"{before}{sql}{after}", parameters)
@@ -101,8 +103,10 @@ def fetch_planned(sql: str, parameters: Mapping[str, Any], *, by_index: bool = F
 
 # Starting other processes, or compiling, takes longer than the statements of a request.
 _PLANNED = {"max_parallel_workers_per_gather": "0", "jit": "off"}
-# A row costs a thousand times what PostgreSQL assumes.
-_BY_INDEX = _PLANNED | {"cpu_tuple_cost": "10", "random_page_cost": "1"}
+# A row costs a thousand times what PostgreSQL assumes, and only bitmaps of an index do without reading them all.
+_BY_INDEX = _PLANNED | {
+    "cpu_tuple_cost": "10", "random_page_cost": "1", "enable_seqscan": "off", "enable_indexscan": "off",
+}  # fmt: skip
 _LABELS = ("default", "postgresql")  # of django-prometheus: alias and vendor
 
 
