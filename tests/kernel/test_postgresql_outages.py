@@ -124,6 +124,7 @@ def test_sessions_speak_one_dialect(few_threads: Api, own_world: Database, diale
     settle(web)
 
 
+@pytest.mark.long
 def test_a_server_that_only_reads_sells_nothing_and_is_not_ready(few_threads: Api, own_world: Database) -> None:
     web, world = few_threads, own_world
     settle(web)

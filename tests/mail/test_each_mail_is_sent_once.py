@@ -180,7 +180,7 @@ class Gate:
         self.opened.wait(60)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("stage", "ends"), [("on_recipient", "sent"), ("on_content", "uncertain")])
 def test_a_worker_that_is_killed_while_it_sends(
     mailing: BackgroundProcesses, mailing_web: Api, world: Database, server: MailServer, stage: str, ends: str

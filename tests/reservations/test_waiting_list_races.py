@@ -131,6 +131,7 @@ def test_control_without_the_list_outsiders_get_seats(api: Api, world: Database)
     assert crowd(api, world, sale) > 0
 
 
+@pytest.mark.long
 def test_the_same_of_tickets(api: Api, world: Database) -> None:
     for _ in range(TRIALS // 4):
         sale = sold_out(world, api, seats=0, tickets=30)
@@ -250,6 +251,7 @@ def let_some_lapse(url: str, sale: SoldOut, until: float) -> None:
     somebody.close()
 
 
+@pytest.mark.long
 def test_everything_at_once_has_no_deadlock(api: Api, world: Database, caplog: pytest.LogCaptureFixture) -> None:
     sale = sold_out(world, api, seats=12, rows=3, tickets=5)
     until = time.monotonic() + 10

@@ -163,15 +163,15 @@ def test_an_index_that_is_up_to_date_takes_one_query(world: Database) -> None:
 
 @pytest.fixture
 def many(world: Database) -> Iterator[None]:
-    """12,000 events, indexed."""
+    """3,000 events, indexed."""
     from bench.search import COLUMNS, invented
     from events.search.index import index_out_of_date
 
-    rows = list(islice(invented(run.read("catalogue.json")), 12_000))
+    rows = list(islice(invented(run.read("catalogue.json")), 3_000))
     insert = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join(f'%({name})s' for name in COLUMNS)})"
     with psycopg.connect(world.url, options="-c search_path=ticket_schema,public") as connection:
         connection.cursor().executemany(insert, rows)
-    assert index_out_of_date(limit=20_000) == 12_015
+    assert index_out_of_date(limit=20_000) == 3_015
     yield
     from django.db import connection as of_this_thread
 

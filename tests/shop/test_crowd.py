@@ -44,7 +44,7 @@ def send(shop: Shop, event: str, buyers: int, habits: Habits = FAST) -> tuple[An
     return asyncio.run(run()), said
 
 
-@pytest.mark.parametrize("event", [THEATRE, STANDING])
+@pytest.mark.parametrize("event", [THEATRE, pytest.param(STANDING, marks=pytest.mark.long)])
 def test_a_crowd_waits_buys_and_gives_up(shop: Shop, sale: Database, event: str) -> None:
     set_policy(shop.web, event, threshold=10)
     tally, said = send(shop, event, 60)
