@@ -203,9 +203,14 @@ class EventSearch(models.Model):
     class Meta:
         db_table = "event_search"
         indexes = [
-            # Without a list of pending entries, which every search would have to read through.
+            # Many events have the same letters and words: entries that wait in a list are inserted together, for a third of
+            # the CPU time. The list, in kB, is short, since every search reads through it.
             GinIndex(
-                fields=["postings"], opclasses=["gin__int_ops"], name="event_search_by_postings", fastupdate=False
+                fields=["postings"],
+                opclasses=["gin__int_ops"],
+                name="event_search_by_postings",
+                fastupdate=True,
+                gin_pending_list_limit=256,
             ),
             models.Index(fields=["title"], name="event_search_by_title"),
             models.Index(

@@ -117,7 +117,8 @@ class Migration(migrations.Migration):
                         fields=["postings"],
                         opclasses=["gin__int_ops"],
                         name="event_search_by_postings",
-                        fastupdate=False,
+                        fastupdate=True,
+                        gin_pending_list_limit=256,
                     ),
                     models.Index(fields=["title"], name="event_search_by_title"),
                     models.Index(
