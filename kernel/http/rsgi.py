@@ -154,7 +154,7 @@ def _environment(scope: Scope) -> Environment:
     environ = _SAME_FOR_ALL.copy()
     environ["REQUEST_METHOD"] = scope.method
     environ["PATH_INFO"] = scope.path.encode().decode("latin-1")  # WSGI: bytes as latin-1
-    environ["QUERY_STRING"] = scope.query_string
+    environ["QUERY_STRING"] = scope.query_string.encode().decode("latin-1")  # browsers encode it, curl does not
     environ["SERVER_PROTOCOL"] = f"HTTP/{scope.http_version}"
     environ["SERVER_NAME"], _, environ["SERVER_PORT"] = scope.server.rpartition(":")
     environ["REMOTE_ADDR"] = scope.client.rpartition(":")[0]

@@ -1,8 +1,12 @@
 """What HTTP says of every response: compression, caching, methods, hosts, CSRF."""
 
 import gzip
+import json
+import socket
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
@@ -86,6 +90,30 @@ def test_options_is_answered_where_allow_names_it(web: Api, world: Database, pat
 def test_allow_does_not_name_options_where_it_is_refused(web: Api, path: str) -> None:
     answer = web.call("OPTIONS", path)
     assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+# --- Addresses --------------------------------------------------------------------------------------------------------
+
+
+def get_as_it_is(web: Api, target: str) -> tuple[int, Any]:
+    """The status and the body of a request whose URL is sent in UTF-8, as curl sends it: browsers encode it."""
+    with closing(socket.create_connection(("127.0.0.1", web.port), timeout=15)) as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+@pytest.mark.parametrize("path", ["/events?limit=100&q=", "/events/suggest?q="])
+@pytest.mark.parametrize("text", ["아이유", "ㅇㅇㅇ", "é", "🎫"])
+def test_a_query_string_need_not_be_encoded(web: Api, world: Database, path: str, text: str) -> None:
+    status, body = get_as_it_is(web, path + text)
+    assert (status, json.loads(body)) == (200, web.get(path + quote(text)).json)
+
+
+@pytest.mark.parametrize("target", ["/admin/login/?next=한글", "/health?한글", "/nothing?한글=1", "/events/한글?한글"])
+def test_an_address_that_is_not_encoded_is_no_crash(web: Api, world: Database, target: str) -> None:
+    status, _ = get_as_it_is(web, target)
+    assert status in {200, 400, 404}
 
 
 # --- Hosts ------------------------------------------------------------------------------------------------------------
