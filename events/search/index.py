@@ -21,7 +21,7 @@ SELECT s.event_id, s.version, e.title, coalesce(e.artist_name, '') AS artist, e.
     coalesce(e.address, '') AS address, e.event_date
 FROM event_search s JOIN events e ON e.id = s.event_id
 WHERE {which}
-LIMIT %(limit)s
+ORDER BY s.event_id LIMIT %(limit)s
 """
 _KNOWN = "SELECT id, text, is_phrase FROM search_terms WHERE text = ANY(%(texts)s::text[])"
 _VOCABULARY = "SELECT id, text, is_phrase FROM search_terms"
@@ -49,7 +49,6 @@ FROM made JOIN locked USING (event_id) WHERE s.event_id = made.event_id
 RETURNING s.event_id
 """
 _CHANGED_KEYWORDS = "SELECT id, korean, english FROM search_keyword_changes"
-# Every event that might contain the name. Those that do not are made again in vain.
 _CONTAINING = """
 SELECT id FROM search_terms WHERE NOT is_phrase AND keys LIKE ANY(%(patterns)s::text[])
 UNION SELECT id FROM search_terms WHERE text = ANY(%(texts)s::text[])
@@ -76,7 +75,8 @@ class Indexer:
 
     def index_batch(self, *, limit: int = BATCH, only: Sequence[UUID] | None = None) -> int:
         """Index at most `limit` events (of `only`) that are out of date. Returns how many there were."""
-        rows = read_rows("s.version > s.indexed_version", limit=limit, only=only)
+        of = "" if only is None else " AND s.event_id = ANY(%(only)s::uuid[])"
+        rows = read_rows(f"s.version > s.indexed_version{of}", limit=limit, only=list(only or []))
         self.write(rows, documents(texts_of(rows), self.aliases))
         return len(rows)
 
@@ -127,10 +127,9 @@ class Indexer:
                 self._phrases.add(row["text"])
 
 
-def read_rows(which: str = "true", *, limit: int = BATCH, only: Sequence[UUID] | None = None) -> list[Row]:
-    """The texts and versions of at most `limit` events (of `only`). `which` is a condition on `event_search s`."""
-    of = "" if only is None else " AND s.event_id = ANY(%(only)s::uuid[])"
-    return fetch_all(_EVENTS.format(which=which + of), {"limit": limit, "only": list(only or [])})
+def read_rows(which: str, *, limit: int = BATCH, **values: Any) -> list[Row]:
+    """The texts and versions of at most `limit` events, by id. `which`: a condition on `event_search s`, of these values."""
+    return fetch_all(_EVENTS.format(which=which), {"limit": limit, **values})
 
 
 def texts_of(rows: Iterable[Row]) -> list[Texts]:

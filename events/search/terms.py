@@ -77,15 +77,15 @@ def meanings(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
 
 _COLUMNS = "SELECT {at} AS at, id, text, keys, initials, sound FROM search_terms"
 _EXACT = "WHERE text = ANY(%(exact{at})s::text[])"
-_SOUNDING_SO = "WHERE sound = %(sound{at})s ORDER BY is_phrase, length(text), id LIMIT %(most)s"
+_SAME_SOUND = "WHERE sound = %(sound{at})s ORDER BY is_phrase, length(text), id LIMIT %(most)s"
 _WORDS = "WHERE NOT is_phrase AND {condition} ORDER BY length(text), id LIMIT %(most)s"
 # A phrase that contains a word: so does one of its words, unless what is asked for is several words itself.
 _PHRASES = "WHERE is_phrase AND {condition} ORDER BY length(text), id LIMIT %(most_phrases)s"
 
-_TYPED_SO = "keys LIKE %(keys{at})s"
-_BEGINNING_SO = "text >= %(text{at})s AND text < %(end{at})s"
-_INITIALS = "initials LIKE %(keys{at})s"
-_INITIAL = "initials = %(key{at})s"
+_KEYS_CONTAIN = "keys LIKE %(keys{at})s"
+_TEXT_BEGINS = "text >= %(text{at})s AND text < %(end{at})s"
+_INITIALS_CONTAIN = "initials LIKE %(keys{at})s"
+_INITIALS_ARE = "initials = %(key{at})s"
 
 
 def _contained(needles: Sequence[Needle]) -> dict[Needle, Meaning]:
@@ -102,9 +102,9 @@ def _containing(needle: Needle) -> Iterator[Lookup]:
     yield Lookup(needle, _EXACT, {"exact": exact})
     sound = needle.sound
     if len(needle.text) > 1 and len(sound) > 1 and VOWELS.search(sound):
-        yield Lookup(needle, _SOUNDING_SO, {"sound": sound})
+        yield Lookup(needle, _SAME_SOUND, {"sound": sound})
     if needle.is_initials:
-        condition = _INITIALS if len(needle.keys) > 1 else _INITIAL
+        condition = _INITIALS_CONTAIN if len(needle.keys) > 1 else _INITIALS_ARE
         values = {"keys": _anywhere(needle.keys), "key": needle.keys}
         yield Lookup(needle, _WORDS, values, condition)
         if len(needle.keys) > 2:
@@ -115,9 +115,9 @@ def _containing(needle: Needle) -> Iterator[Lookup]:
     beginning = {"text": needle.text, "end": needle.text + "\U0010ffff"}
     # A character is a term itself, in every text that has it.
     is_short = len(needle.text) == 1 and len(keys) < 3
-    yield Lookup(needle, _WORDS, beginning if is_short else typed, _BEGINNING_SO if is_short else _TYPED_SO)
+    yield Lookup(needle, _WORDS, beginning if is_short else typed, _TEXT_BEGINS if is_short else _KEYS_CONTAIN)
     is_long = len(keys) >= MIN_PHRASE
-    yield Lookup(needle, _PHRASES, typed if is_long else beginning, _TYPED_SO if is_long else _BEGINNING_SO)
+    yield Lookup(needle, _PHRASES, typed if is_long else beginning, _KEYS_CONTAIN if is_long else _TEXT_BEGINS)
 
 
 def _anywhere(text: str) -> str:

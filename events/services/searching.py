@@ -26,9 +26,6 @@ _COPY_AGAIN = """
 UPDATE event_search s SET status = e.status, sale_start_date = e.sale_start_date FROM events e
 WHERE e.id = s.event_id AND (e.status, e.sale_start_date) IS DISTINCT FROM (s.status, s.sale_start_date)
 """
-_NEXT = """
-SELECT event_id FROM event_search WHERE event_id > %(after)s ORDER BY event_id LIMIT 200
-"""
 
 
 def index_event(*, event_id: UUID) -> None:
@@ -68,18 +65,12 @@ def _made(aliases: Aliases) -> Iterator[tuple[list[Row], list[EventTerms]]]:
     """All events, in batches, and their terms: these are made by other processes, while PostgreSQL writes those before."""
     ahead: deque[tuple[list[Row], Future[list[EventTerms]]]] = deque()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for batch in _batches():
-            rows = read_rows(only=batch)
+        after = UUID(int=0)
+        while rows := read_rows("s.event_id > %(after)s", after=after):
+            after = rows[-1]["event_id"]
             ahead.append((rows, pool.submit(documents, texts_of(rows), aliases)))
             if len(ahead) > AHEAD:
-                rows, future = ahead.popleft()
-                yield rows, future.result()
+                first, future = ahead.popleft()
+                yield first, future.result()
         for rows, future in ahead:
             yield rows, future.result()
-
-
-def _batches() -> Iterator[list[UUID]]:
-    after = UUID(int=0)
-    while batch := [row["event_id"] for row in fetch_all(_NEXT, {"after": after})]:
-        yield batch
-        after = batch[-1]
